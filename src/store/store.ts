@@ -1,0 +1,151 @@
+/**
+ * The port behind which durable state lives.
+ *
+ * The broker core keeps everything it needs to route in memory and never reads the store on the hot path. What must survive
+ * a crash is appended, turn by turn, to a batch of records (`batch.ts`); the engine's committer hands one packed batch at a
+ * time to `commit` and releases the frames that the batch backs when it resolves. The store is read at start (`open`), and
+ * page by page when a session drains a queue that is larger than memory (`readQueue`).
+ *
+ * Calls are served in the order in which they are made: a `readQueue` sees every batch handed over before it.
+ *
+ * All times are absolute, in milliseconds since the epoch; `Infinity` is never.
+ */
+import type { ProtocolVersion, Qos } from '../mqtt/packet.ts'
+
+/** What a resolved commit has survived: a power cut (`fsync`), the end of this process (`process`), nothing (`none`). */
+export type Durability = 'fsync' | 'process' | 'none'
+
+export interface StoredSession {
+  /** Given once and never again: a client id may be reused, a session number is not. */
+  number: number
+  clientId: string
+  version: ProtocolVersion
+  /** Seconds, as negotiated; 0xFFFFFFFF: never expires. */
+  expiryInterval: number
+  /** When it ends unless the client returns; Infinity while connected or if it never expires. */
+  expiresAt: number
+  /** Whether the client was connected when this was written. */
+  connected: boolean
+  /** Opaque to the store: the user name, for access control of what is delivered later; empty: none. */
+  username: string
+}
+
+export interface StoredSubscription {
+  session: number
+  /** The whole filter, with `$share/group/`. */
+  topicFilter: string
+  qos: Qos
+  noLocal: boolean
+  retainAsPublished: boolean
+  retainHandling: 0 | 1 | 2
+  /** 0: none. */
+  identifier: number
+}
+
+/** A message body, written once whatever the number of its recipients. */
+export interface StoredMessage {
+  id: number
+  topic: string
+  payload: Uint8Array
+  /** Encoded MQTT 5.0 properties that a receiver gets, in the publisher's order. */
+  properties: Uint8Array
+  /** The publisher's QoS. */
+  qos: Qos
+  expiresAt: number
+  /** The publishing client, for No Local; empty for the server itself. */
+  publisher: string
+  publishedAt: number
+}
+
+/** One message in one session's queue. Its packet identifier is position mod 65,535, plus 1. */
+export interface StoredReference {
+  session: number
+  position: number
+  messageId: number
+  /** The QoS of this delivery. */
+  qos: Qos
+  retain: boolean
+  /** The `$share` filter it was dispatched for, empty: none. */
+  sharedFilter: string
+  subscriptionIdentifiers: readonly number[]
+}
+
+export interface StoredRetained {
+  topic: string
+  message: StoredMessage
+}
+
+export interface StoredWill {
+  session: number
+  topic: string
+  payload: Uint8Array
+  properties: Uint8Array
+  qos: Qos
+  retain: boolean
+  /** Seconds. */
+  delayInterval: number
+  /** Seconds; -1: none. */
+  messageExpiryInterval: number
+  /** When it is due; Infinity while its client is connected. */
+  dueAt: number
+}
+
+/** Everything that survived, handed over in this order at start; queues are only counted. */
+export interface Recovery {
+  onSession(session: StoredSession): void
+  onSubscription(subscription: StoredSubscription): void
+  onRetained(retained: StoredRetained): void
+  onWill(will: StoredWill): void
+  /** A QoS 2 packet identifier received from this session's client and not yet released. */
+  onIncomingPacketId(session: number, packetId: number): void
+  /** A QoS 2 delivery whose PUBREC arrived: PUBREL is due at its position. */
+  onReleased(session: number, position: number): void
+  /** The queue that waits: references not yet released, their number, payload bytes, first and last position. */
+  onQueue(session: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void
+}
+
+export interface RecoveredNumbers {
+  /** The next session number and message id that were never used. */
+  nextSessionNumber: number
+  nextMessageId: number
+}
+
+export interface QueuePage {
+  session: number
+  /** In order of position. */
+  entries: readonly { reference: StoredReference; message: StoredMessage }[]
+  /** Whether positions beyond the last entry exist. */
+  more: boolean
+}
+
+export interface StoreStatistics {
+  commits: number
+  recordsWritten: number
+  databaseBytes: number
+  walBytes: number
+  diskFreeBytes: number
+}
+
+export interface Store {
+  /** False: nothing survives, and the engine does not produce batches at all. */
+  readonly durable: boolean
+  /** Locks, checks, migrates and loads. Rejects with a `StoreError` that names the file and the remedy. */
+  open(recovery: Recovery): Promise<RecoveredNumbers>
+  /** Applies one packed batch in one transaction; resolves when it is as safe as `durability` says. The buffer is taken over. */
+  commit(batch: ArrayBuffer, durability: Durability): Promise<void>
+  /** The references of a session from a position on, unreleased ones only, up to both limits (at least one entry if any). */
+  readQueue(session: number, fromPosition: number, messagesMax: number, bytesMax: number): Promise<QueuePage>
+  statistics(): Promise<StoreStatistics>
+  close(): Promise<void>
+}
+
+/** The store can't go on: the disk is full, the file is damaged, the lock is taken. The text names file, finding and remedy. */
+export class StoreError extends Error {
+  readonly kind: 'locked' | 'corrupt' | 'version' | 'full' | 'io' | 'permission'
+
+  constructor(kind: StoreError['kind'], message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'StoreError'
+    this.kind = kind
+  }
+}
