@@ -1,0 +1,67 @@
+/**
+ * What the broker counts, as plain integers: incremented on the hot path, read when metrics are scraped. A drop, a refusal
+ * or a closed connection is always counted under a reason.
+ */
+
+/** Counts by a label that comes from a closed set (reason names, packet types), never from a client. */
+export class LabelledCounter {
+  readonly counts = new Map<string, number>()
+
+  add(label: string, amount = 1): void {
+    this.counts.set(label, (this.counts.get(label) ?? 0) + amount)
+  }
+
+  get(label: string): number {
+    return this.counts.get(label) ?? 0
+  }
+}
+
+export class Counters {
+  bytesReceived = 0
+  bytesSent = 0
+  /** PUBLISH packets received, by QoS. */
+  readonly messagesReceived = [0, 0, 0]
+  /** PUBLISH packets written, by QoS. */
+  readonly messagesSent = [0, 0, 0]
+  publishBytesReceived = 0
+  publishBytesSent = 0
+  /** By reason: slow_consumer, queue_full, expired, too_large, no_local, session_ended, ... */
+  readonly messagesDropped = new LabelledCounter()
+  /** By the reason code's name: faults of a peer that ended its connection. */
+  readonly protocolErrors = new LabelledCounter()
+  /** By result: success or the reason code's name. */
+  readonly connects = new LabelledCounter()
+  /** By reason: client, server, protocol_error, keep_alive_timeout, session_taken_over, connect_timeout, socket_error, ... */
+  readonly disconnects = new LabelledCounter()
+  /** Packets by type name, received and sent; PUBLISH and its acknowledgements included. */
+  readonly packetsReceived = new LabelledCounter()
+  readonly packetsSent = new LabelledCounter()
+  connectionsAccepted = 0
+  connectionsRefused = 0
+  sessionsCreated = 0
+  sessionsResumed = 0
+  sessionsTakenOver = 0
+  sessionsExpired = 0
+  willsPublished = 0
+  retainedChanges = 0
+  routeCacheHits = 0
+  routeCacheMisses = 0
+  /** Acknowledgements sent, by what they waited for: fsync, process, none. */
+  readonly acknowledgements = new LabelledCounter()
+  /** Times that reading stopped because too much waited for a commit. */
+  commitPauses = 0
+}
+
+/** What is so now, asked at scrape. */
+export interface Gauges {
+  connections: number
+  sessions: number
+  subscriptions: number
+  sharedSubscriptions: number
+  retainedMessages: number
+  retainedBytes: number
+  queuedMessages: number
+  queuedBytes: number
+  inflightMessages: number
+  routeCacheEntries: number
+}
