@@ -1,0 +1,70 @@
+/**
+ * Which part of the house may import which: the dependency rule as data.
+ *
+ * A file belongs to the longest prefix that matches its path. What a rule doesn't list is forbidden. Files of one folder
+ * may import each other. `types` are allowed with `import type` only, since those leave no trace at run time.
+ */
+export interface Layer {
+  /** Path prefix of the files it binds. */
+  of: string
+  imports: readonly string[]
+  types?: readonly string[]
+  /** True where no `node:` module and no package may be imported, not even as types. */
+  pure?: true
+}
+
+const everything = ['']
+
+/** The ports: what the engine asks of an adapter. They know the broker's words and nothing else. */
+export const ports = ['src/store/store.ts', 'src/auth/authenticator.ts', 'src/transport/byte-stream.ts']
+
+export const layers: readonly Layer[] = [
+  { of: 'src/mqtt/', imports: [], pure: true },
+  { of: 'src/core/', imports: ['src/mqtt/'], pure: true },
+  ...ports.map((of): Layer => ({ of, imports: [], types: ['src/core/', 'src/mqtt/'] })),
+  { of: 'src/engine/', imports: ['src/core/', 'src/mqtt/', ...ports] },
+  { of: 'src/transport/', imports: ['src/mqtt/', 'src/engine/connection.ts'], types: ports },
+  { of: 'src/store/', imports: ['src/mqtt/', 'src/store/store.ts'] },
+  { of: 'src/auth/', imports: ['src/mqtt/', 'src/auth/authenticator.ts'] },
+  { of: 'src/web/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
+  { of: 'src/observe/', imports: ['src/mqtt/'] },
+  { of: 'src/config/', imports: ['src/mqtt/'] },
+  { of: 'src/gateway.ts', imports: ['src/'] },
+  { of: 'src/cli/', imports: ['src/gateway.ts', 'src/config/', 'src/mqtt/'] },
+  { of: 'src/main.ts', imports: ['src/gateway.ts', 'src/cli/', 'src/config/'] },
+  { of: 'device-simulator/', imports: ['src/mqtt/'] },
+  { of: 'device-simulator/test/', imports: everything },
+  { of: 'test/', imports: everything },
+  { of: 'bench/', imports: everything },
+  { of: 'scripts/', imports: everything },
+]
+
+/** Nobody but these may import the gateway: it's the composition root, so what imports it imports every adapter. */
+export const gatewayUsers = ['src/main.ts', 'src/cli/', 'test/', 'device-simulator/test/', 'bench/', 'scripts/']
+
+export function layerOf(path: string): Layer | undefined {
+  return layers.filter(({ of }) => path.startsWith(of)).sort((a, b) => b.of.length - a.of.length)[0]
+}
+
+/** Why `path` may not import what it imports, or undefined where it may. */
+export function importFault(
+  path: string,
+  { specifier, target, typeOnly }: { specifier: string; target: string | undefined; typeOnly: boolean },
+): string | undefined {
+  const layer = layerOf(path)
+  if (!layer)
+    return `no rule in test/tidy/layers.ts says what files of ${path.split('/').slice(0, 2).join('/')} may import`
+  if (target === undefined) {
+    return layer.pure ? `${layer.of} is pure: it takes \`${specifier}\`'s result as an argument instead` : undefined
+  }
+  if (target === 'src/gateway.ts' && !gatewayUsers.some((user) => path.startsWith(user))) {
+    return 'only main, the commands and tests build a gateway; take what you need as an argument'
+  }
+  const folder = path.slice(0, path.lastIndexOf('/') + 1)
+  const allowed = [...layer.imports, ...(typeOnly ? (layer.types ?? []) : [])]
+  const sameFolder = target.startsWith(folder) && !ports.includes(path) && path !== 'src/main.ts'
+  if (sameFolder || target.startsWith(layer.of) || allowed.some((prefix) => target.startsWith(prefix))) return undefined
+  if (layer.types?.some((prefix) => target.startsWith(prefix)))
+    return `${target} may be imported with \`import type\` only`
+  return `${layer.of} may import ${layer.imports.join(', ') || 'nothing'}, not ${target}`
+}
