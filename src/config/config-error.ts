@@ -1,0 +1,109 @@
+/**
+ * What is wrong with a configuration, in words: each fault with its path, what was expected and what was there. A fault read
+ * from a file also gets its place in the file.
+ */
+import type { z } from 'zod'
+
+export interface ConfigIssue {
+  path: readonly PropertyKey[]
+  message: string
+  /** Where the value comes from, for example `gateway.yaml:3:5` or `MQTIDE_MQTT_PORT`. */
+  source?: string
+}
+
+export class ConfigError extends Error {
+  readonly issues: readonly ConfigIssue[]
+
+  constructor(issues: readonly ConfigIssue[]) {
+    super(issues.map(lineOf).join('\n'))
+    this.name = 'ConfigError'
+    this.issues = issues
+  }
+}
+
+function lineOf(issue: ConfigIssue): string {
+  const place = issue.source ? `${issue.source}: ` : ''
+  const path = dotted(issue.path)
+  return `${place}${path ? `${path}: ` : ''}${issue.message}`
+}
+
+export function dotted(path: readonly PropertyKey[]): string {
+  return path.map(String).join('.')
+}
+
+/** Zod's issues as ours, one per path: a number that is neither whole nor in bounds is one fault. */
+export function describeIssues(
+  error: z.ZodError,
+  input: unknown,
+  knownNames: ReadonlyMap<string, readonly string[]>,
+): ConfigIssue[] {
+  const issues = new Map<string, ConfigIssue>()
+  for (const issue of error.issues) {
+    if (issue.code === 'unrecognized_keys') {
+      for (const key of issue.keys) {
+        const path = [...issue.path, key]
+        const nearest = nearestName(key, knownNames.get(dotted(issue.path)) ?? [])
+        const advice = nearest ? `; did you mean ${nearest}?` : ''
+        issues.set(dotted(path), { path, message: `unknown option${advice}` })
+      }
+      continue
+    }
+    const key = dotted(issue.path)
+    if (!issues.has(key)) {
+      const message = `${issue.message}, got ${shown(valueAt(input, issue.path))}`
+      issues.set(key, { path: issue.path, message })
+    }
+  }
+  return [...issues.values()]
+}
+
+function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  let value = input
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null) return undefined
+    value = (value as Record<PropertyKey, unknown>)[key]
+  }
+  return value
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value === 'object' && value !== null) return 'names and values'
+  if (value === undefined) return 'nothing'
+  return typeof value === 'function' ? 'a function' : String(value)
+}
+
+/** The known name within three edits of a misspelt one; letters' case and separators don't count. */
+export function nearestName(name: string, known: readonly string[]): string | undefined {
+  let nearest: string | undefined
+  let least = 4
+  for (const candidate of known) {
+    const edits = editDistance(folded(name), folded(candidate))
+    if (edits < least && edits < folded(candidate).length / 2) {
+      least = edits
+      nearest = candidate
+    }
+  }
+  return nearest
+}
+
+function folded(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]/g, '')
+}
+
+/** Levenshtein distance; names beyond 64 characters are cut, since no option is that long. */
+function editDistance(from: string, to: string): number {
+  const source = from.slice(0, 64)
+  const target = to.slice(0, 64)
+  let above = Array.from({ length: target.length + 1 }, (_, index) => index)
+  for (let row = 1; row <= source.length; row++) {
+    const current = [row]
+    for (let column = 1; column <= target.length; column++) {
+      const replaced = above[column - 1]! + (source[row - 1] === target[column - 1] ? 0 : 1)
+      current.push(Math.min(replaced, above[column]! + 1, current[column - 1]! + 1))
+    }
+    above = current
+  }
+  return above[target.length]!
+}

@@ -1,0 +1,266 @@
+/**
+ * Every option of the gateway: its type, its limits, its default and the sentence that is printed when it's wrong, in one
+ * place. The file, the environment, the flags and `createGateway(options)` all pass through `parseGatewayOptions`.
+ *
+ * Objects are strict: a misspelt option is an error with the nearest known name, since an ignored one would silently leave
+ * the default in force. Every number has bounds, and a limit carries its unit in its name.
+ */
+import { z } from 'zod'
+import { ConfigError, type ConfigIssue, describeIssues } from './config-error.ts'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const GiB = 1024 * MiB
+
+/** The largest remaining length there is, and the five bytes of the fixed header before it (2.1.4). */
+const packetBytesOfProtocolMax = 268_435_455 + 5
+
+function wholeNumber(from: number, to: number) {
+  const error = `expected a whole number from ${from} to ${to}`
+  return z.number(error).int(error).min(from, error).max(to, error)
+}
+
+function oneOf<const T extends string>(...values: readonly T[]) {
+  return z.enum(values, `expected one of ${values.join(', ')}`)
+}
+
+function flag() {
+  return z.boolean('expected true or false')
+}
+
+function text(charactersMax: number) {
+  const error = `expected a text of 1 to ${charactersMax} characters`
+  return z.string(error).min(1, error).max(charactersMax, error)
+}
+
+function port() {
+  const error = 'expected a port from 0 to 65535 (0 takes a free one), or false to switch this listener off'
+  return z.union([z.literal(false), z.number().int().min(0).max(65_535)], error)
+}
+
+const limitsSchema = z.strictObject(
+  {
+    packetBytesMax: wholeNumber(16, packetBytesOfProtocolMax)
+      .default(16 * MiB)
+      .describe('Largest packet accepted from a client; announced to MQTT 5.0 clients as Maximum Packet Size.'),
+    connectTimeoutMs: wholeNumber(10, 3_600_000)
+      .default(10_000)
+      .describe('How long a new connection may take until its CONNECT packet is complete.'),
+    receiveMaximum: wholeNumber(1, 65_535)
+      .default(1000)
+      .describe('QoS 1 and 2 messages that a client may have in flight towards the gateway.'),
+    topicAliasMaximum: wholeNumber(0, 65_535)
+      .default(64)
+      .describe('Topic aliases that an MQTT 5.0 client may use towards the gateway.'),
+    inflightMessagesMax: wholeNumber(1, 65_535)
+      .default(1000)
+      .describe("QoS 1 and 2 messages in flight towards a client; the client's Receive Maximum may lower it."),
+    outputBufferBytesMax: wholeNumber(1, 4 * GiB)
+      .default(4 * MiB)
+      .describe('Bytes that wait for a slow connection; QoS 0 messages beyond it are dropped and counted.'),
+    sessionQueueMessagesMax: wholeNumber(1, 1_000_000_000)
+      .default(1_000_000)
+      .describe('Messages that wait for one session.'),
+    sessionQueueBytesMax: wholeNumber(1, 1024 * GiB)
+      .default(GiB)
+      .describe('Bytes of messages that wait for one session.'),
+    sessionExpirySecondsMax: wholeNumber(0, 0xffff_ffff)
+      .default(0xffff_ffff)
+      .describe('Longest session expiry; 4294967295 lets sessions that ask for it live for ever.'),
+    connectionsMax: wholeNumber(1, 10_000_000).default(100_000).describe('Connections at the same time.'),
+    subscriptionsPerSessionMax: wholeNumber(1, 10_000_000).default(100_000).describe('Subscriptions of one session.'),
+    routeCacheEntriesMax: wholeNumber(1, 10_000_000)
+      .default(65_536)
+      .describe('Topics whose recipients are kept resolved.'),
+    retainedMessagesMax: wholeNumber(0, 1_000_000_000).default(1_000_000).describe('Retained messages.'),
+    pendingCommitBytesMax: wholeNumber(1, 4 * GiB)
+      .default(64 * MiB)
+      .describe('Bytes that wait for a commit; at it, publishes that need the store are no longer read.'),
+    restartWillGraceMs: wholeNumber(0, 86_400_000)
+      .default(30_000)
+      .describe('After a crash, how long clients may take to come back before their wills are published.'),
+  },
+  'expected the limits as names and values',
+)
+
+const protocolSchema = z.strictObject(
+  {
+    maximumQos: z
+      .union([z.literal(0), z.literal(1), z.literal(2)], 'expected 0, 1 or 2')
+      .default(2)
+      .describe('Highest QoS that clients may publish with.'),
+    retainAvailable: flag().default(true).describe('Whether messages may be retained.'),
+    serverKeepAliveSeconds: wholeNumber(0, 65_535)
+      .optional()
+      .describe('Keep alive that MQTT 5.0 clients have to use instead of their own; 0 switches it off.'),
+    responseInformation: text(1024)
+      .optional()
+      .describe('Text that MQTT 5.0 clients get when they request response information, usually a topic prefix.'),
+    wildcardSubscriptionAvailable: flag().default(true).describe('Whether filters may hold + and #.'),
+    sharedSubscriptionAvailable: flag().default(true).describe('Whether $share/GROUP/FILTER is offered.'),
+    subscriptionIdentifiersAvailable: flag().default(true).describe('Whether subscription identifiers are offered.'),
+  },
+  'expected the protocol options as names and values',
+)
+
+export const dispatchStrategies = [
+  'round-robin',
+  'random',
+  'sticky',
+  'least-inflight',
+  'hash-publisher',
+  'hash-topic',
+] as const
+export type DispatchStrategy = (typeof dispatchStrategies)[number]
+
+const sharedSubscriptionsSchema = z.strictObject(
+  {
+    strategy: oneOf(...dispatchStrategies)
+      .default('round-robin')
+      .describe('Which member of a shared subscription gets a message.'),
+    groups: z
+      .record(text(256), oneOf(...dispatchStrategies), 'expected group names and their strategies')
+      .default({})
+      .describe('Strategies of single groups, by the group name in $share/GROUP/FILTER.'),
+  },
+  'expected strategy and groups',
+)
+
+export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+/** What a configuration file may hold: all options but those that are functions. */
+export const gatewayOptionsSchema = z.strictObject(
+  {
+    host: text(255).default('127.0.0.1').describe('Address that both listeners bind.'),
+    mqttPort: port().default(1883).describe('MQTT over TCP. 0 takes a free port; false switches the listener off.'),
+    httpPort: port()
+      .default(8083)
+      .describe('MQTT over WebSocket, page, health and metrics. 0 takes a free port; false switches the listener off.'),
+    inMemory: flag().default(false).describe('Keep everything in memory only: nothing survives the process.'),
+    dataDir: text(4096).default('./data').describe('Folder of the database.'),
+    durability: oneOf('fsync', 'process', 'none')
+      .default('fsync')
+      .describe(
+        'What an acknowledged message survives: fsync a power cut, process a crash of the gateway, none neither for sure.',
+      ),
+    quarantineStore: flag()
+      .default(false)
+      .describe('Set a damaged database aside at start and go on with what can be read of it.'),
+    allowAnonymous: flag()
+      .optional()
+      .describe(
+        'Accept clients without credentials. Needed, said explicitly, to listen beyond loopback without authentication.',
+      ),
+    logLevel: oneOf(...logLevels)
+      .default('info')
+      .describe('Least severe level that is logged.'),
+    limits: limitsSchema.prefault({}),
+    sessionQueueFull: oneOf('drop-oldest', 'drop-newest', 'reject')
+      .default('drop-oldest')
+      .describe("What happens to a message for a session whose queue is full; 'reject' answers the publisher 0x97."),
+    protocol: protocolSchema.prefault({}),
+    sharedSubscriptions: sharedSubscriptionsSchema.prefault({}),
+  },
+  'expected the options as names and values',
+)
+
+interface Authenticator {
+  authenticate(request: never): { reasonCode: number } | Promise<{ reasonCode: number }>
+}
+
+interface AuthenticationMethod {
+  begin(request: { clientId: string; username?: string }): unknown
+}
+
+/** Options that are code and can't stand in a file. */
+export interface CodeOptions {
+  /** Decides who may connect. Without one, every client is accepted. */
+  authenticator?: Authenticator | undefined
+  /** Enhanced authentication of MQTT 5.0 (4.12), by the name that clients give as Authentication Method. */
+  authenticationMethods?: Readonly<Record<string, AuthenticationMethod>> | undefined
+}
+
+export type FileOptions = z.input<typeof gatewayOptionsSchema>
+
+/** What `createGateway` takes; everything has a default. */
+export type GatewayOptions = FileOptions & CodeOptions
+
+/** The options with all defaults filled in. */
+export type GatewayConfig = Omit<z.output<typeof gatewayOptionsSchema>, 'allowAnonymous'> & {
+  /** Where it wasn't said: true exactly if there is no authenticator. */
+  allowAnonymous: boolean
+  authenticator: Authenticator | undefined
+  authenticationMethods: Readonly<Record<string, AuthenticationMethod>>
+}
+
+/** @throws ConfigError that names every fault with its path, what was expected and, for unknown names, the nearest known one */
+export function parseGatewayOptions(options: GatewayOptions = {}): GatewayConfig {
+  const { authenticator, authenticationMethods = {}, ...fileOptions } = options
+  const parsed = gatewayOptionsSchema.safeParse(fileOptions)
+  const issues = [
+    ...(parsed.success ? [] : describeIssues(parsed.error, fileOptions, knownNames())),
+    ...codeIssues(authenticator, authenticationMethods),
+  ]
+  if (!parsed.success || issues.length > 0) throw new ConfigError(issues)
+  const allowAnonymous = parsed.data.allowAnonymous ?? authenticator === undefined
+  const access = accessIssue(parsed.data, options)
+  if (access) throw new ConfigError([access])
+  return { ...parsed.data, allowAnonymous, authenticator, authenticationMethods }
+}
+
+function codeIssues(authenticator: unknown, methods: unknown): ConfigIssue[] {
+  const issues: ConfigIssue[] = []
+  if (authenticator !== undefined && !hasMethod(authenticator, 'authenticate')) {
+    issues.push({ path: ['authenticator'], message: 'expected an object with a method authenticate' })
+  }
+  for (const [name, method] of Object.entries(Object(methods))) {
+    if (hasMethod(method, 'begin')) continue
+    issues.push({ path: ['authenticationMethods', name], message: 'expected an object with a method begin' })
+  }
+  return issues
+}
+
+function hasMethod(value: unknown, name: string): boolean {
+  return typeof value === 'object' && value !== null && typeof (value as Record<string, unknown>)[name] === 'function'
+}
+
+/** Local by default: without authentication only this machine gets in, unless the opposite is said in words. */
+function accessIssue(parsed: z.output<typeof gatewayOptionsSchema>, code: CodeOptions): ConfigIssue | undefined {
+  if (code.authenticator !== undefined) return undefined
+  const hasMethods = Object.keys(code.authenticationMethods ?? {}).length > 0
+  if (parsed.allowAnonymous === false) {
+    if (hasMethods) return undefined
+    const message = 'false without any configured authentication would refuse every client'
+    return { path: ['allowAnonymous'], message }
+  }
+  if (parsed.allowAnonymous || isLoopback(parsed.host)) return undefined
+  const message =
+    `${parsed.host} can be reached from other machines and no authentication is configured, so everyone could connect. ` +
+    'Configure authentication, or listen on 127.0.0.1, or allow it with allowAnonymous: true (flag --allow-anonymous)'
+  return { path: ['host'], message }
+}
+
+/** 127.0.0.0/8, ::1 and localhost; any other name could resolve to anything. */
+export function isLoopback(host: string): boolean {
+  const address = host
+    .toLowerCase()
+    .replace(/^\[(.*)\]$/, '$1')
+    .replace(/^::ffff:(?=\d+\.)/, '')
+  return address === 'localhost' || address === '::1' || /^127(\.\d{1,3}){3}$/.test(address)
+}
+
+/** The known names below each object of the schema, by the object's dotted path ('' for the outermost). */
+function knownNames(): ReadonlyMap<string, readonly string[]> {
+  return new Map([
+    ['', [...Object.keys(gatewayOptionsSchema.shape), 'authenticator', 'authenticationMethods']],
+    ['limits', Object.keys(limitsSchema.shape)],
+    ['protocol', Object.keys(protocolSchema.shape)],
+    ['sharedSubscriptions', Object.keys(sharedSubscriptionsSchema.shape)],
+  ])
+}
+
+/** The configuration file's JSON Schema (draft 2020-12), for editors. */
+export function configJsonSchema(): Record<string, unknown> {
+  return z.toJSONSchema(gatewayOptionsSchema, { io: 'input' })
+}
