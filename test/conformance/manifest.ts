@@ -1,0 +1,112 @@
+/*
+ * What the manifest says, and what the test files say, in comparable form.
+ *
+ * `manifest.json` lists each normative statement of a version under its id. The tests are found by reading the calls of
+ * `conformance` in the test files, not by running them, so that one broken file cannot hide its statements.
+ * `node test/conformance/manifest.ts 3.1.1` rewrites the `tests` of one version from the test files; statements, reasons
+ * and the order of ids stay under the control of whoever edits the file.
+ */
+
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+
+/** A statement that the gateway keeps, a statement that binds someone else, or a gap. */
+export type Entry = { statement: string } & (
+  | { status: 'tested'; tests: string[] }
+  | { status: 'not-applicable'; why: string }
+  | { status: 'not-yet'; why?: string }
+)
+
+/** Version, then statement id. */
+export type Manifest = Record<string, Record<string, Entry>>
+
+export interface RegisteredTest {
+  version: string
+  ids: string[]
+  title: string
+  /** Path below test/conformance. */
+  file: string
+  line: number
+}
+
+export interface Scan {
+  tests: RegisteredTest[]
+  /** Calls that cannot be read, as `file:line: why`. */
+  unreadable: string[]
+}
+
+const folder = import.meta.dirname
+const manifestPath = join(folder, 'manifest.json')
+
+/** A literal version, a literal list of ids and a literal title; a template keeps its placeholders in the title. */
+const readableCall = /^conformance\(\s*'([^']+)',\s*\[([^\]]*)\],\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`)\s*,/
+
+export function readManifest(): Manifest {
+  return JSON.parse(readFileSync(manifestPath, 'utf8')) as Manifest
+}
+
+/** How the manifest names a test: its file and its title. */
+export function nameOf(test: RegisteredTest): string {
+  return `${test.file}: ${test.title}`
+}
+
+export function scanTestFiles(): Scan {
+  const scan: Scan = { tests: [], unreadable: [] }
+  const paths = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.test.ts') && entry.name !== 'manifest.test.ts')
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+  for (const path of paths) scanSource(relative(folder, path), readFileSync(path, 'utf8'), scan)
+  return scan
+}
+
+/** Adds the calls of `conformance` in one source text to the scan. */
+export function scanSource(file: string, source: string, scan: Scan): void {
+  const callStart = /^[ \t]*conformance\(/gm
+  for (const start of source.matchAll(callStart)) {
+    const line = source.slice(0, start.index).split('\n').length
+    const call = readableCall.exec(source.slice(start.index).trimStart())
+    const list = call?.[2]?.trim().replace(/,$/, '') ?? ''
+    const ids = list === '' ? [] : list.split(',').map((item) => /^'(MQTT-\d+\.\d+\.\d+-\d+)'$/.exec(item.trim())?.[1])
+    if (call === null || ids.includes(undefined)) {
+      scan.unreadable.push(`${file}:${line}: version, ids and title must be literals in this order`)
+      continue
+    }
+    const title = call[3]!.slice(1, -1).replaceAll(/\\(.)/g, '$1')
+    scan.tests.push({ version: call[1]!, ids: ids as string[], title, file, line })
+  }
+}
+
+/** Statement ids in the order of their chapters: MQTT-3.2.0-1 comes before MQTT-3.10.1-1. */
+export function compareIds(a: string, b: string): number {
+  const [x, y] = [a, b].map((id) => id.match(/\d+/g)!.map(Number))
+  for (let i = 0; i < Math.max(x!.length, y!.length); i++) {
+    const difference = (x![i] ?? 0) - (y![i] ?? 0)
+    if (difference !== 0) return difference
+  }
+  return 0
+}
+
+function withTests(entry: Entry, tests: string[]): Entry {
+  const { statement } = entry
+  if (tests.length > 0) return { statement, status: 'tested', tests }
+  return entry.status === 'tested' ? { statement, status: 'not-yet' } : entry
+}
+
+function rewriteTests(version: string): void {
+  const manifest = readManifest()
+  const { tests } = scanTestFiles()
+  const statements = Object.entries(manifest[version] ?? {}).sort(([a], [b]) => compareIds(a, b))
+  const rewritten = statements.map(([id, entry]): [string, Entry] => {
+    const names = tests.filter((test) => test.version === version && test.ids.includes(id)).map(nameOf)
+    return [id, withTests(entry, names)]
+  })
+  const next = { ...readManifest(), [version]: Object.fromEntries(rewritten) }
+  writeFileSync(manifestPath, `${JSON.stringify(next, null, 2)}\n`)
+}
+
+if (import.meta.main) {
+  const version = process.argv[2]
+  if (version === undefined) throw new Error('usage: node test/conformance/manifest.ts 3.1.1')
+  rewriteTests(version)
+}
