@@ -1,0 +1,71 @@
+/**
+ * The published package, as someone who installs it gets it: built, packed, installed elsewhere, started.
+ *
+ * The folder lies outside the checkout, so that a file or dependency the package forgot can't be found by accident.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+const run = promisify(execFile)
+const checkout = fileURLToPath(new URL('../..', import.meta.url))
+const startLine = /^mqtide \S+ ready: MQTT (mqtt:\/\/\S+), HTTP (http:\/\/\S+), pid (\d+)$/
+
+describe('the package, packed and installed elsewhere', () => {
+  let folder: string
+  let installed: string
+  let child: ChildProcess | undefined
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'mqtide-package-'))
+    installed = join(folder, 'node_modules/mqtide')
+    const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: checkout })
+    const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf('[\n'))) as [{ filename: string }]
+    await writeFile(join(folder, 'package.json'), '{ "private": true }\n')
+    const quick = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund']
+    await run('npm', ['install', ...quick, join(folder, filename)], { cwd: folder })
+  }, 300_000)
+
+  afterAll(async () => {
+    child?.kill('SIGKILL')
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  it('holds what runs, with types, and neither sources nor tests', async () => {
+    const top = await readdir(installed)
+    expect(top.toSorted()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'bin', 'dist', 'docs', 'package.json'])
+    expect(await readdir(join(installed, 'dist'))).toEqual(['src'])
+    const built = await readdir(join(installed, 'dist/src'), { recursive: true })
+    expect(built).toEqual(expect.arrayContaining(['main.js', 'gateway.js', 'gateway.d.ts']))
+    expect(built.filter((name) => /\.test\.|(?<!\.d)\.ts$/.test(name))).toEqual([])
+  })
+
+  it('leads a consumer from its name to the library and its types', async () => {
+    const { exports } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as {
+      exports: { '.': { types: string; default: string } }
+    }
+    expect(await readFile(join(installed, exports['.'].types), 'utf8')).toContain('createGateway')
+    const script = "import { createGateway } from 'mqtide'; console.log(typeof createGateway)"
+    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script], { cwd: folder })
+    expect(stdout.trim()).toBe('function')
+  })
+
+  it('starts by its command, answers /livez, and ends with 0 on SIGTERM', async () => {
+    const command = join(folder, 'node_modules/.bin/mqtide')
+    const args = [command, 'start', '--in-memory', '--mqtt-port', '0', '--http-port', '0', '--log-level', 'error']
+    child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
+    const [line] = (await once(createInterface({ input: child.stdout! }), 'line')) as [string]
+    const http = startLine.exec(line)?.[2]
+    expect(line).toMatch(startLine)
+    expect((await fetch(`${http}/livez`)).status).toBe(200)
+    const exit = once(child, 'exit')
+    child.kill('SIGTERM')
+    expect(await exit).toEqual([0, null])
+  })
+})
