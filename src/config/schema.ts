@@ -35,7 +35,7 @@ function text(charactersMax: number) {
 
 function port() {
   const error = 'expected a port from 0 to 65535 (0 takes a free one), or false to switch this listener off'
-  return z.union([z.literal(false), z.number().int().min(0).max(65_535)], error)
+  return z.union([z.literal(false), z.number().int(error).min(0, error).max(65_535, error)], error)
 }
 
 const limitsSchema = z.strictObject(

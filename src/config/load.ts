@@ -1,0 +1,162 @@
+/**
+ * The configuration of one start: flags over environment over file over defaults, option by option.
+ *
+ * Each source becomes a tree of raw values; the trees are laid over each other and checked once, by the schema. Every fault
+ * then says where its value came from: the flag, the variable, or file, line and column.
+ *
+ * Environment: `MQTIDE_` and the option's name in capitals, words separated by `_`, levels by `__`, as in
+ * `MQTIDE_MQTT_PORT=1884` and `MQTIDE_LIMITS__PACKET_BYTES_MAX=65536`. The name of a shared subscription's group is taken
+ * as it stands: `MQTIDE_SHARED_SUBSCRIPTIONS__GROUPS__workers=sticky`. `MQTIDE_CONFIG` names the file. A variable that is
+ * no option is a warning only, because orchestrators set variables of their own under the service's name.
+ */
+import { readFileSync, statSync } from 'node:fs'
+import { ConfigError, type ConfigIssue, dotted, nearestName } from './config-error.ts'
+import { type ParsedFile, parseConfigText } from './file.ts'
+import { configJsonSchema, type FileOptions, type GatewayConfig, parseGatewayOptions } from './schema.ts'
+
+/** Larger files are refused unread; the schema has a few dozen options. */
+const fileBytesMax = 1024 * 1024
+const prefix = 'MQTIDE_'
+
+type Tree = Record<string, unknown>
+export type Environment = Readonly<Record<string, string | undefined>>
+
+export interface ConfigSources {
+  /** Options given as flags, and which flag gave each, by dotted path. */
+  flags?: { options: FileOptions; names: Readonly<Record<string, string>> }
+  environment?: Environment
+  /** Path of a YAML or JSON file; `MQTIDE_CONFIG` where it is missing. */
+  file?: string | undefined
+}
+
+export interface LoadedConfig {
+  config: GatewayConfig
+  /** The file that was read. */
+  file: string | undefined
+  warnings: readonly string[]
+}
+
+/** @throws ConfigError with the source of every faulty value; also for a file that can't be read */
+export function loadConfig(sources: ConfigSources): LoadedConfig {
+  const environment = environmentOptions(sources.environment ?? {})
+  const file = sources.file ?? sources.environment?.[`${prefix}CONFIG`]
+  const parsedFile = file === undefined ? undefined : readConfigFile(file)
+  const flags = sources.flags ?? { options: {}, names: {} }
+  const merged = [parsedFile?.options, environment.options, flags.options as Tree].reduce<Tree>(
+    (under, over) => (over ? overlay(under, over) : under),
+    {},
+  )
+  try {
+    return { config: parseGatewayOptions(merged), file, warnings: environment.warnings }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    throw new ConfigError(
+      error.issues.map((issue) => ({ ...issue, ...sourceOf(issue, flags.names, environment.names, parsedFile) })),
+    )
+  }
+}
+
+/** @throws ConfigError for a file that can't be read, is too large, is no YAML, or doesn't hold options at its top */
+export function readConfigFile(path: string): ParsedFile {
+  let text: string
+  try {
+    if (statSync(path).size > fileBytesMax) throw new Error(`larger than ${fileBytesMax} bytes`)
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    const message = `the configuration file can't be read: ${(error as Error).message}`
+    throw new ConfigError([{ path: [], message, source: path }])
+  }
+  return parseConfigText(text, path)
+}
+
+/** Values of `over` win; objects are merged, everything else is replaced. Own keys only, so `__proto__` stays a plain name. */
+function overlay(under: Tree, over: Tree): Tree {
+  const merged = new Map(Object.entries(under))
+  for (const [key, value] of Object.entries(over)) {
+    if (value === undefined) continue
+    const below = merged.get(key)
+    merged.set(key, isTree(value) && isTree(below) ? overlay(below, value) : value)
+  }
+  return Object.fromEntries(merged)
+}
+
+function isTree(value: unknown): value is Tree {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function sourceOf(
+  issue: ConfigIssue,
+  flagNames: Readonly<Record<string, string>>,
+  variableNames: ReadonlyMap<string, string>,
+  file: ParsedFile | undefined,
+): { source?: string } {
+  const path = dotted(issue.path)
+  const source = flagNames[path] ?? variableNames.get(path) ?? file?.placeOf(issue.path)
+  return source === undefined ? {} : { source }
+}
+
+interface SchemaNode {
+  type?: string
+  properties?: Record<string, SchemaNode>
+  additionalProperties?: SchemaNode | boolean
+}
+
+function environmentOptions(environment: Environment) {
+  const options: Tree = {}
+  const names = new Map<string, string>()
+  const warnings: string[] = []
+  const schema = configJsonSchema() as SchemaNode
+  for (const [variable, value] of Object.entries(environment)) {
+    if (!variable.startsWith(prefix) || value === undefined || variable === `${prefix}CONFIG`) continue
+    const found = optionOf(variable.slice(prefix.length).split('__'), schema)
+    if (!found) {
+      const nearest = nearestName(variable, variablesOf(schema, prefix))
+      warnings.push(`environment variable ${variable} is no option${nearest ? `; did you mean ${nearest}?` : ''}`)
+      continue
+    }
+    names.set(dotted(found.path), variable)
+    assign(options, found.path, found.node.type === 'string' ? value : scalar(value))
+  }
+  return { options, names, warnings }
+}
+
+function optionOf(words: readonly string[], schema: SchemaNode): { path: string[]; node: SchemaNode } | undefined {
+  const path: string[] = []
+  let node = schema
+  for (const word of words) {
+    const key = Object.keys(node.properties ?? {}).find((name) => capitals(name) === word)
+    if (key !== undefined) {
+      path.push(key)
+      node = node.properties![key]!
+    } else if (typeof node.additionalProperties === 'object' && word !== '') {
+      path.push(word)
+      node = node.additionalProperties
+    } else return undefined
+  }
+  return node.type === 'object' ? undefined : { path, node }
+}
+
+function variablesOf(node: SchemaNode, name: string): string[] {
+  return Object.entries(node.properties ?? {}).flatMap(([key, below]) =>
+    below.properties ? variablesOf(below, `${name}${capitals(key)}__`) : [name + capitals(key)],
+  )
+}
+
+/** mqttPort -> MQTT_PORT */
+function capitals(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()
+}
+
+function scalar(text: string): unknown {
+  if (text === 'true' || text === 'false') return text === 'true'
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
+}
+
+function assign(tree: Tree, path: readonly string[], value: unknown): void {
+  let node = tree
+  for (const key of path.slice(0, -1)) {
+    if (!isTree(node[key])) node[key] = {}
+    node = node[key] as Tree
+  }
+  node[path.at(-1)!] = value
+}

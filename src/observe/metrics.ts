@@ -1,0 +1,169 @@
+/**
+ * The counters as metrics: one table for Prometheus and for `gateway.metrics()`.
+ *
+ * Nothing is measured here: the plain integers of `Counters` are read when somebody asks. Labels come from closed sets
+ * (reason names, packet types, QoS), never from clients, so the number of series is bounded.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from '@prometheus-io/client'
+import type { Counters, Gauges, LabelledCounter } from '../core/counters.ts'
+import { PacketType } from '../mqtt/packet.ts'
+
+type Reading = number | Iterable<readonly [label: string, value: number]>
+
+interface Metric {
+  name: string
+  help: string
+  type: 'counter' | 'gauge'
+  /** Name of the label when `read` gives several values. */
+  label?: string
+  read(counters: Counters, gauges: Gauges): Reading
+}
+
+function counter(name: string, help: string, read: (counters: Counters) => number): Metric {
+  return { name, help, type: 'counter', read }
+}
+
+function labelled(name: string, help: string, label: string, read: (counters: Counters) => LabelledCounter): Metric {
+  return { name, help, type: 'counter', label, read: (counters) => read(counters).counts }
+}
+
+function byQos(name: string, help: string, read: (counters: Counters) => readonly number[]): Metric {
+  return {
+    name,
+    help,
+    type: 'counter',
+    label: 'qos',
+    read: (counters) => read(counters).map((value, qos) => [String(qos), value] as const),
+  }
+}
+
+function byType(name: string, help: string, read: (counters: Counters) => ArrayLike<number>): Metric {
+  return {
+    name,
+    help,
+    type: 'counter',
+    label: 'type',
+    read: (counters) =>
+      Object.entries(PacketType).map(([type, number]) => [type, read(counters)[number] ?? 0] as const),
+  }
+}
+
+function gauge(name: string, help: string, read: (gauges: Gauges) => number): Metric {
+  return { name, help, type: 'gauge', read: (_, gauges) => read(gauges) }
+}
+
+const metrics: readonly Metric[] = [
+  gauge('mqtt_connections', 'Clients connected now.', (g) => g.connections),
+  {
+    name: 'mqtt_sessions',
+    help: 'Sessions now, with and without a connected client.',
+    type: 'gauge',
+    label: 'state',
+    read: (_, g) => [
+      ['connected', Math.min(g.connections, g.sessions)],
+      ['disconnected', Math.max(0, g.sessions - g.connections)],
+    ],
+  },
+  gauge('mqtt_subscriptions', 'Subscriptions now, shared ones included.', (g) => g.subscriptions),
+  gauge('mqtt_shared_subscriptions', 'Shared subscriptions now.', (g) => g.sharedSubscriptions),
+  gauge('mqtt_retained_messages', 'Retained messages now.', (g) => g.retainedMessages),
+  gauge('mqtt_retained_bytes', 'Bytes of retained messages now.', (g) => g.retainedBytes),
+  gauge('mqtt_queued_messages', 'Messages that wait in sessions now.', (g) => g.queuedMessages),
+  gauge('mqtt_queued_bytes', 'Bytes of messages that wait in sessions now.', (g) => g.queuedBytes),
+  gauge('mqtt_inflight', 'QoS 1 and 2 messages sent to clients and not yet acknowledged.', (g) => g.inflightMessages),
+  gauge('mqtt_route_cache_entries', 'Topics whose recipients are kept resolved.', (g) => g.routeCacheEntries),
+
+  labelled('mqtt_connects_total', 'CONNECT packets answered, by result.', 'result', (c) => c.connects),
+  labelled('mqtt_disconnects_total', 'Connections that ended, by reason.', 'reason', (c) => c.disconnects),
+  labelled(
+    'mqtt_protocol_errors_total',
+    'Faults of clients that ended their connection.',
+    'reason',
+    (c) => c.protocolErrors,
+  ),
+  byType('mqtt_packets_received_total', 'Packets received, by type.', (c) => c.packetsReceived),
+  byType('mqtt_packets_sent_total', 'Packets sent, by type.', (c) => c.packetsSent),
+  byQos('mqtt_messages_received_total', 'PUBLISH packets received.', (c) => c.messagesReceived),
+  byQos('mqtt_messages_sent_total', 'PUBLISH packets sent.', (c) => c.messagesSent),
+  labelled('mqtt_messages_dropped_total', 'Messages that a recipient did not get.', 'reason', (c) => c.messagesDropped),
+  labelled(
+    'mqtt_acknowledgements_total',
+    'PUBACK and PUBREC sent, by what they waited for.',
+    'after',
+    (c) => c.acknowledgements,
+  ),
+  counter('mqtt_bytes_received_total', 'Bytes received on MQTT connections.', (c) => c.bytesReceived),
+  counter('mqtt_bytes_sent_total', 'Bytes sent on MQTT connections.', (c) => c.bytesSent),
+  counter(
+    'mqtt_publish_bytes_received_total',
+    'Payload bytes of PUBLISH packets received.',
+    (c) => c.publishBytesReceived,
+  ),
+  counter('mqtt_publish_bytes_sent_total', 'Payload bytes of PUBLISH packets sent.', (c) => c.publishBytesSent),
+  counter('mqtt_connections_accepted_total', 'Network connections accepted.', (c) => c.connectionsAccepted),
+  counter('mqtt_connections_refused_total', 'Network connections closed at once.', (c) => c.connectionsRefused),
+  counter('mqtt_sessions_created_total', 'Sessions created.', (c) => c.sessionsCreated),
+  counter('mqtt_sessions_resumed_total', 'Sessions that a client came back to.', (c) => c.sessionsResumed),
+  counter('mqtt_sessions_taken_over_total', 'Sessions taken over by another connection.', (c) => c.sessionsTakenOver),
+  counter('mqtt_sessions_expired_total', 'Sessions that expired.', (c) => c.sessionsExpired),
+  counter('mqtt_wills_published_total', 'Will messages published.', (c) => c.willsPublished),
+  counter('mqtt_retained_changes_total', 'Retained messages set or removed.', (c) => c.retainedChanges),
+  counter('mqtt_route_cache_hits_total', 'Routes taken from the cache.', (c) => c.routeCacheHits),
+  counter('mqtt_route_cache_misses_total', 'Routes that had to be looked up.', (c) => c.routeCacheMisses),
+  counter(
+    'mqtt_commit_pauses_total',
+    'Times that reading stopped since too much waited for a commit.',
+    (c) => c.commitPauses,
+  ),
+]
+
+/** Values by series name, as Prometheus writes it: `mqtt_subscriptions`, `mqtt_protocol_errors_total{reason="malformed_packet"}`. */
+export function flatMetrics(counters: Counters, gauges: Gauges): Record<string, number> {
+  const flat: Record<string, number> = {}
+  for (const metric of metrics) {
+    const reading = metric.read(counters, gauges)
+    if (typeof reading === 'number') flat[metric.name] = reading
+    else for (const [value, count] of reading) flat[`${metric.name}{${metric.label}="${value}"}`] = count
+  }
+  return flat
+}
+
+export const metricsContentType = Registry.PROMETHEUS_CONTENT_TYPE
+
+let processRegistry: Registry | undefined
+
+/** The text that Prometheus scrapes: the gateway's metrics, then those of Node and of the process. */
+export async function metricsText(counters: Counters, gauges: Gauges): Promise<string> {
+  const registry = new Registry()
+  for (const metric of metrics) {
+    const reading = metric.read(counters, gauges)
+    const set = valueSetter(metric, registry)
+    if (typeof reading === 'number') set({}, reading)
+    else for (const [value, count] of reading) set({ [metric.label!]: value }, count)
+  }
+  return (await registry.metrics()) + (await processMetrics().metrics())
+}
+
+type SetValue = (labels: Record<string, string>, value: number) => void
+
+function valueSetter({ name, help, type, label }: Metric, registry: Registry): SetValue {
+  const options = { name, help, labelNames: label ? [label] : [], registers: [registry] }
+  if (type === 'gauge') {
+    const made = new Gauge(options)
+    return (labels, value) => made.set(labels, value)
+  }
+  const made = new Counter(options)
+  return (labels, value) => made.inc(labels, value)
+}
+
+/**
+ * One for the process, however many gateways run in it. Its probes of event loop and garbage collection start with the
+ * first call, so a program that wants the first scrape to cover its start calls this early.
+ */
+export function processMetrics(): Registry {
+  if (!processRegistry) {
+    processRegistry = new Registry()
+    collectDefaultMetrics({ register: processRegistry, eventLoopMonitoringPrecision: 20 })
+  }
+  return processRegistry
+}

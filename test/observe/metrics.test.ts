@@ -1,0 +1,78 @@
+import { describe, expect, test } from 'vitest'
+import { Counters, type Gauges } from '../../src/core/counters.ts'
+import { PacketType } from '../../src/mqtt/packet.ts'
+import { flatMetrics, metricsText } from '../../src/observe/metrics.ts'
+
+const gauges: Gauges = {
+  connections: 2,
+  sessions: 5,
+  subscriptions: 7,
+  sharedSubscriptions: 1,
+  retainedMessages: 3,
+  retainedBytes: 30,
+  queuedMessages: 4,
+  queuedBytes: 40,
+  inflightMessages: 6,
+  routeCacheEntries: 8,
+}
+
+function counted(): Counters {
+  const counters = new Counters()
+  counters.bytesReceived = 11
+  counters.messagesReceived[1] = 5
+  counters.protocolErrors.add('malformed_packet', 2)
+  counters.messagesDropped.add('slow_consumer')
+  counters.packetsSent[PacketType.suback] = 9
+  return counters
+}
+
+describe('metrics', () => {
+  test('gateway.metrics() names series as Prometheus writes them', () => {
+    expect(flatMetrics(counted(), gauges)).toMatchObject({
+      mqtt_connections: 2,
+      'mqtt_sessions{state="connected"}': 2,
+      'mqtt_sessions{state="disconnected"}': 3,
+      mqtt_bytes_received_total: 11,
+      'mqtt_packets_sent_total{type="suback"}': 9,
+      'mqtt_packets_sent_total{type="publish"}': 0,
+      'mqtt_messages_received_total{qos="1"}': 5,
+      'mqtt_messages_received_total{qos="2"}': 0,
+      'mqtt_protocol_errors_total{reason="malformed_packet"}': 2,
+      'mqtt_messages_dropped_total{reason="slow_consumer"}': 1,
+    })
+  })
+
+  test('what Prometheus scrapes holds the same series and values, with help and type, and those of the process', async () => {
+    const text = await metricsText(counted(), gauges)
+    const lines = text.split('\n')
+    for (const [series, value] of Object.entries(flatMetrics(counted(), gauges)))
+      expect(lines).toContain(`${series} ${value}`)
+    expect(lines).toContain('# TYPE mqtt_connections gauge')
+    expect(lines).toContain('# TYPE mqtt_protocol_errors_total counter')
+    expect(text).toMatch(/^process_resident_memory_bytes \d+$/m)
+    expect(text).toMatch(/^nodejs_eventloop_lag_p99_seconds /m)
+    expect(text).toMatch(/^process_cpu_seconds_total /m)
+  })
+
+  test('a second scrape shows what was counted since, and no series twice', async () => {
+    const counters = counted()
+    await metricsText(counters, gauges)
+    counters.bytesReceived += 1
+    const series = (await metricsText(counters, gauges))
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'))
+    expect(series).toContain('mqtt_bytes_received_total 12')
+    const names = series.map((line) => line.slice(0, line.lastIndexOf(' ')))
+    expect(new Set(names).size).toBe(names.length)
+  })
+
+  test('every plain counter is exported', () => {
+    const counters = new Counters()
+    let next = 1000
+    for (const [name, value] of Object.entries(counters)) {
+      if (typeof value === 'number') Object.assign(counters, { [name]: next++ })
+    }
+    const values = Object.values(flatMetrics(counters, gauges))
+    for (let value = 1000; value < next; value++) expect(values).toContain(value)
+  })
+})
