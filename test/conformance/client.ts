@@ -109,6 +109,11 @@ export class RawClient implements LinkEvents {
     }
   }
 
+  /** Puts a packet back, to be taken by the next expectation. */
+  unread(packet: Uint8Array): void {
+    this.#received = concat(packet, this.#received)
+  }
+
   /** The given packets in the given order, and nothing between them. */
   async expectPackets(...expected: Bytes[]): Promise<void> {
     for (const one of expected) await this.expectPacket(one)
