@@ -1,4 +1,4 @@
-import { type ReasonCode, reasonName } from './reason-code.ts'
+import { ReasonCode, reasonName } from './reason-code.ts'
 
 /**
  * A fault of the peer: what it sent breaks the protocol or a limit that was announced to it.
@@ -15,4 +15,14 @@ export class ProtocolError extends Error {
     this.name = `ProtocolError(${reasonName(reasonCode)})`
     this.reasonCode = reasonCode
   }
+}
+
+/** A packet that can't be parsed, section 1.2. */
+export function malformed(message: string): ProtocolError {
+  return new ProtocolError(ReasonCode.malformedPacket, message)
+}
+
+/** A packet that parses and says what the protocol forbids, or forbids now, section 1.2. */
+export function protocolFault(message: string): ProtocolError {
+  return new ProtocolError(ReasonCode.protocolError, message)
 }

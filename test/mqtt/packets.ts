@@ -1,0 +1,146 @@
+/** What the codec tests share: hex vectors, and a sink that gathers packets as plain values. */
+import { Decoder, type DecoderOptions } from '../../src/mqtt/decoder.ts'
+import type { PacketSink, Properties, PublishFrame } from '../../src/mqtt/packet.ts'
+import { ProtocolError } from '../../src/mqtt/protocol-error.ts'
+import { decodeTopicName } from '../../src/mqtt/topic.ts'
+
+/** Bytes from hex; text between quotes stands for its UTF-8 bytes without a length: `00 01 'a'`. */
+export function hex(text: string): Buffer {
+  const parts = text.split("'")
+  return Buffer.concat(
+    parts.map((part, index) =>
+      index % 2 === 1 ? Buffer.from(part, 'utf8') : Buffer.from(part.replace(/\s/g, ''), 'hex'),
+    ),
+  )
+}
+
+/** A packet: the first byte, the Remaining Length worked out, and the body. */
+export function packet(first: number, body: Uint8Array): Buffer {
+  const length: number[] = []
+  let rest = body.length
+  do {
+    length.push(rest > 0x7f ? (rest & 0x7f) | 0x80 : rest)
+    rest >>>= 7
+  } while (rest > 0)
+  return Buffer.concat([Uint8Array.of(first, ...length), body])
+}
+
+/** A PUBLISH as values, copied out of the frame, which is only valid inside the sink's method. */
+export interface SeenPublish {
+  type: 'publish'
+  topic: string
+  qos: number
+  retain: boolean
+  dup: boolean
+  packetId: number
+  properties: string
+  payload: string
+  topicAlias: number
+  messageExpiryInterval: number
+  subscriptionIdentifiers: readonly number[]
+}
+
+export interface SeenPacket {
+  type: string
+  packetId?: number
+  reasonCode?: number
+  properties?: Properties
+  packet?: unknown
+}
+
+export type Seen = SeenPublish | SeenPacket
+
+export function seenPublish(frame: PublishFrame): SeenPublish {
+  const { buffer } = frame
+  const bytes = Buffer.from(buffer)
+  return {
+    type: 'publish',
+    topic: frame.topicStart === frame.topicEnd ? '' : decodeTopicName(buffer, frame.topicStart, frame.topicEnd),
+    qos: frame.qos,
+    retain: frame.retain,
+    dup: frame.dup,
+    packetId: frame.packetId,
+    properties: bytes.toString('hex', frame.propertiesStart, frame.propertiesEnd),
+    payload: bytes.toString('hex', frame.payloadStart, frame.end),
+    topicAlias: frame.topicAlias,
+    messageExpiryInterval: frame.messageExpiryInterval,
+    subscriptionIdentifiers: frame.subscriptionIdentifiers,
+  }
+}
+
+/** Gathers every packet in `seen`; `after` runs inside each sink method. */
+export function gatheringSink(seen: Seen[], after: () => void = () => {}): PacketSink {
+  const take = (packet: Seen) => {
+    seen.push(packet)
+    after()
+  }
+  const whole = (type: string) => (value: unknown) => take({ type, packet: value })
+  const acknowledgement = (type: string) => (packetId: number, reasonCode: number, properties: Properties) =>
+    take({ type, packetId, reasonCode, properties })
+  return {
+    onConnect: whole('connect'),
+    onConnack: whole('connack'),
+    onPublish: (frame) => take(seenPublish(frame)),
+    onPuback: acknowledgement('puback'),
+    onPubrec: acknowledgement('pubrec'),
+    onPubrel: acknowledgement('pubrel'),
+    onPubcomp: acknowledgement('pubcomp'),
+    onSubscribe: whole('subscribe'),
+    onSuback: whole('suback'),
+    onUnsubscribe: whole('unsubscribe'),
+    onUnsuback: whole('unsuback'),
+    onPingreq: () => take({ type: 'pingreq' }),
+    onPingresp: () => take({ type: 'pingresp' }),
+    onDisconnect: whole('disconnect'),
+    onAuth: whole('auth'),
+  }
+}
+
+export type Version = 3 | 4 | 5
+export type Role = DecoderOptions['role']
+
+/** The shortest packet that begins a connection: CONNECT to a server, CONNACK to a client. */
+export function opening(role: Role, version: Version): Buffer {
+  if (role === 'client') return hex(version === 5 ? '20 03 00 00 00' : '20 02 00 00')
+  const name = version === 3 ? "00 06 'MQIsdp' 03" : `00 04 'MQTT' 0${version}`
+  return packet(0x10, hex(`${name} 02 00 3c ${version === 5 ? '00' : ''} 0001 'c'`))
+}
+
+export interface Opened {
+  decoder: Decoder
+  seen: Seen[]
+}
+
+/** A decoder whose connection has begun. */
+export function opened(role: Role, version: Version, options: Partial<DecoderOptions> = {}): Opened {
+  const seen: Seen[] = []
+  const decoder = new Decoder(gatheringSink(seen), { role, version, packetBytesMax: 268_435_460, ...options })
+  decoder.push(opening(role, version))
+  seen.length = 0
+  return { decoder, seen }
+}
+
+/** What a decoder hands over for these bytes after the connection has begun. */
+export function decode(role: Role, version: Version, bytes: Uint8Array): Seen[] {
+  const { decoder, seen } = opened(role, version)
+  decoder.push(bytes)
+  return seen
+}
+
+/** What comes first on a server's connection. */
+export function decodeFirst(bytes: Uint8Array): Seen[] {
+  const seen: Seen[] = []
+  new Decoder(gatheringSink(seen), { role: 'server', packetBytesMax: 268_435_460 }).push(bytes)
+  return seen
+}
+
+/** The ProtocolError that `run` throws. Anything else, or nothing, fails the test. */
+export function faultOf(run: () => unknown): ProtocolError {
+  try {
+    run()
+  } catch (error) {
+    if (error instanceof ProtocolError) return error
+    throw error
+  }
+  throw new Error('it was accepted')
+}
