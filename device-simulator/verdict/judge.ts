@@ -1,0 +1,280 @@
+/**
+ * The verdict: what was sent against what arrived, by what MQTT promises.
+ *
+ * | published x subscribed QoS | loss                                   | duplicates                           |
+ * |----------------------------|----------------------------------------|--------------------------------------|
+ * | either is 0                | allowed, counted                       | only if published with QoS 1         |
+ * | lower one is 1             | none of what the broker acknowledged   | allowed, counted                     |
+ * | both are 2                 | none of what the broker acknowledged   | none while the sessions last         |
+ *
+ * A clean session is promised nothing while it is away: those messages are excused. A durable one is owed everything
+ * that was acknowledged after its SUBACK. The first copies of one stream (one topic, one QoS) arrive in their order;
+ * a shared subscription spreads them over its members and is not held to that. Subscriptions of one session that
+ * overlap may give one copy each. Deliveries must match a filter, carry the sender's topic and be whole.
+ */
+import { RangeSet } from './range-set.ts'
+import { type FlowSnapshot, offendersMax, type ReceiverSnapshot, streamKey } from './receiver.ts'
+import type { SenderSnapshot } from './sender.ts'
+import { filterMatches } from './topic.ts'
+
+export type Promised = 'at most once' | 'at least once' | 'exactly once'
+
+export interface SenderFacts extends SenderSnapshot {
+  group: string
+  broker: string
+  clientId: string
+  durable: boolean
+  /** A module chose other topics than the publication's: routing and order can't be judged. */
+  topicVaries: boolean
+}
+
+export interface VerdictRow {
+  from: string
+  to: string
+  publishedQos: number
+  deliveredQos: number
+  senderSession: 'clean' | 'durable'
+  receiverSession: 'clean' | 'durable' | 'shared'
+  promise: Promised
+  flows: number
+  expected: number
+  received: number
+  /** Lost against the promise. */
+  lost: number
+  /** Lost where the promise allows it (QoS 0). */
+  lostAllowed: number
+  /** Published while a clean session was away. */
+  excused: number
+  duplicates: number
+  duplicatesAllowed: number
+  outOfOrder: number
+  offenders: string[]
+}
+
+export interface Verdict {
+  rows: VerdictRow[]
+  expected: number
+  received: number
+  lost: number
+  lostAllowed: number
+  excused: number
+  duplicates: number
+  duplicatesAllowed: number
+  outOfOrder: number
+  corrupted: number
+  misrouted: number
+  refusedSubscriptions: number
+  sessionsLost: number
+  unacknowledged: number
+  refused: number
+  /** Broken promises: lost, duplicates, outOfOrder, corrupted and misrouted together. */
+  violations: number
+  offenders: string[]
+}
+
+interface Match {
+  deliveredQos: number
+  filters: number
+}
+
+function match(receiver: ReceiverSnapshot, sender: SenderFacts): Match | undefined {
+  let deliveredQos = -1
+  let filters = 0
+  for (const { filter, granted } of receiver.subscriptions) {
+    if (granted < 0 || granted > 2 || !filterMatches(filter, sender.topic)) continue
+    filters += 1
+    deliveredQos = Math.max(deliveredQos, Math.min(granted, sender.stream % 3))
+  }
+  return filters === 0 ? undefined : { deliveredQos, filters }
+}
+
+function promiseOf(qos: number): Promised {
+  return qos === 0 ? 'at most once' : qos === 1 ? 'at least once' : 'exactly once'
+}
+
+function duplicatesAreAllowed(sender: SenderFacts, { deliveredQos, filters }: Match): boolean {
+  const publishedQos = sender.stream % 3
+  if (filters > 1 || publishedQos === 1 || deliveredQos === 1) return true
+  return publishedQos === 2 && sender.resentAcrossSessions
+}
+
+const noFlow: FlowSnapshot = {
+  key: 0,
+  topic: '',
+  received: [],
+  duplicates: 0,
+  duplicated: [],
+  outOfOrder: 0,
+  firstOutOfOrder: [],
+  excused: [],
+}
+
+function everythingSent(sender: SenderFacts): RangeSet {
+  const all = new RangeSet()
+  all.addRange(0, sender.sent - 1)
+  return all
+}
+
+function judgeFlow(
+  row: VerdictRow,
+  sender: SenderFacts,
+  receiver: ReceiverSnapshot,
+  matched: Match,
+  flow: FlowSnapshot,
+): void {
+  const received = RangeSet.from(flow.received)
+  const excused = RangeSet.from(flow.excused)
+  const owed = matched.deliveredQos === 0 ? everythingSent(sender) : RangeSet.from(sender.acknowledged)
+  const missing = owed.without(received)
+  const lost = missing.without(excused)
+  const repeated = RangeSet.from(sender.repeated)
+  const injected = Math.min(flow.duplicates, RangeSet.from(flow.duplicated).intersectionSize(repeated))
+  const duplicates = flow.duplicates - injected
+  const allowed = duplicatesAreAllowed(sender, matched)
+  row.flows += 1
+  row.expected += owed.size
+  row.received += received.size
+  row.excused += missing.size - lost.size
+  row.duplicatesAllowed += injected + (allowed ? duplicates : 0)
+  if (matched.deliveredQos === 0) row.lostAllowed += lost.size
+  else row.lost += lost.size
+  if (!allowed) row.duplicates += duplicates
+  if (!receiver.shared && !sender.topicVaries) row.outOfOrder += flow.outOfOrder
+  const name = (what: string, sequence: number): string =>
+    `${what}: ${sender.clientId} ${sender.topic} QoS ${sender.stream % 3} #${sequence} -> ${receiver.id}`
+  if (matched.deliveredQos > 0)
+    offend(
+      row,
+      lost.first(offendersMax).map((sequence) => name('lost', sequence)),
+    )
+  if (!allowed && duplicates > 0) {
+    const twice = RangeSet.from(flow.duplicated).without(repeated)
+    offend(
+      row,
+      twice.first(offendersMax).map((sequence) => name('duplicate', sequence)),
+    )
+  }
+  if (!receiver.shared && !sender.topicVaries) {
+    offend(
+      row,
+      flow.firstOutOfOrder.map((sequence) => name('out of order', sequence)),
+    )
+  }
+}
+
+function offend(row: VerdictRow, texts: readonly string[]): void {
+  for (const text of texts) if (row.offenders.length < offendersMax) row.offenders.push(text)
+}
+
+function rowFor(
+  rows: Map<string, VerdictRow>,
+  sender: SenderFacts,
+  receiver: ReceiverSnapshot,
+  matched: Match,
+): VerdictRow {
+  const publishedQos = sender.stream % 3
+  const senderSession = sender.durable ? 'durable' : 'clean'
+  const receiverSession = receiver.shared ? 'shared' : receiver.durable ? 'durable' : 'clean'
+  const key = [sender.group, receiver.group, publishedQos, matched.deliveredQos, senderSession, receiverSession].join(
+    '\u001f',
+  )
+  let row = rows.get(key)
+  if (row === undefined) {
+    row = {
+      from: sender.group,
+      to: receiver.group,
+      publishedQos,
+      deliveredQos: matched.deliveredQos,
+      senderSession,
+      receiverSession,
+      promise: promiseOf(matched.deliveredQos),
+      flows: 0,
+      expected: 0,
+      received: 0,
+      lost: 0,
+      lostAllowed: 0,
+      excused: 0,
+      duplicates: 0,
+      duplicatesAllowed: 0,
+      outOfOrder: 0,
+      offenders: [],
+    }
+    rows.set(key, row)
+  }
+  return row
+}
+
+/** Judges a whole run; the receivers are merged already (mergeReceivers). */
+export function judge(senders: readonly SenderFacts[], receivers: readonly ReceiverSnapshot[]): Verdict {
+  const rows = new Map<string, VerdictRow>()
+  for (const receiver of receivers) {
+    const flows = new Map(receiver.flows.map((flow) => [flow.key, flow]))
+    for (const sender of senders) {
+      if (sender.sent === 0 || sender.broker !== receiver.broker) continue
+      const key = streamKey(sender.device, sender.stream)
+      const matched = match(receiver, sender)
+      if (matched === undefined || (sender.topicVaries && !flows.has(key))) continue
+      judgeFlow(rowFor(rows, sender, receiver, matched), sender, receiver, matched, flows.get(key) ?? noFlow)
+    }
+  }
+  return summarise([...rows.values()], senders, receivers)
+}
+
+type RowFigure =
+  | 'expected'
+  | 'received'
+  | 'lost'
+  | 'lostAllowed'
+  | 'excused'
+  | 'duplicates'
+  | 'duplicatesAllowed'
+  | 'outOfOrder'
+
+function summarise(
+  rows: VerdictRow[],
+  senders: readonly SenderFacts[],
+  receivers: readonly ReceiverSnapshot[],
+): Verdict {
+  const total = (figure: RowFigure): number => rows.reduce((sum, row) => sum + row[figure], 0)
+  const corrupted = receivers.reduce((sum, receiver) => sum + receiver.corrupted, 0)
+  const misrouted = receivers.reduce((sum, receiver) => sum + receiver.misrouted, 0)
+  let unacknowledged = 0
+  let refused = 0
+  for (const sender of senders) {
+    if (sender.stream % 3 === 0) continue
+    const refusals = RangeSet.from(sender.refused).size
+    refused += refusals
+    unacknowledged += sender.sent - RangeSet.from(sender.acknowledged).size - refusals
+  }
+  const lost = total('lost')
+  const duplicates = total('duplicates')
+  const outOfOrder = total('outOfOrder')
+  return {
+    rows,
+    expected: total('expected'),
+    received: total('received'),
+    lost,
+    lostAllowed: total('lostAllowed'),
+    excused: total('excused'),
+    duplicates,
+    duplicatesAllowed: total('duplicatesAllowed'),
+    outOfOrder,
+    corrupted,
+    misrouted,
+    refusedSubscriptions: receivers.flatMap((receiver) => receiver.subscriptions).filter(({ granted }) => granted > 2)
+      .length,
+    sessionsLost: receivers.reduce((sum, receiver) => sum + receiver.sessionsLost, 0),
+    unacknowledged,
+    refused,
+    violations: lost + duplicates + outOfOrder + corrupted + misrouted,
+    offenders: [
+      ...rows.flatMap((row) => row.offenders),
+      ...receivers.flatMap((receiver) =>
+        receiver.firstCorrupted.map((topic) => `corrupted: ${topic} -> ${receiver.id}`),
+      ),
+      ...receivers.flatMap((receiver) =>
+        receiver.firstMisrouted.map((topic) => `misrouted: ${topic} -> ${receiver.id}`),
+      ),
+    ],
+  }
+}
