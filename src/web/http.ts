@@ -1,0 +1,147 @@
+/**
+ * The HTTP side of the one port for browsers and monitoring: health, metrics and the page. WebSocket upgrades are not
+ * handled here; whoever wants them listens to the server's `upgrade` event.
+ *
+ * Every answer comes from a fixed table of paths, so no part of a URL ever reaches the file system. Only GET and HEAD exist
+ * and no request body is read. Sizes and times are bounded, since the port may face strangers.
+ */
+import {
+  createServer,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import { createAssets } from './assets.ts'
+
+export interface HttpSources {
+  /** Whether clients should be sent here now, and what was looked at, for example `{ store: 'ok' }`. */
+  health(): { ready: boolean; checks: Record<string, string> }
+  /** Prometheus' text format. */
+  metrics(): Promise<string>
+  version: string
+}
+
+interface Answer {
+  status: number
+  headers: OutgoingHttpHeaders
+  body: string | Buffer
+}
+
+type Route = (request: IncomingMessage) => Answer | Promise<Answer>
+
+const headerBytesMax = 16 * 1024
+const headerFieldsMax = 100
+const headersTimeoutMs = 10_000
+const requestTimeoutMs = 15_000
+const keepAliveTimeoutMs = 5_000
+const silentSocketTimeoutMs = 30_000
+const requestsPerSocketMax = 1000
+
+/**
+ * No host but this one, no inline script. `blob:` workers are MQTT.js's timers, which keep the connection of a tab in the
+ * background alive.
+ */
+const contentSecurityPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "worker-src 'self' blob:",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+const securityHeaders = {
+  'content-security-policy': contentSecurityPolicy,
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+}
+
+/** A server that isn't listening yet. */
+export function createHttpServer(sources: HttpSources): Server {
+  const routes = createRoutes(sources)
+  const server = createServer({
+    maxHeaderSize: headerBytesMax,
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    connectionsCheckingInterval: 2_000,
+  })
+  server.maxHeadersCount = headerFieldsMax
+  server.maxRequestsPerSocket = requestsPerSocketMax
+  server.timeout = silentSocketTimeoutMs
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
+    answer(routes, request)
+      .catch(() => plain(500, 'The gateway failed to answer this request.\n'))
+      .then((found) => send(request, response, found))
+  }
+  server.on('request', onRequest)
+  // Answered without "100 Continue", so that the client doesn't send the body.
+  server.on('checkContinue', onRequest)
+  return server
+}
+
+function createRoutes({ health, metrics, version }: HttpSources): ReadonlyMap<string, Route> {
+  const routes = new Map<string, Route>([
+    ['/livez', () => json(200, { status: 'alive', version })],
+    [
+      '/readyz',
+      () => {
+        const { ready, checks } = health()
+        return json(ready ? 200 : 503, { status: ready ? 'ready' : 'not ready', checks, version })
+      },
+    ],
+    [
+      '/metrics',
+      async () => ({
+        status: 200,
+        headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8', 'cache-control': 'no-store' },
+        body: await metrics(),
+      }),
+    ],
+  ])
+  for (const [path, asset] of createAssets()) {
+    routes.set(path, async (request) => {
+      const { status, headers, body } = await asset(request.headers)
+      return { status, headers, body }
+    })
+  }
+  return routes
+}
+
+async function answer(routes: ReadonlyMap<string, Route>, request: IncomingMessage): Promise<Answer> {
+  const route = routes.get((request.url ?? '').split('?', 1)[0]!)
+  if (!route) return plain(404, 'Not found. The page is at /, metrics at /metrics, health at /livez and /readyz.\n')
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    const refused = plain(405, 'Only GET and HEAD are answered here.\n')
+    return { ...refused, headers: { ...refused.headers, allow: 'GET, HEAD' } }
+  }
+  return route(request)
+}
+
+function send(request: IncomingMessage, response: ServerResponse, { status, headers, body }: Answer): void {
+  const bodyComes =
+    request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
+  response.writeHead(status, {
+    ...securityHeaders,
+    ...headers,
+    ...(status === 304 ? {} : { 'content-length': Buffer.byteLength(body) }),
+    // An unread body would be taken for the next request.
+    ...(bodyComes ? { connection: 'close' } : {}),
+  })
+  response.end(request.method === 'HEAD' || status === 304 ? undefined : body)
+}
+
+function plain(status: number, text: string): Answer {
+  return { status, headers: { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }, body: text }
+}
+
+function json(status: number, value: unknown): Answer {
+  const headers = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' }
+  return { status, headers, body: `${JSON.stringify(value)}\n` }
+}
