@@ -27,7 +27,8 @@ export const layers: readonly Layer[] = [
   { of: 'src/store/', imports: ['src/mqtt/', 'src/store/store.ts'] },
   { of: 'src/auth/', imports: ['src/mqtt/', 'src/auth/authenticator.ts'] },
   { of: 'src/web/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
-  { of: 'src/observe/', imports: ['src/mqtt/'] },
+  // Metrics, $SYS and the log put names to what the core counts, at the level that the configuration gives.
+  { of: 'src/observe/', imports: ['src/mqtt/'], types: ['src/core/', 'src/config/schema.ts'] },
   { of: 'src/config/', imports: ['src/mqtt/'] },
   { of: 'src/gateway.ts', imports: ['src/'] },
   { of: 'src/cli/', imports: ['src/gateway.ts', 'src/config/', 'src/mqtt/'] },
