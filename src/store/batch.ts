@@ -199,15 +199,17 @@ export class BatchWriter implements BatchRecords {
 }
 
 /**
- * Hands the batch's records to the sink, in order. Messages and references, the hot records, are one object each that is
+ * Hands the batch's records to the sink, in order, and returns their number. Messages and references, the hot records, are one object each that is
  * filled again for every record: a sink that keeps them copies them. Payloads and properties are views into the batch.
  * Throws what the sink throws, and an error if the bytes are no batch.
  */
-export function readBatch(batch: ArrayBuffer, sink: BatchRecords): void {
+export function readBatch(batch: ArrayBuffer, sink: BatchRecords): number {
   const fields = new FieldReader(batch)
   const message = emptyMessage()
   const reference = emptyReference()
-  while (!fields.ended) readRecord(fields, sink, message, reference)
+  let records = 0
+  for (; !fields.ended; records++) readRecord(fields, sink, message, reference)
+  return records
 }
 
 function readRecord(fields: FieldReader, sink: BatchRecords, message: StoredMessage, reference: ReusedReference): void {

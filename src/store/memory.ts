@@ -1,0 +1,222 @@
+/**
+ * The store without a disk.
+ *
+ * As the gateway uses it (`createMemoryStore()`) nothing survives and no batches are made. With `durable: true` it applies
+ * them to maps and gives them back at the next `open` of the same object: the reference that the store's contract suite
+ * compares the others with, and what tests restart a gateway on.
+ */
+import { type BatchRecords, readBatch } from './batch.ts'
+import type {
+  Durability,
+  QueuePage,
+  RecoveredNumbers,
+  Recovery,
+  Store,
+  StoredMessage,
+  StoredReference,
+  StoredSession,
+  StoredSubscription,
+  StoredWill,
+  StoreStatistics,
+} from './store.ts'
+
+export function createMemoryStore(): Store {
+  return new MemoryStore({ durable: false })
+}
+
+export class MemoryStore implements Store {
+  readonly durable: boolean
+  #records = new MemoryRecords()
+  #commits = 0
+  #recordsWritten = 0
+
+  constructor({ durable }: { durable: boolean }) {
+    this.durable = durable
+  }
+
+  async open(recovery: Recovery): Promise<RecoveredNumbers> {
+    return this.#records.recover(recovery)
+  }
+
+  /** A batch that fails leaves nothing: its records go to a copy first. */
+  async commit(batch: ArrayBuffer, _durability: Durability): Promise<void> {
+    const records = this.#records.copy()
+    this.#recordsWritten += readBatch(batch, records)
+    records.end()
+    this.#records = records
+    this.#commits++
+  }
+
+  async readQueue(session: number, fromPosition: number, messagesMax: number, bytesMax: number): Promise<QueuePage> {
+    return this.#records.readQueue(session, fromPosition, messagesMax, bytesMax)
+  }
+
+  async statistics(): Promise<StoreStatistics> {
+    return {
+      commits: this.#commits,
+      recordsWritten: this.#recordsWritten,
+      databaseBytes: 0,
+      walBytes: 0,
+      diskFreeBytes: Number.POSITIVE_INFINITY,
+    }
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** Keys of several parts: numbers first, so that no text can look like another key. */
+const key = (session: number, part: string | number) => `${session} ${part}`
+
+class MemoryRecords implements BatchRecords {
+  #sessions = new Map<number, StoredSession>()
+  #subscriptions = new Map<string, StoredSubscription>()
+  #messages = new Map<number, StoredMessage>()
+  /** By session, then by position; neither is in order. */
+  #queues = new Map<number, Map<number, StoredReference>>()
+  #released = new Map<string, [session: number, position: number]>()
+  #incoming = new Map<string, [session: number, packetId: number]>()
+  #retained = new Map<string, number>()
+  #wills = new Map<number, StoredWill>()
+  #numbers: RecoveredNumbers = { nextSessionNumber: 1, nextMessageId: 1 }
+
+  copy(): MemoryRecords {
+    const copy = new MemoryRecords()
+    copy.#sessions = new Map(this.#sessions)
+    copy.#subscriptions = new Map(this.#subscriptions)
+    copy.#messages = new Map(this.#messages)
+    copy.#queues = new Map([...this.#queues].map(([session, queue]) => [session, new Map(queue)]))
+    copy.#released = new Map(this.#released)
+    copy.#incoming = new Map(this.#incoming)
+    copy.#retained = new Map(this.#retained)
+    copy.#wills = new Map(this.#wills)
+    copy.#numbers = { ...this.#numbers }
+    return copy
+  }
+
+  sessionPut(session: StoredSession): void {
+    this.#sessions.set(session.number, session)
+    this.#numbers.nextSessionNumber = Math.max(this.#numbers.nextSessionNumber, session.number + 1)
+  }
+
+  sessionDelete(session: number): void {
+    this.#sessions.delete(session)
+    this.#queues.delete(session)
+    this.#wills.delete(session)
+    for (const [at, subscription] of this.#subscriptions) {
+      if (subscription.session === session) this.#subscriptions.delete(at)
+    }
+    for (const keyed of [this.#released, this.#incoming]) {
+      for (const [at, [owner]] of keyed) if (owner === session) keyed.delete(at)
+    }
+  }
+
+  subscriptionPut(subscription: StoredSubscription): void {
+    this.#subscriptions.set(key(subscription.session, subscription.topicFilter), subscription)
+  }
+
+  subscriptionDelete(session: number, topicFilter: string): void {
+    this.#subscriptions.delete(key(session, topicFilter))
+  }
+
+  messagePut(message: StoredMessage): void {
+    this.#messages.set(message.id, {
+      ...message,
+      payload: new Uint8Array(message.payload),
+      properties: new Uint8Array(message.properties),
+    })
+    this.#numbers.nextMessageId = Math.max(this.#numbers.nextMessageId, message.id + 1)
+  }
+
+  enqueue(reference: StoredReference): void {
+    this.#requireMessage(reference.messageId)
+    const queue = this.#queues.get(reference.session) ?? new Map<number, StoredReference>()
+    if (queue.has(reference.position)) throw new Error(`position ${reference.position} is taken`)
+    queue.set(reference.position, { ...reference })
+    this.#queues.set(reference.session, queue)
+  }
+
+  dequeue(session: number, position: number): void {
+    const queue = this.#queues.get(session)
+    if (!queue?.delete(position)) this.#released.delete(key(session, position))
+    if (queue?.size === 0) this.#queues.delete(session)
+  }
+
+  release(session: number, position: number): void {
+    const queue = this.#queues.get(session)
+    queue?.delete(position)
+    if (queue?.size === 0) this.#queues.delete(session)
+    this.#released.set(key(session, position), [session, position])
+  }
+
+  incomingPut(session: number, packetId: number): void {
+    this.#incoming.set(key(session, packetId), [session, packetId])
+  }
+
+  incomingDelete(session: number, packetId: number): void {
+    this.#incoming.delete(key(session, packetId))
+  }
+
+  retainedPut(topic: string, messageId: number): void {
+    this.#requireMessage(messageId)
+    this.#retained.set(topic, messageId)
+  }
+
+  retainedDelete(topic: string): void {
+    this.#retained.delete(topic)
+  }
+
+  willPut(will: StoredWill): void {
+    const { payload, properties } = will
+    this.#wills.set(will.session, {
+      ...will,
+      payload: new Uint8Array(payload),
+      properties: new Uint8Array(properties),
+    })
+  }
+
+  willDelete(session: number): void {
+    this.#wills.delete(session)
+  }
+
+  /** Drops the bodies that nothing names any more. */
+  end(): void {
+    const named = new Set(this.#retained.values())
+    for (const queue of this.#queues.values()) for (const reference of queue.values()) named.add(reference.messageId)
+    for (const id of this.#messages.keys()) if (!named.has(id)) this.#messages.delete(id)
+  }
+
+  recover(recovery: Recovery): RecoveredNumbers {
+    for (const session of this.#sessions.values()) recovery.onSession(session)
+    for (const subscription of this.#subscriptions.values()) recovery.onSubscription(subscription)
+    for (const [topic, id] of this.#retained) recovery.onRetained({ topic, message: this.#messages.get(id)! })
+    for (const will of this.#wills.values()) recovery.onWill(will)
+    for (const [session, packetId] of this.#incoming.values()) recovery.onIncomingPacketId(session, packetId)
+    for (const [session, position] of this.#released.values()) recovery.onReleased(session, position)
+    for (const [session, queue] of this.#queues) {
+      const positions = [...queue.keys()].sort((a, b) => a - b)
+      let bytes = 0
+      for (const reference of queue.values()) bytes += this.#messages.get(reference.messageId)!.payload.length
+      recovery.onQueue(session, positions.length, bytes, positions[0]!, positions.at(-1)!)
+    }
+    return { ...this.#numbers }
+  }
+
+  readQueue(session: number, fromPosition: number, messagesMax: number, bytesMax: number): QueuePage {
+    const waiting = [...(this.#queues.get(session)?.values() ?? [])]
+      .filter(({ position }) => position >= fromPosition)
+      .sort((a, b) => a.position - b.position)
+    const entries: { reference: StoredReference; message: StoredMessage }[] = []
+    let bytes = 0
+    for (const reference of waiting) {
+      const message = this.#messages.get(reference.messageId)!
+      bytes += message.payload.length
+      if (entries.length > 0 && (entries.length >= messagesMax || bytes > bytesMax)) break
+      entries.push({ reference, message })
+    }
+    return { session, entries, more: entries.length < waiting.length }
+  }
+
+  #requireMessage(id: number): void {
+    if (!this.#messages.has(id)) throw new Error(`a record names message ${id}, which the store does not hold`)
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * What the store reads back, packed for the way from its thread to the engine's: recovery in chunks, queues in pages.
+ *
+ * Both are batches in the other direction (`batch.ts`), one transferred buffer for thousands of rows: a retained message is
+ * a `messagePut` and its `retainedPut`, a queue's entry a `messagePut` and its `enqueue`. Counted queues, for which a batch
+ * has no record, follow as a chunk of plain numbers, five for each.
+ */
+import { type BatchRecords, BatchWriter, readBatch } from './batch.ts'
+import type {
+  QueuePage,
+  Recovery,
+  StoredMessage,
+  StoredReference,
+  StoredRetained,
+  StoredSession,
+  StoredSubscription,
+  StoredWill,
+} from './store.ts'
+
+const chunkBytesMax = 1024 * 1024
+const numbersPerQueue = 5
+
+export type RecoveryChunk =
+  | { kind: 'records'; packed: ArrayBuffer }
+  | { kind: 'queues'; numbers: Float64Array<ArrayBuffer> }
+
+/** A `Recovery` that packs what it is told and sends it on, a chunk at a time. */
+export class RecoveryPacker implements Recovery {
+  readonly #records = new BatchWriter()
+  readonly #send: (chunk: RecoveryChunk) => void
+  #queues: number[] = []
+
+  constructor(send: (chunk: RecoveryChunk) => void) {
+    this.#send = send
+  }
+
+  onSession(session: StoredSession): void {
+    this.#records.sessionPut(session)
+    this.#sendIfFull()
+  }
+
+  onSubscription(subscription: StoredSubscription): void {
+    this.#records.subscriptionPut(subscription)
+    this.#sendIfFull()
+  }
+
+  onRetained({ topic, message }: StoredRetained): void {
+    this.#records.messagePut(message, 1)
+    this.#records.retainedPut(topic, message.id)
+    this.#sendIfFull()
+  }
+
+  onWill(will: StoredWill): void {
+    this.#records.willPut(will)
+    this.#sendIfFull()
+  }
+
+  onIncomingPacketId(session: number, packetId: number): void {
+    this.#records.incomingPut(session, packetId)
+    this.#sendIfFull()
+  }
+
+  onReleased(session: number, position: number): void {
+    this.#records.release(session, position)
+    this.#sendIfFull()
+  }
+
+  onQueue(session: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void {
+    this.#queues.push(session, messages, bytes, firstPosition, lastPosition)
+  }
+
+  end(): void {
+    if (this.#records.byteLength > 0) this.#send({ kind: 'records', packed: this.#records.take() })
+    if (this.#queues.length > 0) this.#send({ kind: 'queues', numbers: Float64Array.from(this.#queues) })
+    this.#queues = []
+  }
+
+  #sendIfFull(): void {
+    if (this.#records.byteLength >= chunkBytesMax) this.#send({ kind: 'records', packed: this.#records.take() })
+  }
+}
+
+/** Hands a chunk's content to the recovery; what it is given stays valid. */
+export function unpackRecovery(chunk: RecoveryChunk, recovery: Recovery): void {
+  if (chunk.kind === 'records') {
+    readBatch(chunk.packed, recoverySink(recovery))
+    return
+  }
+  const numbers = chunk.numbers
+  for (let i = 0; i + numbersPerQueue <= numbers.length; i += numbersPerQueue) {
+    recovery.onQueue(numbers[i]!, numbers[i + 1]!, numbers[i + 2]!, numbers[i + 3]!, numbers[i + 4]!)
+  }
+}
+
+function recoverySink(recovery: Recovery): BatchRecords {
+  let message: StoredMessage | undefined
+  return {
+    ...refusingSink,
+    sessionPut: (session) => recovery.onSession(session),
+    subscriptionPut: (subscription) => recovery.onSubscription(subscription),
+    messagePut: (read) => {
+      message = ownMessage(read)
+    },
+    retainedPut: (topic) => recovery.onRetained({ topic, message: message! }),
+    willPut: (will) =>
+      recovery.onWill({ ...will, payload: ownBytes(will.payload), properties: ownBytes(will.properties) }),
+    incomingPut: (session, packetId) => recovery.onIncomingPacketId(session, packetId),
+    release: (session, position) => recovery.onReleased(session, position),
+  }
+}
+
+/** A page's entries from what `packEntry` wrote. Their bytes are views into the page: it lives as long as any of them. */
+export function unpackPage(session: number, packed: ArrayBuffer, more: boolean): QueuePage {
+  const entries: { reference: StoredReference; message: StoredMessage }[] = []
+  let message: StoredMessage | undefined
+  readBatch(packed, {
+    ...refusingSink,
+    messagePut: (read) => {
+      message = { ...read }
+    },
+    enqueue: (reference) => entries.push({ reference: { ...reference }, message: message! }),
+  })
+  return { session, entries, more }
+}
+
+export function packEntry(page: BatchWriter, reference: StoredReference, message: StoredMessage): void {
+  page.messagePut(message, 1)
+  page.enqueue(reference)
+}
+
+/** A retained message lives for months; as a view it would keep its whole chunk. */
+function ownMessage(read: StoredMessage): StoredMessage {
+  return { ...read, payload: ownBytes(read.payload), properties: ownBytes(read.properties) }
+}
+
+function ownBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes)
+}
+
+const refuse = (): never => {
+  throw new Error('not a record that the store sends')
+}
+
+const refusingSink: BatchRecords = {
+  sessionPut: refuse,
+  sessionDelete: refuse,
+  subscriptionPut: refuse,
+  subscriptionDelete: refuse,
+  messagePut: refuse,
+  enqueue: refuse,
+  dequeue: refuse,
+  release: refuse,
+  incomingPut: refuse,
+  incomingDelete: refuse,
+  retainedPut: refuse,
+  retainedDelete: refuse,
+  willPut: refuse,
+  willDelete: refuse,
+}

@@ -1,0 +1,176 @@
+/**
+ * The database's tables, their versions, and the read-only views for people.
+ *
+ * `user_version` is the number of migrations applied, `application_id` says that the file is ours. A migration, once
+ * released, is never edited: a change is a further entry. Views carry no data, so they are made anew at each open and may
+ * change freely; docs/durability.md describes them.
+ *
+ * A message body is one row of `message`, with the number of rows that name it in `reference_count`: no index on
+ * `queue.message_id` has to be kept for each insert. Times are milliseconds since the epoch, NULL for never.
+ */
+import type { Database } from 'better-sqlite3'
+import { StoreError } from './store.ts'
+
+/** `MQTD` */
+export const applicationId = 0x4d515444
+
+const version1 = `
+CREATE TABLE counter (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  next_session_number INTEGER NOT NULL,
+  next_message_id INTEGER NOT NULL
+) STRICT;
+INSERT INTO counter VALUES (1, 1, 1);
+
+CREATE TABLE session (
+  number INTEGER PRIMARY KEY,
+  client_id TEXT NOT NULL,
+  protocol_version INTEGER NOT NULL,
+  expiry_interval INTEGER NOT NULL,
+  expires_at INTEGER,
+  connected INTEGER NOT NULL,
+  username TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE subscription (
+  session INTEGER NOT NULL,
+  topic_filter TEXT NOT NULL,
+  qos INTEGER NOT NULL,
+  no_local INTEGER NOT NULL,
+  retain_as_published INTEGER NOT NULL,
+  retain_handling INTEGER NOT NULL,
+  identifier INTEGER NOT NULL,
+  PRIMARY KEY (session, topic_filter)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE message (
+  id INTEGER PRIMARY KEY,
+  reference_count INTEGER NOT NULL,
+  topic TEXT NOT NULL,
+  qos INTEGER NOT NULL,
+  published_at INTEGER NOT NULL,
+  expires_at INTEGER,
+  publisher TEXT NOT NULL,
+  properties BLOB,
+  payload BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE queue (
+  session INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  message_id INTEGER NOT NULL,
+  qos INTEGER NOT NULL,
+  retain INTEGER NOT NULL,
+  payload_bytes INTEGER NOT NULL,
+  shared_filter TEXT,
+  subscription_identifiers TEXT,
+  PRIMARY KEY (session, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE released (
+  session INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  PRIMARY KEY (session, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE incoming (
+  session INTEGER NOT NULL,
+  packet_id INTEGER NOT NULL,
+  PRIMARY KEY (session, packet_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE retained (
+  topic TEXT PRIMARY KEY,
+  message_id INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE will (
+  session INTEGER PRIMARY KEY,
+  topic TEXT NOT NULL,
+  payload BLOB NOT NULL,
+  properties BLOB,
+  qos INTEGER NOT NULL,
+  retain INTEGER NOT NULL,
+  delay_interval INTEGER NOT NULL,
+  message_expiry_interval INTEGER NOT NULL,
+  due_at INTEGER
+) STRICT;
+
+-- Sessions that ended and left more queue rows than one transaction should delete.
+CREATE TABLE ended_session (number INTEGER PRIMARY KEY) STRICT;
+`
+
+export const migrations: readonly string[] = [version1]
+
+const iso = (column: string) => `strftime('%Y-%m-%dT%H:%M:%fZ', ${column} / 1000.0, 'unixepoch')`
+
+const views = `
+DROP VIEW IF EXISTS v_sessions;
+CREATE VIEW v_sessions AS
+SELECT s.client_id, s.number,
+  CASE s.protocol_version WHEN 3 THEN '3.1' WHEN 4 THEN '3.1.1' ELSE '5.0' END AS protocol,
+  s.username, s.connected, s.expiry_interval, ${iso('s.expires_at')} AS expires_at,
+  (SELECT count(*) FROM subscription WHERE session = s.number) AS subscriptions,
+  (SELECT count(*) FROM queue WHERE session = s.number) AS queued_messages,
+  (SELECT coalesce(sum(payload_bytes), 0) FROM queue WHERE session = s.number) AS queued_bytes
+FROM session s;
+
+DROP VIEW IF EXISTS v_subscriptions;
+CREATE VIEW v_subscriptions AS
+SELECT s.client_id, u.topic_filter, u.qos, u.no_local, u.retain_as_published, u.retain_handling,
+  nullif(u.identifier, 0) AS identifier
+FROM subscription u JOIN session s ON s.number = u.session;
+
+DROP VIEW IF EXISTS v_queued;
+CREATE VIEW v_queued AS
+SELECT s.client_id, q.position, q.position % 65535 + 1 AS packet_id, m.topic, q.qos, q.retain, m.publisher,
+  ${iso('m.published_at')} AS published_at, ${iso('m.expires_at')} AS expires_at,
+  q.shared_filter, q.subscription_identifiers, q.payload_bytes, CAST(m.payload AS TEXT) AS payload_text, m.payload
+FROM queue q JOIN session s ON s.number = q.session JOIN message m ON m.id = q.message_id;
+
+DROP VIEW IF EXISTS v_retained;
+CREATE VIEW v_retained AS
+SELECT r.topic, m.qos, m.publisher, ${iso('m.published_at')} AS published_at, ${iso('m.expires_at')} AS expires_at,
+  length(m.payload) AS payload_bytes, CAST(m.payload AS TEXT) AS payload_text, m.payload
+FROM retained r JOIN message m ON m.id = r.message_id;
+`
+
+/**
+ * Brings the schema to the newest version, one transaction per step, and makes the views. Throws a `StoreError` of kind
+ * `version` for a file that is not ours or newer than this program.
+ */
+export function migrate(database: Database, path: string, steps: readonly string[] = migrations): void {
+  const version = database.pragma('user_version', { simple: true }) as number
+  const application = database.pragma('application_id', { simple: true }) as number
+  const tables = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number
+  if (application !== applicationId && (application !== 0 || version !== 0 || tables > 0)) {
+    throw new StoreError(
+      'version',
+      `${path} is a SQLite database of another program (application_id ${application}, ${tables} tables). ` +
+        'Choose another --data-dir.',
+    )
+  }
+  if (version > steps.length) {
+    throw new StoreError(
+      'version',
+      `${path} has schema version ${version}, and this mqtide knows versions up to ${steps.length}: it was written by a ` +
+        'newer mqtide. Start that one, or restore a backup made with this one.',
+    )
+  }
+  for (let next = version; next < steps.length; next++) {
+    database.transaction(() => {
+      database.exec(steps[next]!)
+      database.pragma(`application_id = ${applicationId}`)
+      database.pragma(`user_version = ${next + 1}`)
+    })()
+  }
+  refreshViews(database)
+}
+
+/** Rewritten only if they differ, so that an unchanged database is opened without a write. */
+function refreshViews(database: Database): void {
+  const wanted = [...views.matchAll(/CREATE VIEW (\w+) AS\n[^;]+/g)].map(([sql, name]) => ({ name, sql }))
+  const present = database.prepare(`SELECT name, sql FROM sqlite_schema WHERE type = 'view'`).all()
+  if (wanted.every((view) => present.some((row) => (row as { sql: string }).sql === view.sql))) return
+  database.transaction(() => database.exec(views))()
+}

@@ -1,0 +1,199 @@
+/**
+ * The `Store` on SQLite: in a worker thread for the gateway, in the caller's thread for tools and tests.
+ *
+ * The worker serves calls in order; several may wait. If the thread ends by itself, everything pending and every later call
+ * rejects with the same error: a commit that was pending may or may not be on disk, and nothing acknowledged it.
+ */
+import { Worker } from 'node:worker_threads'
+import { type RecoveryChunk, unpackPage, unpackRecovery } from './recovery-chunk.ts'
+import { SqliteDatabase, type SqliteOptions } from './sqlite.ts'
+import { SqliteUpkeep } from './sqlite-upkeep.ts'
+import type { CrossedError, StoreAnswer, StoreCall, StoreResult } from './sqlite-worker.ts'
+import {
+  type Durability,
+  type QueuePage,
+  type RecoveredNumbers,
+  type Recovery,
+  type Store,
+  StoreError,
+  type StoreStatistics,
+} from './store.ts'
+
+export interface SqliteStoreOptions extends SqliteOptions {
+  /** Told when the store fails while no call waits for it: in a deferred commit, in its upkeep, or by its thread's end. */
+  onFailure?: (error: Error) => void
+}
+
+/** The gateway's store. */
+export function createSqliteStore(options: SqliteStoreOptions): Store {
+  return new SqliteWorkerStore(options)
+}
+
+interface Pending {
+  resolve: (result: StoreResult) => void
+  reject: (error: Error) => void
+}
+
+/** A call before it has its number, kind by kind. */
+type Unnumbered<Call> = Call extends StoreCall ? Omit<Call, 'call'> : never
+
+export class SqliteWorkerStore implements Store {
+  readonly durable = true
+  readonly #options: SqliteOptions
+  readonly #onFailure: (error: Error) => void
+  readonly #worker: Worker
+  readonly #pending = new Map<number, Pending>()
+  #calls = 0
+  #recovery: Recovery | undefined
+  #failure: Error | undefined
+  #closing = false
+
+  constructor({ onFailure = () => {}, ...options }: SqliteStoreOptions) {
+    this.#options = options
+    this.#onFailure = onFailure
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+    this.#worker = new Worker(new URL(`./sqlite-worker.${extension}`, import.meta.url), { name: 'mqtide-store' })
+    this.#worker.on('message', (answer: StoreAnswer) => this.#onAnswer(answer))
+    this.#worker.on('error', (error) => this.#onEnd(error as Error))
+    this.#worker.on('exit', (code) => this.#onEnd(new Error(`its thread ended with code ${code}`)))
+  }
+
+  async open(recovery: Recovery): Promise<RecoveredNumbers> {
+    this.#recovery = recovery
+    const numbers = await this.#call({ method: 'open', options: this.#options })
+    this.#recovery = undefined
+    return numbers as RecoveredNumbers
+  }
+
+  async commit(batch: ArrayBuffer, durability: Durability): Promise<void> {
+    await this.#call({ method: 'commit', batch, durability }, [batch])
+  }
+
+  async readQueue(session: number, from: number, messagesMax: number, bytesMax: number): Promise<QueuePage> {
+    const page = await this.#call({ method: 'readQueue', session, from, messagesMax, bytesMax })
+    const { packed, more } = page as { packed: ArrayBuffer; more: boolean }
+    return unpackPage(session, packed, more)
+  }
+
+  async statistics(): Promise<StoreStatistics> {
+    return (await this.#call({ method: 'statistics' })) as StoreStatistics
+  }
+
+  /** Ends the thread also where the database can't be closed cleanly, and then rejects. */
+  async close(): Promise<void> {
+    if (this.#closing) return
+    if (this.#failure === undefined) {
+      const closed = this.#call({ method: 'close' })
+      this.#closing = true
+      await closed.finally(() => this.#worker.terminate())
+    }
+    this.#closing = true
+    await this.#worker.terminate()
+  }
+
+  #call(request: Unnumbered<StoreCall>, transfer: ArrayBuffer[] = []): Promise<StoreResult> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#closing) return Promise.reject(new Error('the store is closed'))
+    const call = this.#calls++
+    return new Promise((resolve, reject) => {
+      this.#pending.set(call, { resolve, reject })
+      this.#worker.postMessage({ ...request, call }, transfer)
+    })
+  }
+
+  #onAnswer(answer: StoreAnswer): void {
+    if ('recovered' in answer) {
+      this.#onRecovered(answer.recovered)
+      return
+    }
+    if ('failure' in answer) {
+      this.#fail(uncrossed(answer.failure))
+      return
+    }
+    const pending = this.#pending.get(answer.call)
+    this.#pending.delete(answer.call)
+    if ('error' in answer) pending?.reject(uncrossed(answer.error))
+    else pending?.resolve(answer.result)
+  }
+
+  /** A recovery that refuses what it's told ends the opening, not the process. */
+  #onRecovered(chunk: RecoveryChunk): void {
+    if (this.#recovery === undefined) return
+    try {
+      unpackRecovery(chunk, this.#recovery)
+    } catch (error) {
+      this.#recovery = undefined
+      this.#fail(error as Error)
+    }
+  }
+
+  #onEnd(cause: Error): void {
+    if (this.#closing && this.#pending.size === 0) return
+    const text = `the store ended: ${cause.message}. Nothing that was acknowledged is lost. Start mqtide again.`
+    this.#fail(new StoreError('io', text, { cause }))
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== undefined) return
+    this.#failure = error
+    const waited = [...this.#pending.values()]
+    this.#pending.clear()
+    for (const { reject } of waited) reject(error)
+    if (waited.length === 0) this.#onFailure(error)
+  }
+}
+
+function uncrossed(crossed: CrossedError): Error {
+  const error = crossed.kind !== undefined ? new StoreError(crossed.kind, crossed.message) : new Error(crossed.message)
+  if (crossed.kind === undefined) error.name = crossed.name
+  if (crossed.stack !== undefined) error.stack = crossed.stack
+  return error
+}
+
+/** In the caller's thread: every call blocks it. */
+export class SqliteInlineStore implements Store {
+  readonly durable = true
+  readonly #options: SqliteOptions
+  readonly #onFailure: (error: Error) => void
+  #database: SqliteDatabase | undefined
+  #upkeep: SqliteUpkeep | undefined
+
+  constructor({ onFailure = () => {}, ...options }: SqliteStoreOptions) {
+    this.#options = options
+    this.#onFailure = onFailure
+  }
+
+  async open(recovery: Recovery): Promise<RecoveredNumbers> {
+    this.#database = new SqliteDatabase(this.#options)
+    this.#upkeep = new SqliteUpkeep(this.#database, this.#onFailure)
+    const numbers = this.#database.recover(recovery)
+    this.#upkeep.touched()
+    return numbers
+  }
+
+  async commit(batch: ArrayBuffer, durability: Durability): Promise<void> {
+    this.#opened().commit(batch, durability)
+    this.#upkeep?.touched()
+  }
+
+  async readQueue(session: number, from: number, messagesMax: number, bytesMax: number): Promise<QueuePage> {
+    const { packed, more } = this.#opened().readQueue(session, from, messagesMax, bytesMax)
+    return unpackPage(session, packed, more)
+  }
+
+  async statistics(): Promise<StoreStatistics> {
+    return this.#opened().statistics()
+  }
+
+  async close(): Promise<void> {
+    this.#upkeep?.stop()
+    const database = this.#database
+    this.#database = undefined
+    database?.close()
+  }
+
+  #opened(): SqliteDatabase {
+    if (this.#database === undefined) throw new Error('the store is not open')
+    return this.#database
+  }
+}

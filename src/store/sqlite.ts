@@ -1,0 +1,262 @@
+/**
+ * The SQLite database of one data directory: opened, checked, migrated, written one batch at a time, and read.
+ *
+ * Synchronous throughout, so it belongs into a thread of its own (`sqlite-store.ts`); tests and tools use it in theirs.
+ *
+ * Durability. The journal is a write-ahead log. A commit at `fsync` runs with `synchronous=FULL`: it returns after the log's
+ * bytes are on the disk. A commit at `process` runs with `NORMAL`: the bytes are with the kernel, which survives the end of this process;
+ * a power cut takes the newest commits and leaves an older, consistent state. A batch at `none` joins a transaction that stays open:
+ * a crash takes what was not committed yet. It is committed before the next stricter batch, and by `commitDeferred`, which the owner calls
+ * within `deferredCommitMs`. Whatever the level, batches become durable in the order of their commits: a stricter one covers all before it.
+ *
+ * A failed commit is final: the store refuses all later ones, since what they build on is missing.
+ *
+ * Checkpoints. SQLite's own would run inside the commit that crosses a threshold. Here the owner calls `upkeep` when
+ * nothing waits; the log is folded into the database when it exceeds `walCheckpointBytes`, and is then written from its start again, so
+ * it stays near that size while no reader holds an old state (a backup does, for as long as it copies).
+ *
+ * What is checked at open: the files (`sqlite-files.ts`), the schema's version, every row that is loaded, and the whole database with
+ * `quick_check` as long as it's no larger than `wholeCheckBytesMax`. The bodies of a larger one are checked when they are read, and by
+ * `mqtide check-store`.
+ */
+import { statfsSync, statSync } from 'node:fs'
+import Database from 'better-sqlite3'
+import { BatchWriter, readBatch } from './batch.ts'
+import { packEntry } from './recovery-chunk.ts'
+import {
+  checkFiles,
+  databasePath,
+  lockDataDir,
+  prepareDataDir,
+  remedy,
+  type StoreLock,
+  storeError,
+} from './sqlite-files.ts'
+import { recover, SqliteQueueReader } from './sqlite-read.ts'
+import { SqliteRecords } from './sqlite-records.ts'
+import { migrate } from './sqlite-schema.ts'
+import { type Durability, type RecoveredNumbers, type Recovery, StoreError, type StoreStatistics } from './store.ts'
+
+export interface SqliteOptions {
+  dataDir: string
+  /** Pages that SQLite keeps in memory. Default 32 MiB. */
+  cacheBytes?: number
+  /** The log's size at which it is folded into the database. Default 16 MiB. */
+  walCheckpointBytes?: number
+  /** Up to this size the whole database is checked at open. Default 64 MiB. */
+  wholeCheckBytesMax?: number
+  /** How long a program such as the `sqlite3` shell may hold a write transaction before a commit fails. Default 10 s. */
+  busyTimeoutMs?: number
+  /** For tests: SQLite reports a full disk beyond this many pages of 8 KiB. */
+  databasePagesMax?: number
+}
+
+const pageBytes = 8192
+const defaults = {
+  cacheBytes: 32 * 1024 * 1024,
+  walCheckpointBytes: 16 * 1024 * 1024,
+  wholeCheckBytesMax: 64 * 1024 * 1024,
+  busyTimeoutMs: 10_000,
+}
+/** The log file is cut back to this after it grew beyond, for example during a backup. */
+const walBytesKeptMax = 64 * 1024 * 1024
+
+const recordsPerOptimize = 1_000_000
+
+/** How long a batch committed at `none` may stay uncommitted. */
+export const deferredCommitMs = 1000
+
+export class SqliteDatabase {
+  readonly path: string
+  readonly #dataDir: string
+  readonly #walCheckpointBytes: number
+  readonly #lock: StoreLock
+  readonly #database: Database.Database
+  readonly #records: SqliteRecords
+  readonly #queues: SqliteQueueReader
+  readonly #page = new BatchWriter()
+  #synchronous: 'FULL' | 'NORMAL' = 'FULL'
+  #failure: Error | undefined
+  #commits = 0
+  #recordsWritten = 0
+  #optimizeAtRecord = recordsPerOptimize
+
+  /** Throws a `StoreError`. */
+  constructor(options: SqliteOptions) {
+    const { dataDir, cacheBytes, walCheckpointBytes, wholeCheckBytesMax, busyTimeoutMs } = { ...defaults, ...options }
+    this.#dataDir = dataDir
+    this.path = databasePath(dataDir)
+    this.#walCheckpointBytes = walCheckpointBytes
+    prepareDataDir(dataDir)
+    this.#lock = lockDataDir(dataDir)
+    let database: Database.Database | undefined
+    try {
+      checkFiles(dataDir)
+      database = new Database(this.path, { timeout: busyTimeoutMs })
+      configure(database, cacheBytes)
+      if (fileBytes(this.path) + fileBytes(`${this.path}-wal`) <= wholeCheckBytesMax) this.#quickCheck(database)
+      migrate(database, this.path)
+      if (options.databasePagesMax !== undefined) database.pragma(`max_page_count = ${options.databasePagesMax}`)
+      this.#records = new SqliteRecords(database)
+      this.#queues = new SqliteQueueReader(database)
+      this.#database = database
+    } catch (error) {
+      database?.close()
+      this.#lock.release()
+      throw storeError(error, this.path, dataDir)
+    }
+  }
+
+  recover(recovery: Recovery): RecoveredNumbers {
+    return this.#guard(() => recover(this.#database, recovery))
+  }
+
+  /** Applies one batch; on return it is as safe as `durability` says. Throws a `StoreError`, and again for each later call. */
+  commit(batch: ArrayBuffer, durability: Durability): void {
+    if (this.#failure !== undefined) throw this.#failure
+    try {
+      this.#write(batch, durability)
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  #fail(error: unknown): Error {
+    if (this.#database.inTransaction) this.#database.exec('ROLLBACK')
+    this.#failure = storeError(error, this.path, this.#dataDir)
+    return this.#failure
+  }
+
+  #write(batch: ArrayBuffer, durability: Durability): void {
+    const deferred = durability === 'none'
+    if (this.#database.inTransaction && !deferred) this.#database.exec('COMMIT')
+    if (!this.#database.inTransaction) this.#begin(durability === 'fsync' ? 'FULL' : 'NORMAL')
+    this.#records.begin()
+    this.#recordsWritten += readBatch(batch, this.#records)
+    this.#records.end()
+    if (!deferred) this.#database.exec('COMMIT')
+    this.#commits++
+  }
+
+  #begin(synchronous: 'FULL' | 'NORMAL'): void {
+    // SQLite ignores the change within a transaction.
+    if (this.#synchronous !== synchronous) this.#database.pragma(`synchronous = ${synchronous}`)
+    this.#synchronous = synchronous
+    this.#database.exec('BEGIN IMMEDIATE')
+  }
+
+  get hasDeferred(): boolean {
+    return this.#database.inTransaction
+  }
+
+  /** Commits what batches at `none` left open. */
+  commitDeferred(): void {
+    if (!this.#database.inTransaction) return
+    try {
+      this.#database.exec('COMMIT')
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  /**
+   * Work that no acknowledgement waits for, one slice per call: an ended session's rows, or a checkpoint. Returns whether
+   * more is left. Does nothing while a deferred transaction is open.
+   */
+  upkeep(): boolean {
+    if (this.#failure !== undefined || this.#database.inTransaction) return false
+    try {
+      if (this.#logBytesUnfolded() >= this.#walCheckpointBytes) this.#database.pragma('wal_checkpoint(PASSIVE)')
+      if (this.#recordsWritten >= this.#optimizeAtRecord) {
+        this.#optimizeAtRecord = this.#recordsWritten + recordsPerOptimize
+        this.#database.pragma('optimize')
+      }
+      if (this.#records.hasEnded) this.#collectEnded()
+      return this.#records.hasEnded
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  /** Garbage needs no fsync of its own: the next commit at that level covers it. */
+  #collectEnded(): void {
+    this.#begin('NORMAL')
+    this.#records.begin()
+    this.#records.collectEnded()
+    this.#records.end()
+    this.#database.exec('COMMIT')
+  }
+
+  #logBytesUnfolded(): number {
+    const rows = this.#database.pragma('wal_checkpoint(NOOP)') as { log: number; checkpointed: number }[]
+    return (rows[0]!.log - rows[0]!.checkpointed) * pageBytes
+  }
+
+  /** A packed page (`unpackPage` reads it) and whether more entries follow. */
+  readQueue(session: number, fromPosition: number, messagesMax: number, bytesMax: number) {
+    return this.#guard(() => {
+      const more = this.#queues.read(session, fromPosition, messagesMax, bytesMax, (reference, message) =>
+        packEntry(this.#page, reference, message),
+      )
+      return { packed: this.#page.take(), more }
+    })
+  }
+
+  statistics(): StoreStatistics {
+    return this.#guard(() => {
+      const disk = statfsSync(this.#dataDir)
+      return {
+        commits: this.#commits,
+        recordsWritten: this.#recordsWritten,
+        databaseBytes: fileBytes(this.path),
+        walBytes: fileBytes(`${this.path}-wal`),
+        diskFreeBytes: disk.bavail * disk.bsize,
+      }
+    })
+  }
+
+  /** Commits what is open, folds the log into the database and frees the directory. */
+  close(): void {
+    try {
+      if (this.#failure === undefined) {
+        this.commitDeferred()
+        this.#guard(() => this.#database.pragma('optimize'))
+      }
+    } finally {
+      this.#database.close()
+      this.#lock.release()
+    }
+  }
+
+  #quickCheck(database: Database.Database): void {
+    const findings = database.pragma('quick_check(3)') as { quick_check: string }[]
+    const faults = findings.map((row) => row.quick_check).filter((finding) => finding !== 'ok')
+    if (faults.length > 0) {
+      throw new StoreError('corrupt', `${this.path} is damaged: ${faults.join('; ')}. ${remedy(this.#dataDir)}`)
+    }
+  }
+
+  #guard<Result>(call: () => Result): Result {
+    try {
+      return call()
+    } catch (error) {
+      throw storeError(error, this.path, this.#dataDir)
+    }
+  }
+}
+
+function configure(database: Database.Database, cacheBytes: number): void {
+  database.pragma(`page_size = ${pageBytes}`)
+  database.pragma('journal_mode = WAL')
+  database.pragma('synchronous = FULL')
+  database.pragma('wal_autocheckpoint = 0')
+  database.pragma(`journal_size_limit = ${walBytesKeptMax}`)
+  database.pragma(`cache_size = -${Math.ceil(cacheBytes / 1024)}`)
+  database.pragma('temp_store = MEMORY')
+  database.pragma('foreign_keys = OFF')
+  database.pragma('analysis_limit = 400')
+}
+
+function fileBytes(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}

@@ -1,0 +1,72 @@
+/** What a store gives back when it's opened: collected, in comparable form. */
+import type {
+  RecoveredNumbers,
+  Recovery,
+  Store,
+  StoredRetained,
+  StoredSession,
+  StoredSubscription,
+  StoredWill,
+} from '../../src/store/store.ts'
+
+export interface Survived {
+  numbers: RecoveredNumbers
+  sessions: StoredSession[]
+  subscriptions: StoredSubscription[]
+  retained: StoredRetained[]
+  wills: StoredWill[]
+  incoming: [session: number, packetId: number][]
+  released: [session: number, position: number][]
+  queues: { session: number; messages: number; bytes: number; firstPosition: number; lastPosition: number }[]
+  /** The methods called, without repetitions: the order of the groups. */
+  order: string[]
+}
+
+export async function open(store: Store): Promise<Survived> {
+  const survived: Survived = {
+    numbers: { nextSessionNumber: 0, nextMessageId: 0 },
+    sessions: [],
+    subscriptions: [],
+    retained: [],
+    wills: [],
+    incoming: [],
+    released: [],
+    queues: [],
+    order: [],
+  }
+  const seen = (name: string) => {
+    if (survived.order.at(-1) !== name) survived.order.push(name)
+  }
+  const recovery: Recovery = {
+    onSession: (session) => seen('session') ?? survived.sessions.push(session),
+    onSubscription: (subscription) => seen('subscription') ?? survived.subscriptions.push(subscription),
+    onRetained: ({ topic, message }) =>
+      seen('retained') ??
+      survived.retained.push({
+        topic,
+        message: { ...message, payload: plain(message.payload), properties: plain(message.properties) },
+      }),
+    onWill: (will) =>
+      seen('will') ??
+      survived.wills.push({ ...will, payload: plain(will.payload), properties: plain(will.properties) }),
+    onIncomingPacketId: (session, packetId) => seen('incoming') ?? survived.incoming.push([session, packetId]),
+    onReleased: (session, position) => seen('released') ?? survived.released.push([session, position]),
+    onQueue: (session, messages, bytes, firstPosition, lastPosition) =>
+      seen('queue') ?? survived.queues.push({ session, messages, bytes, firstPosition, lastPosition }),
+  }
+  survived.numbers = await store.open(recovery)
+  const text = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
+  survived.sessions.sort((a, b) => a.number - b.number)
+  survived.subscriptions.sort((a, b) => a.session - b.session || text(a.topicFilter, b.topicFilter))
+  survived.retained.sort((a, b) => text(a.topic, b.topic))
+  survived.wills.sort((a, b) => a.session - b.session)
+  survived.incoming.sort((a, b) => a[0] - b[0] || a[1] - b[1])
+  survived.released.sort((a, b) => a[0] - b[0] || a[1] - b[1])
+  survived.queues.sort((a, b) => a.session - b.session)
+  return survived
+}
+
+/** Buffers and views of buffers as plain arrays, which compare by content. */
+export function plain(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes)
+}
