@@ -1,0 +1,36 @@
+/** The generator process: `node bench/generator/main.ts JOB`, with the job as JSON; answers with one JSON line on stdout. */
+import type { Answer, Job } from './job.ts'
+import { runIdle, runStorm } from './jobs/connections.ts'
+import { runLatency } from './jobs/latency.ts'
+import { runStalled } from './jobs/stalled.ts'
+import { runDrain, runFill, runRetained } from './jobs/stored.ts'
+import { runThroughput } from './jobs/throughput.ts'
+
+function run(job: Job): Promise<Answer> {
+  switch (job.kind) {
+    case 'throughput':
+      return runThroughput(job)
+    case 'latency':
+      return runLatency(job)
+    case 'stalled':
+      return runStalled(job)
+    case 'retained':
+      return runRetained(job)
+    case 'fill':
+      return runFill(job)
+    case 'drain':
+      return runDrain(job)
+    case 'storm':
+      return runStorm(job)
+    case 'idle':
+      return runIdle(job)
+  }
+}
+
+let answer: Answer
+try {
+  answer = await run(JSON.parse(process.argv[2] ?? '{}') as Job)
+} catch (error) {
+  answer = { figures: {}, faults: [error instanceof Error ? error.message : String(error)] }
+}
+process.stdout.write(`${JSON.stringify(answer)}\n`, () => process.exit(0))

@@ -1,0 +1,138 @@
+/** `npm run bench`: see docs/performance.md for how to measure and how to read the results. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type BaseCheckout, checkOutBase } from './base.ts'
+import { type Plan, runScenario } from './experiment.ts'
+import { growthPlots } from './growth-plots.ts'
+import { type BenchOptions, parseOptions, UsageError, usage } from './options.ts'
+import type { Broker } from './peers/broker.ts'
+import { gateway } from './peers/mqtide.ts'
+import { findPeers } from './peers/registry.ts'
+import { commitOf, isDisturbed, isSaturated, machine, type Results, type Run } from './results.ts'
+import { scenarios } from './scenarios/all.ts'
+import type { Scenario } from './scenarios/scenario.ts'
+import { figureTitle, formatFigure, renderReport } from './table.ts'
+
+const repository = fileURLToPath(new URL('..', import.meta.url))
+const subject = 'MQTide'
+
+function note(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+function tellRun(scenario: Scenario, broker: Broker, run: Run): void {
+  const [figure] = scenario.figures
+  const value = run.figures[figure.name]
+  const shown = value === undefined ? '' : `${formatFigure(value, figure.unit)} ${figureTitle(figure.name)}`
+  const cores = (name: string): string => (run.figures[name] ?? 0).toFixed(2)
+  const used = `broker ${cores('brokerBusy')}, generator ${cores('generatorBusy')}, others ${cores('othersBusy')} cores`
+  const marks = [
+    ...(isSaturated(run.figures) ? ['generator saturated'] : []),
+    ...(isDisturbed(run.figures) ? ['disturbed'] : []),
+    ...run.faults,
+  ]
+  note(
+    `${scenario.name} round ${run.round} ${broker.label}: ${shown} (${used})${marks.map((mark) => `; ${mark}`).join('')}`,
+  )
+}
+
+interface Lineup {
+  brokers: Broker[]
+  missing: string[]
+  base: BaseCheckout | undefined
+}
+
+function gatherBrokers(options: BenchOptions): Lineup {
+  const own = gateway({ folder: repository, name: subject, version: commitOf(repository) })
+  const missing = own.length === 0 ? [`${subject}: bin/mqtide.js is not in this checkout`] : []
+  const base = options.base === undefined ? undefined : checkOutBase(repository, options.base)
+  const baseBrokers = base === undefined ? [] : gateway(base)
+  if (base !== undefined && baseBrokers.length === 0)
+    missing.push(`${base.name}: bin/mqtide.js is not in that revision`)
+  const found = findPeers(options.peers)
+  return { brokers: [...own, ...baseBrokers, ...found.brokers], missing: [...missing, ...found.missing], base }
+}
+
+function writeResults(results: Results, folder: string): string {
+  mkdirSync(folder, { recursive: true })
+  const name = `${results.date}-${results.commit}${results.quick ? '-quick' : ''}`
+  const plots = growthPlots(results).map(({ dimension, svg }) => {
+    const file = `${name}-growth-${dimension}.svg`
+    writeFileSync(join(folder, file), svg)
+    return file
+  })
+  const report = renderReport(results, plots)
+  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`)
+  writeFileSync(join(folder, `${name}.md`), report)
+  process.stdout.write(report)
+  note(`written: ${join(folder, name)}.json, .md${plots.length > 0 ? ` and ${plots.length} plots` : ''}`)
+  return report
+}
+
+async function runBench(options: BenchOptions, lineup: Lineup, dataFolder: string): Promise<Results> {
+  const { brokers, missing } = lineup
+  const { rounds, quick } = options
+  const results: Results = {
+    date: new Date().toISOString().slice(0, 10),
+    commit: commitOf(repository),
+    rounds,
+    quick,
+    machine: machine(dataFolder),
+    subject,
+    brokers: brokers.map(({ label, version, configuration }) => ({ label, version, configuration })),
+    missing,
+    scenarios: [],
+  }
+  for (const line of missing) note(`missing: ${line}`)
+  if (results.machine.dataFileSystem === 'tmpfs')
+    note('note: the data folder is in memory, so durable figures mean nothing')
+  if (!results.machine.pinned) note('note: broker and generator share their cores (needs taskset and two cores)')
+  const plan: Plan = { brokers, rounds, quick, dataFolder, onRun: tellRun }
+  const subjects = [subject, lineup.base?.name ?? subject]
+  for (const scenario of options.scenarios) results.scenarios.push(await runScenario(scenario, plan, subjects))
+  return results
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const parsed = parseOptions(argv, scenarios)
+  if (parsed.action === 'help') {
+    process.stdout.write(`${usage}\n`)
+    return 0
+  }
+  if (parsed.action === 'list') {
+    for (const { name, quick, title } of scenarios)
+      process.stdout.write(`${name}${quick ? ' (quick)' : ''}: ${title}\n`)
+    return 0
+  }
+  const { options } = parsed
+  const resultsFolder = resolve(options.results)
+  const dataParent = resolve(options.dataFolder ?? join(repository, 'data'))
+  mkdirSync(dataParent, { recursive: true })
+  const dataFolder = mkdtempSync(join(dataParent, 'bench-'))
+  let lineup: Lineup | undefined
+  // On exit, so that an interrupted run leaves nothing behind either.
+  process.once('exit', () => {
+    lineup?.base?.remove()
+    rmSync(dataFolder, { recursive: true, force: true, maxRetries: 5 })
+  })
+  lineup = gatherBrokers(options)
+  if (lineup.brokers.length === 0) {
+    note(`no broker to measure:\n${lineup.missing.join('\n')}`)
+    return 1
+  }
+  writeResults(await runBench(options, lineup, dataFolder), resultsFolder)
+  return 0
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  note(
+    error instanceof UsageError
+      ? `${error.message}\n\n${usage}`
+      : `bench: ${error instanceof Error ? error.message : error}`,
+  )
+  process.exitCode = error instanceof UsageError ? 2 : 1
+}

@@ -1,0 +1,96 @@
+/** What the bench knows of a broker: how to find it, with which settings to start it, and what it can do. */
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+/** What a scenario may need. */
+export type Capability =
+  | 'websocket'
+  | 'tls'
+  | 'qos2'
+  | 'mqtt5'
+  | 'shared'
+  | 'retained'
+  | 'password'
+  | 'acl'
+  | 'json-websocket'
+
+/**
+ * - memory: the fastest fair settings; nothing has to survive
+ * - default: what the broker does for durable sessions as it comes
+ * - safest: the safest settings its documentation names
+ */
+export type Settings = 'memory' | 'default' | 'safest'
+
+export interface Ports {
+  mqtt: number
+  /** WebSocket or HTTP. */
+  http: number
+  tls: number
+  /** For what else a broker must bind. */
+  spare: number
+}
+
+/** Where one start of a broker lives. */
+export interface Place {
+  /** Fresh and empty for each start; kept between the two starts of a restart scenario. */
+  folder: string
+  ports: Ports
+  /** Certificate and key in PEM, when the scenario needs TLS. */
+  certificate?: { certificateFile: string; keyFile: string }
+}
+
+export interface Command {
+  program: string
+  args: readonly string[]
+  env?: Readonly<Record<string, string>>
+  folder?: string
+}
+
+export interface Broker {
+  /** As in `--peers`. */
+  name: string
+  /** Column head, with settings where there are several. */
+  label: string
+  version: string
+  settings: Settings
+  capabilities: ReadonlySet<Capability>
+  /** The settings in words or as the configuration file has them; quoted in the results. */
+  configuration: string
+  webSocketPath: string
+  /** Writes configuration files into the place's folder and returns how to start. */
+  command(place: Place): Command
+}
+
+export interface Peer {
+  name: string
+  /** What to do when the program is missing. */
+  install: string
+  /** All settings this peer has, for the program at `path` or found on PATH; none when it isn't there. */
+  brokers(path: string | undefined): Broker[]
+}
+
+/** Debian puts daemons into /usr/sbin, which PATH may omit. */
+export function findProgram(name: string, pathVariable: string | undefined): string | undefined {
+  for (const folder of [...(pathVariable ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']) {
+    if (folder !== '' && isExecutable(join(folder, name))) return join(folder, name)
+  }
+  return undefined
+}
+
+export function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Replaces ${name} in a configuration template. Throws on a name without a value. */
+export function fillTemplate(template: string, values: Readonly<Record<string, string | number>>): string {
+  return template.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
+    const value = values[name]
+    if (value === undefined) throw new Error(`no value for \${${name}} in a broker's configuration`)
+    return String(value)
+  })
+}

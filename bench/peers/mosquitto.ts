@@ -1,0 +1,37 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync } from 'node:fs'
+import { type Broker, type Capability, findProgram, type Peer, type Place, type Settings } from './broker.ts'
+import { filled, template, written } from './templates.ts'
+
+const capabilities: ReadonlySet<Capability> = new Set(['websocket', 'tls', 'qos2', 'mqtt5', 'shared', 'retained'])
+
+function broker(program: string, version: string, settings: Settings): Broker {
+  return {
+    name: 'mosquitto',
+    label: settings === 'memory' ? 'Mosquitto' : `Mosquitto, durable (${settings})`,
+    version,
+    settings,
+    capabilities,
+    configuration: template(`mosquitto/${settings}.conf`),
+    webSocketPath: '/mqtt',
+    command(place: Place) {
+      // Started by root, Mosquitto becomes the user mosquitto, who has to write its database here.
+      chmodSync(place.folder, 0o777)
+      const tls = place.certificate === undefined ? '' : filled('mosquitto/tls.conf', place)
+      const file = written(place, 'mosquitto.conf', filled(`mosquitto/${settings}.conf`, place) + tls)
+      return { program, args: ['-c', file] }
+    },
+  }
+}
+
+export const mosquitto: Peer = {
+  name: 'mosquitto',
+  install: 'apt-get install mosquitto',
+  brokers(path) {
+    const program = path ?? findProgram('mosquitto', process.env['PATH'])
+    if (program === undefined) return []
+    const help = spawnSync(program, ['-h'], { encoding: 'utf8' })
+    const version = /mosquitto version (\S+)/.exec(help.stdout ?? '')?.[1] ?? 'unknown version'
+    return (['memory', 'default', 'safest'] as const).map((settings) => broker(program, version, settings))
+  },
+}

@@ -1,0 +1,41 @@
+/** The gateway of this checkout, or of another one (`--base REV`). Always its default configuration. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Broker, Capability, Place, Settings } from './broker.ts'
+
+const capabilities: ReadonlySet<Capability> = new Set(['websocket', 'qos2', 'mqtt5', 'shared', 'retained'])
+
+export interface Checkout {
+  /** Folder with `bin/mqtide.js` and `node_modules`. */
+  folder: string
+  name: string
+  /** Commit, and whether files differ from it. */
+  version: string
+}
+
+/** Empty when the checkout has no program yet. */
+export function gateway(checkout: Checkout): Broker[] {
+  const program = join(checkout.folder, 'bin/mqtide.js')
+  if (!existsSync(program)) return []
+  return (['memory', 'default'] as const).map((settings) => broker(checkout, program, settings))
+}
+
+function broker(checkout: Checkout, program: string, settings: Settings): Broker {
+  const memory = settings === 'memory'
+  return {
+    name: checkout.name,
+    label: memory ? checkout.name : `${checkout.name}, durable (default)`,
+    version: checkout.version,
+    settings,
+    capabilities,
+    configuration: memory
+      ? 'start --in-memory'
+      : 'start --data-dir FOLDER (default: fsync before every acknowledgement)',
+    webSocketPath: '/mqtt',
+    command(place: Place) {
+      const store = memory ? ['--in-memory'] : ['--data-dir', join(place.folder, 'data')]
+      const ports = ['--mqtt-port', String(place.ports.mqtt), '--http-port', String(place.ports.http)]
+      return { program: process.execPath, args: [program, 'start', ...store, ...ports], folder: checkout.folder }
+    },
+  }
+}

@@ -1,0 +1,22 @@
+/** Configuration files of the peers: templates beside this file, written out for each start. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fillTemplate, type Place } from './broker.ts'
+
+/** The template as it stands in the repository. */
+export function template(file: string): string {
+  return readFileSync(new URL(file, import.meta.url), 'utf8')
+}
+
+export function filled(file: string, place: Place): string {
+  const { folder, ports, certificate } = place
+  const values = { folder, mqttPort: ports.mqtt, httpPort: ports.http, tlsPort: ports.tls, sparePort: ports.spare }
+  return fillTemplate(template(file), { ...values, ...certificate })
+}
+
+/** Writes `text` into the place's folder and returns the file's path. */
+export function written(place: Place, name: string, text: string): string {
+  const path = join(place.folder, name)
+  writeFileSync(path, text)
+  return path
+}

@@ -1,0 +1,13 @@
+/** Every scenario, in the order of the tables. */
+import { connectionScenarios } from './connections.ts'
+import { growthScenarios } from './growth.ts'
+import { messageScenarios } from './messages.ts'
+import type { Scenario } from './scenario.ts'
+import { storedScenarios } from './stored.ts'
+
+export const scenarios: readonly Scenario[] = [
+  ...messageScenarios,
+  ...storedScenarios,
+  ...connectionScenarios,
+  ...growthScenarios,
+]
