@@ -56,7 +56,7 @@ describe('the package, packed and installed elsewhere', () => {
     expect(stdout.trim()).toBe('function')
   })
 
-  it('starts by its command, answers /livez, and ends with 0 on SIGTERM', async () => {
+  it('starts by its command, answers /livez, serves the page, and ends with 0 on SIGTERM', async () => {
     const command = join(folder, 'node_modules/.bin/mqtide')
     const args = [command, 'start', '--in-memory', '--mqtt-port', '0', '--http-port', '0', '--log-level', 'error']
     child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
@@ -64,6 +64,7 @@ describe('the package, packed and installed elsewhere', () => {
     const http = startLine.exec(line)?.[2]
     expect(line).toMatch(startLine)
     expect((await fetch(`${http}/livez`)).status).toBe(200)
+    for (const path of ['/', '/page.js', '/mqtt.min.js']) expect((await fetch(`${http}${path}`)).status).toBe(200)
     const exit = once(child, 'exit')
     child.kill('SIGTERM')
     expect(await exit).toEqual([0, null])

@@ -16,7 +16,7 @@ export interface Layer {
 const everything = ['']
 
 /** The ports: what the engine asks of an adapter. They know the broker's words and nothing else. */
-export const ports = ['src/store/store.ts', 'src/auth/authenticator.ts', 'src/transport/byte-stream.ts']
+export const ports = ['src/store/store.ts', 'src/auth/authenticator.ts']
 
 export const layers: readonly Layer[] = [
   { of: 'src/mqtt/', imports: [], pure: true },
