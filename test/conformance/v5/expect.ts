@@ -182,3 +182,19 @@ export async function expectSessionGone(wire: Wire, clientId: string): Promise<v
   const client = await connected5(wire, { clientId, clean: false }, false)
   await leave(client)
 }
+
+/**
+ * On a new connection: a SUBSCRIBE with this filter fails. The specification has the reason 0x8F for it in SUBACK and
+ * DISCONNECT, and lets a filter that breaks its grammar be a fault of the whole packet.
+ */
+export async function expectFilterRefused(wire: Wire, filter: string): Promise<void> {
+  const client = await connected5(wire)
+  client.send(subscribe(1, [[filter, 0]]))
+  const { type, reasonCode, reasonCodes } = await next(client)
+  if (type === 'suback') expect(reasonCodes, filter).toEqual([0x8f])
+  else {
+    expect(type, filter).toBe('disconnect')
+    expect([0x81, 0x82, 0x8f], filter).toContain(reasonCode)
+    await client.expectClosed()
+  }
+}
