@@ -1,0 +1,279 @@
+/*
+ * MQTT 3.1.1 sections 3.5 to 3.7 and 4.3.3: PUBREC, PUBREL, PUBCOMP and the QoS 2 exchange.
+ */
+
+import { connack, connect, disconnect, puback, pubcomp, publish, pubrec, pubrel } from '../bytes.ts'
+import type { RawClient } from '../client.ts'
+import { conformance, type Wire } from '../harness.ts'
+import { closesConnection, expectDelivery, subscribed } from './expect.ts'
+
+/** A QoS 2 message from a publisher of its own, through to the PUBCOMP. */
+async function publishQos2(wire: Wire, topic: string, payload: string): Promise<void> {
+  const publisher = await wire.connected()
+  publisher.send(publish({ topic, payload, qos: 2, id: 1 }))
+  await publisher.expectPacket(pubrec(1))
+  publisher.send(pubrel(1))
+  await publisher.expectPacket(pubcomp(1))
+}
+
+/** Takes a QoS 2 delivery and returns its identifier. */
+function received(client: RawClient, topic: string, payload: string): Promise<number> {
+  return expectDelivery(client, (id) => publish({ topic, payload, qos: 2, id }))
+}
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-2', 'MQTT-2.3.1-6'],
+  'PUBREC and PUBCOMP have the identifier of the PUBLISH',
+  async (wire) => {
+    const client = await wire.connected()
+    for (const id of [1, 256, 0xffff]) {
+      client.send(publish({ topic: wire.topic(), payload: 'x', qos: 2, id }))
+      await client.expectPacket(pubrec(id))
+      client.send(pubrel(id))
+      await client.expectPacket(pubcomp(id))
+    }
+    await client.expectNothing()
+  },
+)
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-2'],
+  'a PUBLISH repeated before its PUBREL is acknowledged and not delivered again',
+  async (wire) => {
+    const topic = wire.topic()
+    const other = await subscribed(wire, topic, 0)
+    const client = await wire.connected()
+    const message = { topic, payload: 'x', qos: 2, id: 5 }
+    client.send(publish(message))
+    await client.expectPacket(pubrec(5))
+    client.send(publish({ ...message, dup: true }), publish(message))
+    await client.expectPackets(pubrec(5), pubrec(5))
+    client.send(pubrel(5))
+    await client.expectPacket(pubcomp(5))
+    await other.expectPacket(publish({ topic, payload: 'x' }))
+    await other.expectNothing()
+  },
+)
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-2'],
+  'after the PUBCOMP the same identifier is a new message, with DUP too',
+  async (wire) => {
+    const topic = wire.topic()
+    const other = await subscribed(wire, topic, 0)
+    const client = await wire.connected()
+    for (const dup of [false, true, false]) {
+      client.send(publish({ topic, payload: String(dup), qos: 2, id: 5, dup }), pubrel(5))
+      await client.expectPackets(pubrec(5), pubcomp(5))
+      await other.expectPacket(publish({ topic, payload: String(dup) }))
+    }
+    await other.expectNothing()
+  },
+)
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-2'],
+  'a PUBREL is answered each time, also for an unknown identifier',
+  async (wire) => {
+    const client = await wire.connected()
+    client.send(publish({ topic: wire.topic(), payload: 'x', qos: 2, id: 5 }))
+    await client.expectPacket(pubrec(5))
+    client.send(pubrel(5), pubrel(5), pubrel(5), pubrel(77))
+    await client.expectPackets(pubcomp(5), pubcomp(5), pubcomp(5), pubcomp(77))
+    await client.expectNothing()
+  },
+)
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-2', 'MQTT-3.1.2-4', 'MQTT-4.1.0-1'],
+  'received identifiers belong to the session and outlive its connection',
+  async (wire) => {
+    const topic = wire.topic()
+    const other = await subscribed(wire, topic, 0)
+    const message = { topic, payload: 'x', qos: 2, id: 5 }
+    const first = await wire.connected({ clientId: wire.id(), clean: false })
+    first.send(publish(message))
+    await first.expectPacket(pubrec(5))
+    first.destroy()
+    await other.expectPacket(publish({ topic, payload: 'x' }))
+    const second = await wire.connected({ clientId: wire.id(), clean: false }, true)
+    second.send(publish({ ...message, dup: true }))
+    await second.expectPacket(pubrec(5))
+    second.send(pubrel(5))
+    await second.expectPacket(pubcomp(5))
+    await other.expectNothing()
+    second.send(publish(message))
+    await second.expectPacket(pubrec(5))
+    await other.expectPacket(publish({ topic, payload: 'x' }))
+  },
+)
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-2', 'MQTT-3.1.2-6'],
+  'received identifiers end with a clean session',
+  async (wire) => {
+    const topic = wire.topic()
+    const other = await subscribed(wire, topic, 0)
+    const message = { topic, payload: 'x', qos: 2, id: 5 }
+    for (let i = 0; i < 2; i++) {
+      const client = await wire.connected({ clientId: wire.id(), clean: true })
+      client.send(publish({ ...message, dup: i > 0 }))
+      await client.expectPacket(pubrec(5))
+      await other.expectPacket(publish({ topic, payload: 'x' }))
+      client.destroy()
+    }
+  },
+)
+
+conformance('3.1.1', ['MQTT-4.3.3-2'], 'two clients may use the same identifier at the same time', async (wire) => {
+  const topic = wire.topic()
+  const other = await subscribed(wire, topic, 0)
+  const clients = [await wire.connected(), await wire.connected()]
+  for (const [i, client] of clients.entries()) {
+    client.send(publish({ topic, payload: `${i}`, qos: 2, id: 5 }))
+    await client.expectPacket(pubrec(5))
+    client.send(pubrel(5))
+    await client.expectPacket(pubcomp(5))
+    await other.expectPacket(publish({ topic, payload: `${i}` }))
+  }
+})
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-1', 'MQTT-2.3.1-6'],
+  'a delivery goes PUBLISH, PUBREC, PUBREL, PUBCOMP with one identifier',
+  async (wire) => {
+    const topic = wire.topic()
+    const client = await subscribed(wire, topic, 2)
+    await publishQos2(wire, topic, 'x')
+    const id = await received(client, topic, 'x')
+    client.send(pubrec(id))
+    await client.expectPacket(pubrel(id))
+    client.send(pubcomp(id))
+    await client.expectNothing()
+  },
+)
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-1', 'MQTT-2.3.1-4'],
+  'open QoS 2 deliveries have different identifiers, none of them 0',
+  async (wire) => {
+    const topic = wire.topic()
+    const client = await subscribed(wire, topic, 2)
+    const ids = new Set<number>()
+    for (let i = 0; i < 10; i++) {
+      await publishQos2(wire, topic, `${i}`)
+      const id = await received(client, topic, `${i}`)
+      ids.add(id)
+      if (i % 2 === 0) continue
+      client.send(pubrec(id))
+      await client.expectPacket(pubrel(id))
+    }
+    if (ids.size !== 10 || ids.has(0)) throw new Error(`identifiers: ${[...ids]}`)
+  },
+)
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-1', 'MQTT-3.3.1-1', 'MQTT-4.4.0-1'],
+  'without PUBREC the PUBLISH is repeated with DUP',
+  async (wire) => {
+    const topic = wire.topic()
+    const first = await subscribed(wire, topic, 2, { clientId: wire.id(), clean: false })
+    await publishQos2(wire, topic, 'x')
+    const id = await received(first, topic, 'x')
+    first.destroy()
+    for (let i = 0; i < 2; i++) {
+      const again = await wire.connected({ clientId: wire.id(), clean: false }, true)
+      await again.expectPacket(publish({ topic, payload: 'x', qos: 2, id, dup: true }))
+      await again.expectNothing()
+      again.destroy()
+    }
+  },
+)
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-1', 'MQTT-4.4.0-1'],
+  'after PUBREC the PUBREL is repeated, never the PUBLISH',
+  async (wire) => {
+    const topic = wire.topic()
+    const first = await subscribed(wire, topic, 2, { clientId: wire.id(), clean: false })
+    await publishQos2(wire, topic, 'x')
+    const id = await received(first, topic, 'x')
+    first.send(pubrec(id))
+    await first.expectPacket(pubrel(id))
+    first.destroy()
+    for (let i = 0; i < 2; i++) {
+      const again = await wire.connected({ clientId: wire.id(), clean: false }, true)
+      await again.expectPacket(pubrel(id))
+      await again.expectNothing()
+      again.destroy()
+    }
+    const last = await wire.connected({ clientId: wire.id(), clean: false }, true)
+    await last.expectPacket(pubrel(id))
+    last.send(pubcomp(id), disconnect)
+    await last.expectClosed()
+    const done = await wire.connected({ clientId: wire.id(), clean: false }, true)
+    await done.expectNothing()
+  },
+)
+
+conformance('3.1.1', ['MQTT-4.3.3-1'], 'a repeated PUBREC is answered with PUBREL again', async (wire) => {
+  const topic = wire.topic()
+  const client = await subscribed(wire, topic, 2)
+  await publishQos2(wire, topic, 'x')
+  const id = await received(client, topic, 'x')
+  client.send(pubrec(id), pubrec(id))
+  await client.expectPackets(pubrel(id), pubrel(id))
+  client.send(pubcomp(id))
+  await client.expectNothing()
+})
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.8.0-1', 'MQTT-4.3.3-1'],
+  'a PUBACK for a QoS 2 delivery closes and does not end it',
+  async (wire) => {
+    const topic = wire.topic()
+    const client = await subscribed(wire, topic, 2, { clientId: wire.id(), clean: false })
+    await publishQos2(wire, topic, 'x')
+    const id = await received(client, topic, 'x')
+    client.send(puback(id))
+    await client.expectClosed()
+    const again = await wire.connected({ clientId: wire.id(), clean: false }, true)
+    await again.expectPacket(publish({ topic, payload: 'x', qos: 2, id, dup: true }))
+  },
+)
+
+conformance('3.1.1', ['MQTT-4.3.3-2', 'MQTT-4.8.0-1'], 'malformed PUBREC, PUBREL and PUBCOMP close', async (wire) => {
+  await closesConnection(wire, '50 01 00', '50 00', '62 00', '62 01 00', '62 03 00 01 00', '70 00', '70 03 00 01 00')
+  await closesConnection(wire, pubrec(0), pubrel(0), pubcomp(0))
+})
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-2'],
+  'PUBREL and the next message in one chunk are handled in order',
+  async (wire) => {
+    const topic = wire.topic()
+    const other = await subscribed(wire, topic, 0)
+    const client = await wire.open()
+    client.send(
+      connect({ clientId: wire.id() }),
+      publish({ topic, payload: '1', qos: 2, id: 1 }),
+      pubrel(1),
+      publish({ topic, payload: '2', qos: 2, id: 1 }),
+      pubrel(1),
+    )
+    await client.expectPackets(connack(), pubrec(1), pubcomp(1), pubrec(1), pubcomp(1))
+    await other.expectPackets(publish({ topic, payload: '1' }), publish({ topic, payload: '2' }))
+  },
+)
