@@ -19,7 +19,7 @@ import { readProperties } from './decode-properties.ts'
 import { emptyPublishFrame, fillPublishFrame } from './decode-publish.ts'
 import { connackOnly, connectOnly, type FirstBytes, refusedFirstByte, toClient, toServer } from './fixed-header.ts'
 import { noBytes, noProperties, type PacketSink, PacketType, type Properties, type ProtocolVersion } from './packet.ts'
-import { copyBytes, PacketReader } from './packet-reader.ts'
+import { PacketReader } from './packet-reader.ts'
 import { packetName } from './properties.ts'
 import { malformed, ProtocolError } from './protocol-error.ts'
 import { ReasonCode } from './reason-code.ts'
@@ -94,7 +94,7 @@ export class Decoder {
    */
   push(chunk: Uint8Array): void {
     if (this.#state === closed || chunk.length === 0) return
-    if (this.#state === paused) this.#kept.push(copyBytes(chunk, 0, chunk.length))
+    if (this.#state === paused) this.#kept.push(ownChunk(chunk))
     else this.#guarded(() => this.#feed(chunk, false))
   }
 
@@ -146,7 +146,7 @@ export class Decoder {
     if (this.#state === flowing) {
       if (this.#partialBytes === 0) this.#partialPacketBytes = this.#packetBytes(chunk, at, chunk.length)
       this.#append(chunk, at, chunk.length)
-    } else this.#kept.unshift(isOwn ? chunk.subarray(at) : copyBytes(chunk, at, chunk.length))
+    } else this.#kept.unshift(isOwn ? chunk.subarray(at) : ownChunk(chunk.subarray(at)))
   }
 
   /** @returns the offset of the first byte that belongs to no whole packet, or behind a pause */
@@ -325,6 +325,13 @@ export class Decoder {
     this.#firstBytes = toServer[this.version]
     this.#sink.onConnect(packet)
   }
+}
+
+/** A copy that is a chunk like those that sockets bring, so that what works on frames meets one kind of buffer. */
+function ownChunk(chunk: Uint8Array): Uint8Array {
+  const own = Buffer.allocUnsafeSlow(chunk.length)
+  own.set(chunk)
+  return own
 }
 
 function paddedRemainingLength(): ProtocolError {

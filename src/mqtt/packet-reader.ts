@@ -86,7 +86,7 @@ export class PacketReader {
 /** A copy in memory of its own, shared with nothing. */
 export function copyBytes(bytes: Uint8Array, start: number, end: number): Uint8Array {
   if (start === end) return noBytes
-  const copy = Buffer.allocUnsafeSlow(end - start)
+  const copy = new Uint8Array(end - start)
   copy.set(bytes.subarray(start, end))
   return copy
 }

@@ -4,25 +4,46 @@ import type { PacketSink, Properties, PublishFrame } from '../../src/mqtt/packet
 import { ProtocolError } from '../../src/mqtt/protocol-error.ts'
 import { decodeTopicName } from '../../src/mqtt/topic.ts'
 
-/** Bytes from hex; text between quotes stands for its UTF-8 bytes without a length: `00 01 'a'`. */
+/**
+ * Bytes from a notation close to the specification's figures: pairs of hex digits; `'text'` for its UTF-8 bytes; `"text"` for
+ * the same behind a two-byte length; `[ ... ]` for what's inside behind its length as a Variable Byte Integer.
+ */
 export function hex(text: string): Buffer {
-  const parts = text.split("'")
-  return Buffer.concat(
-    parts.map((part, index) =>
-      index % 2 === 1 ? Buffer.from(part, 'utf8') : Buffer.from(part.replace(/\s/g, ''), 'hex'),
-    ),
-  )
+  const open: number[][] = [[]]
+  for (const [token] of text.matchAll(/'[^']*'|"[^"]*"|[[\]]|[0-9a-f]{2}|\S/g)) {
+    const top = open.at(-1)!
+    const inner = Buffer.from(token.slice(1, -1), 'utf8')
+    if (token === '[') open.push([])
+    else if (token === ']') {
+      open.pop()
+      open.at(-1)!.push(...variableLength(top.length), ...top)
+    } else if (token[0] === "'") top.push(...inner)
+    else if (token[0] === '"') top.push(inner.length >> 8, inner.length & 0xff, ...inner)
+    else if (/^[0-9a-f]{2}$/.test(token)) top.push(Number.parseInt(token, 16))
+    else throw new Error(`no bytes: ${token} in ${text}`)
+  }
+  if (open.length !== 1) throw new Error(`unbalanced: ${text}`)
+  return Buffer.from(open[0]!)
 }
 
-/** A packet: the first byte, the Remaining Length worked out, and the body. */
-export function packet(first: number, body: Uint8Array): Buffer {
-  const length: number[] = []
-  let rest = body.length
+/** The same as a decoder copies binary data: a plain Uint8Array. */
+export function binary(text: string): Uint8Array {
+  return new Uint8Array(hex(text))
+}
+
+function variableLength(length: number): number[] {
+  const bytes: number[] = []
+  let rest = length
   do {
-    length.push(rest > 0x7f ? (rest & 0x7f) | 0x80 : rest)
+    bytes.push(rest > 0x7f ? (rest & 0x7f) | 0x80 : rest)
     rest >>>= 7
   } while (rest > 0)
-  return Buffer.concat([Uint8Array.of(first, ...length), body])
+  return bytes
+}
+
+/** A packet: the first byte, the Remaining Length and the body. */
+export function packet(first: number, body: Uint8Array): Buffer {
+  return Buffer.concat([Uint8Array.of(first, ...variableLength(body.length)), body])
 }
 
 /** A PUBLISH as values, copied out of the frame, which is only valid inside the sink's method. */
@@ -102,8 +123,8 @@ export type Role = DecoderOptions['role']
 /** The shortest packet that begins a connection: CONNECT to a server, CONNACK to a client. */
 export function opening(role: Role, version: Version): Buffer {
   if (role === 'client') return hex(version === 5 ? '20 03 00 00 00' : '20 02 00 00')
-  const name = version === 3 ? "00 06 'MQIsdp' 03" : `00 04 'MQTT' 0${version}`
-  return packet(0x10, hex(`${name} 02 00 3c ${version === 5 ? '00' : ''} 0001 'c'`))
+  const name = version === 3 ? '"MQIsdp"' : '"MQTT"'
+  return hex(`10 [ ${name} 0${version} 02 003c ${version === 5 ? '[]' : ''} "c" ]`)
 }
 
 export interface Opened {
