@@ -6,6 +6,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -16,6 +17,21 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 const run = promisify(execFile)
 const checkout = fileURLToPath(new URL('../..', import.meta.url))
 const startLine = /^mqtide \S+ ready: MQTT (mqtt:\/\/\S+), HTTP (http:\/\/\S+), pid (\d+)$/
+
+/** Fails to compile where a type of ours is missing, or is any: then `wrong` would be accepted. */
+const consumer = `
+import { createGateway, type GatewayOptions } from 'mqtide'
+const options: GatewayOptions = { mqttPort: 0, httpPort: false, inMemory: true }
+const gateway = await createGateway(options)
+for await (const { topic, payload, qos } of gateway.subscribe('a/#')) {
+  const right: [string, Uint8Array, 0 | 1 | 2] = [topic, payload, qos]
+  // @ts-expect-error a topic is no number
+  const wrong: number = topic
+  // @ts-expect-error no such option
+  await createGateway({ mqttPrt: 1883 })
+  console.log(right, wrong, gateway.metrics(), gateway.addresses.mqtt?.port)
+}
+`
 
 describe('the package, packed and installed elsewhere', () => {
   let folder: string
@@ -54,6 +70,30 @@ describe('the package, packed and installed elsewhere', () => {
     const script = "import { createGateway } from 'mqtide'; console.log(typeof createGateway)"
     const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script], { cwd: folder })
     expect(stdout.trim()).toBe('function')
+  })
+
+  it('type-checks in a strict project that uses it, down to the messages', async () => {
+    await writeFile(join(folder, 'consumer.ts'), consumer)
+    const tsc = createRequire(import.meta.url)
+      .resolve('typescript/package.json')
+      .replace('package.json', 'bin/tsc')
+    const types = join(checkout, 'node_modules/@types')
+    const strict = [
+      '--strict',
+      '--noEmit',
+      '--module',
+      'nodenext',
+      '--target',
+      'es2024',
+      '--typeRoots',
+      types,
+      '--types',
+      'node',
+    ]
+    const { stdout } = await run(process.execPath, [tsc, ...strict, 'consumer.ts'], { cwd: folder }).catch(
+      (error: { stdout: string }) => error,
+    )
+    expect(stdout).toBe('')
   })
 
   it('starts by its command, answers /livez, serves the page, and ends with 0 on SIGTERM', async () => {
