@@ -70,12 +70,12 @@ export function refusedFirstByte(bytes: Uint8Array, table: FirstBytes, version: 
   }
   if (type === 0 || (type === PacketType.auth && version !== 5))
     return malformed(`packet type ${type} is reserved (2.1.2)`)
+  if (!table.includes(type)) return outOfPlace(type)
   if (type === PacketType.publish) {
     return (first & 6) === 6
       ? malformed('PUBLISH with QoS 3 [MQTT-3.3.1-4]')
       : malformed('PUBLISH with QoS 0 and DUP [MQTT-3.3.1-2]')
   }
-  if (!table.includes(type)) return outOfPlace(type)
   return malformed(`${name} has reserved flags set [MQTT-2.1.3-1]`)
 }
 
