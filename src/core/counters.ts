@@ -33,9 +33,13 @@ export class Counters {
   readonly connects = new LabelledCounter()
   /** By reason: client, server, protocol_error, keep_alive_timeout, session_taken_over, connect_timeout, socket_error, ... */
   readonly disconnects = new LabelledCounter()
-  /** Packets by type name, received and sent; PUBLISH and its acknowledgements included. */
-  readonly packetsReceived = new LabelledCounter()
-  readonly packetsSent = new LabelledCounter()
+  /** Packets by their type's number (`PacketType`): arrays, because every packet counts here. */
+  readonly packetsReceived = new Float64Array(16)
+  readonly packetsSent = new Float64Array(16)
+  /** PUBACK, PUBREC or PUBCOMP for a packet identifier that is not in flight. */
+  unknownAcknowledgements = 0
+  /** Faults of our own, each of which cost one connection. */
+  internalErrors = 0
   connectionsAccepted = 0
   connectionsRefused = 0
   sessionsCreated = 0

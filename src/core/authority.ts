@@ -1,0 +1,42 @@
+/**
+ * Who may connect, and what they may do. The core asks, and goes on when it is answered, at once or later; it never waits.
+ */
+import type { ConnectPacket } from '../mqtt/packet.ts'
+
+/** What a client may do. Absent (null): everything. Asked on the hot path, so that implementations cache. */
+export interface Grant {
+  mayPublish(topic: string): boolean
+  /** Also asked with what follows `$share/group/`. */
+  maySubscribe(topicFilter: string): boolean
+  mayReceive(topic: string): boolean
+}
+
+export interface Verdict {
+  /** 0: accepted; else the CONNACK reason code of MQTT 5.0, translated for 3.x. */
+  reasonCode: number
+  reasonString?: string
+  serverReference?: string
+  /** null or absent: everything is allowed. */
+  grant?: Grant | null
+}
+
+export type ExchangeStep =
+  | { type: 'continue'; data?: Uint8Array | undefined }
+  | { type: 'success'; data?: Uint8Array | undefined; grant?: Grant | null | undefined }
+  | { type: 'failure'; reasonCode: number; reasonString?: string | undefined }
+
+/** One enhanced authentication exchange, section 4.12. */
+export interface Exchange {
+  next(data: Uint8Array | undefined, done: (step: ExchangeStep) => void): void
+}
+
+export interface Authority {
+  authenticate(packet: ConnectPacket, remoteAddress: string, done: (verdict: Verdict) => void): void
+  /** null: the method is not known. */
+  beginExchange(method: string, clientId: string, username: string | undefined): Exchange | null
+}
+
+export const anonymousAuthority: Authority = {
+  authenticate: (_packet, _remoteAddress, done) => done({ reasonCode: 0 }),
+  beginExchange: () => null,
+}

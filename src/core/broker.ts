@@ -1,0 +1,150 @@
+/**
+ * The broker: sessions, subscriptions, retained messages and time, as one synchronous and deterministic state machine.
+ *
+ * Whoever drives it (the engine, or a test) sets `now`, hands decoded packets to `Client`s, tells it of commits and of time,
+ * and finds what is to be sent in the `Link`s. It never waits and never reads a clock, a socket or a store.
+ */
+import type { ProtocolVersion } from '../mqtt/packet.ts'
+import { type Authority, anonymousAuthority } from './authority.ts'
+import type { Client } from './client.ts'
+import { Counters, type Gauges } from './counters.ts'
+import { Deadlines } from './deadlines.ts'
+import { type Journal, noJournal } from './journal.ts'
+import type { Message } from './message.ts'
+import type { BrokerOptions } from './options.ts'
+import { Publication, type PublishOutcome, publishMessage } from './publish.ts'
+import { RetainedMessages } from './retained.ts'
+import { Session } from './session.ts'
+import { SubscriptionIndex } from './subscriptions.ts'
+import { TopicCache } from './topics.ts'
+
+/** What the core logs; pino fits. */
+export interface Log {
+  debug(fields: object, text: string): void
+  info(fields: object, text: string): void
+  warn(fields: object, text: string): void
+  error(fields: object, text: string): void
+}
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
+
+export interface BrokerPorts {
+  journal?: Journal
+  authority?: Authority
+  counters?: Counters
+  log?: Log
+  /** Begins the client ids that the broker assigns; unlike in another run of the program. */
+  assignedIdPrefix?: string
+}
+
+export class Broker {
+  readonly options: BrokerOptions
+  readonly journal: Journal
+  readonly authority: Authority
+  readonly counters: Counters
+  readonly log: Log
+  readonly deadlines = new Deadlines()
+  readonly index: SubscriptionIndex
+  readonly topics: TopicCache
+  readonly retained = new RetainedMessages()
+  readonly sessions = new Map<string, Session>()
+  readonly sessionsByNumber = new Map<number, Session>()
+  /** The one message being routed; routing never nests. */
+  readonly publication = new Publication()
+  /** Milliseconds since the epoch, set by the driver before each call. */
+  now = 0
+  connections = 0
+  nextSessionNumber = 1
+  readonly #assignedIdPrefix: string
+  #assignedIds = 0
+  readonly #awaitingCommit = new Set<Client>()
+  #awaitingTurn = new Set<Client>()
+
+  constructor(options: BrokerOptions, ports: BrokerPorts = {}) {
+    this.options = options
+    this.journal = ports.journal ?? noJournal
+    this.authority = ports.authority ?? anonymousAuthority
+    this.counters = ports.counters ?? new Counters()
+    this.log = ports.log ?? silent
+    this.#assignedIdPrefix = ports.assignedIdPrefix ?? 'mqtide-'
+    this.index = new SubscriptionIndex((group) => options.sharedGroups[group] ?? options.sharedStrategy)
+    this.topics = new TopicCache(this.index, this.counters, options.routeCacheEntriesMax)
+  }
+
+  createSession(clientId: string, version: ProtocolVersion): Session {
+    const session = new Session(this.nextSessionNumber++, clientId, version)
+    this.sessions.set(clientId, session)
+    this.sessionsByNumber.set(session.number, session)
+    this.counters.sessionsCreated++
+    return session
+  }
+
+  /** A client id that no session has [MQTT-3.1.3-6]. */
+  assignClientId(): string {
+    for (;;) {
+      const clientId = `${this.#assignedIdPrefix}${(++this.#assignedIds).toString(36)}`
+      if (!this.sessions.has(clientId)) return clientId
+    }
+  }
+
+  /** Publishes a message of the server itself. */
+  publish(message: Message, retain: boolean): PublishOutcome {
+    return publishMessage(this, message, retain, null)
+  }
+
+  /** Runs what is due. */
+  advance(now: number): void {
+    this.now = now
+    this.deadlines.fire(now)
+  }
+
+  /** The client's deliveries go on after the next commit. */
+  awaitCommit(client: Client): void {
+    this.#awaitingCommit.add(client)
+  }
+
+  /** The client's deliveries go on in the next turn. */
+  awaitTurn(client: Client): void {
+    this.#awaitingTurn.add(client)
+  }
+
+  get turnWanted(): boolean {
+    return this.#awaitingTurn.size > 0
+  }
+
+  onTurn(): void {
+    const clients = this.#awaitingTurn
+    this.#awaitingTurn = new Set()
+    for (const client of clients) client.pump()
+  }
+
+  onCommit(): void {
+    const clients = [...this.#awaitingCommit]
+    this.#awaitingCommit.clear()
+    for (const client of clients) client.pump()
+  }
+
+  /** Counted by walking all sessions: for scrapes, not for the hot path. */
+  gauges(): Gauges {
+    let queuedMessages = 0
+    let queuedBytes = 0
+    let inflightMessages = 0
+    for (const session of this.sessions.values()) {
+      queuedMessages += session.queue.waiting
+      queuedBytes += session.queue.bytes
+      inflightMessages += session.queue.inflight
+    }
+    return {
+      connections: this.connections,
+      sessions: this.sessions.size,
+      subscriptions: this.index.count,
+      sharedSubscriptions: this.index.sharedCount,
+      retainedMessages: this.retained.count,
+      retainedBytes: this.retained.bytes,
+      queuedMessages,
+      queuedBytes,
+      inflightMessages,
+      routeCacheEntries: this.topics.size,
+    }
+  }
+}

@@ -1,0 +1,318 @@
+/**
+ * One network connection's protocol: what its packets may be and what they do.
+ *
+ * A `Client` is the decoder's sink. Before CONNECT is accepted only CONNECT and AUTH are served; what it may do afterwards
+ * reads like section 3 of the specification. Faults are thrown as `ProtocolError` and come back through `onFault`.
+ */
+import { encodeAck, encodeConnack, encodeDisconnect, encodePingresp } from '../mqtt/encoder.ts'
+import {
+  type AuthPacket,
+  type ConnectPacket,
+  type DisconnectPacket,
+  type PacketSink,
+  PacketType,
+  type Properties,
+  type ProtocolVersion,
+  type PublishFrame,
+  type SubscribePacket,
+  type UnsubscribePacket,
+} from '../mqtt/packet.ts'
+import { ProtocolError } from '../mqtt/protocol-error.ts'
+import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
+import type { Exchange, Grant } from './authority.ts'
+import type { Broker } from './broker.ts'
+import { continueExchange, onConnect, refuse, returnCode } from './connect.ts'
+import { Deadline } from './deadlines.ts'
+import { onPuback, onPubcomp, onPubrec, pump } from './deliver.ts'
+import type { Link } from './link.ts'
+import { onPublish, onPubrel } from './publish-flow.ts'
+import type { OutgoingAliases } from './send.ts'
+import type { Session } from './session.ts'
+import { detach } from './sessions.ts'
+import { onSubscribe, onUnsubscribe } from './subscribe.ts'
+import type { TopicEntry } from './topics.ts'
+import { discardWill } from './will.ts'
+
+const pingresp = encodePingresp()
+
+export class Client implements PacketSink {
+  readonly broker: Broker
+  readonly link: Link
+  readonly remoteAddress: string
+  /** 0 until CONNECT. */
+  version: ProtocolVersion | 0 = 0
+  clientId = ''
+  session: Session | null = null
+  connected = false
+  ended = false
+  /** CONNECT while it is being decided. */
+  connect: ConnectPacket | null = null
+  grant: Grant | null = null
+  exchange: Exchange | null = null
+  authenticationMethod: string | undefined
+  finalAuthenticationData: Uint8Array | undefined
+  assignedClientId: string | undefined
+  /** Whether the client wants reason strings and user properties [MQTT-3.1.2-29]. */
+  problemInformation = true
+  inflightMax = 0
+  maximumPacketSize = Infinity
+  /** Topics behind the client's aliases, by alias. */
+  incomingAliases: (TopicEntry | undefined)[] | null = null
+  outgoingAliases: OutgoingAliases | null = null
+  /** The topic of its last PUBLISH: most publishers have one. */
+  lastTopic: TopicEntry | null = null
+  /** Seconds; 0: off. */
+  keepAlive = 0
+  /** Set by the driver whenever bytes arrive. */
+  lastReceivedAt = 0
+  readonly #timeout: Deadline
+  #awaiting = false
+
+  constructor(broker: Broker, link: Link, remoteAddress: string) {
+    this.broker = broker
+    this.link = link
+    this.remoteAddress = remoteAddress
+    this.lastReceivedAt = broker.now
+    this.#timeout = new Deadline((now) => this.#onTimeout(now))
+    broker.deadlines.set(this.#timeout, broker.now + broker.options.connectTimeoutMs)
+    broker.connections++
+  }
+
+  /** Whether deliveries may be sent. */
+  get mayDeliver(): boolean {
+    return this.connected && !this.ended
+  }
+
+  onConnect(packet: ConnectPacket): void {
+    this.#count(PacketType.connect)
+    onConnect(this.broker, this, packet)
+  }
+
+  onPublish(frame: PublishFrame): void {
+    this.#count(PacketType.publish)
+    onPublish(this.broker, this, this.#session(), frame)
+  }
+
+  onPuback(packetId: number): void {
+    this.#count(PacketType.puback)
+    if (!onPuback(this.broker, this.#session(), packetId)) this.#unknownAcknowledgement('PUBACK', packetId)
+  }
+
+  onPubrec(packetId: number, reasonCode: number): void {
+    this.#count(PacketType.pubrec)
+    if (onPubrec(this.broker, this.#session(), packetId, reasonCode)) return
+    this.#unknownAcknowledgement('PUBREC', packetId)
+    if (reasonCode >= 0x80) return
+    const version = this.session!.version
+    this.link.hold(encodeAck(version, PacketType.pubrel, packetId, ReasonCode.packetIdentifierNotFound), 0, false)
+  }
+
+  onPubrel(packetId: number): void {
+    this.#count(PacketType.pubrel)
+    onPubrel(this.broker, this, this.#session(), packetId)
+  }
+
+  onPubcomp(packetId: number): void {
+    this.#count(PacketType.pubcomp)
+    if (!onPubcomp(this.broker, this.#session(), packetId)) this.#unknownAcknowledgement('PUBCOMP', packetId)
+  }
+
+  onSubscribe(packet: SubscribePacket): void {
+    this.#count(PacketType.subscribe)
+    this.#session()
+    onSubscribe(this.broker, this, packet)
+  }
+
+  onUnsubscribe(packet: UnsubscribePacket): void {
+    this.#count(PacketType.unsubscribe)
+    this.#session()
+    onUnsubscribe(this.broker, this, packet)
+  }
+
+  onPingreq(): void {
+    this.#count(PacketType.pingreq)
+    this.#session()
+    this.link.write(pingresp)
+  }
+
+  onDisconnect(packet: DisconnectPacket): void {
+    this.#count(PacketType.disconnect)
+    if (!this.connected) {
+      this.end('client')
+      return
+    }
+    const session = this.#session()
+    const expiryInterval = packet.properties.sessionExpiryInterval
+    if (expiryInterval !== undefined && this.version === 5) {
+      if (session.expiryInterval === 0 && expiryInterval > 0) {
+        // [MQTT-3.14.2-2]; the text of 3.1.2.11.2 names the code.
+        throw new ProtocolError(ReasonCode.protocolError, 'DISCONNECT gives an expiry to a session that had none')
+      }
+      session.expiryInterval = Math.min(expiryInterval, this.broker.options.sessionExpirySecondsMax)
+    }
+    if (packet.reasonCode === ReasonCode.normalDisconnection) discardWill(this.broker, session)
+    this.end('client')
+  }
+
+  onAuth(packet: AuthPacket): void {
+    this.#count(PacketType.auth)
+    const { authenticationMethod, authenticationData } = packet.properties
+    if (this.authenticationMethod === undefined) {
+      throw new ProtocolError(
+        ReasonCode.protocolError,
+        'AUTH from a client that connected without an authentication method',
+      )
+    }
+    if (authenticationMethod !== this.authenticationMethod) {
+      throw new ProtocolError(ReasonCode.protocolError, 'AUTH names another method than CONNECT did [MQTT-4.12.0-5]')
+    }
+    if (packet.reasonCode === ReasonCode.reAuthenticate && this.connected) {
+      this.exchange = this.broker.authority.beginExchange(
+        this.authenticationMethod,
+        this.clientId,
+        this.session?.username,
+      )
+    } else if (packet.reasonCode !== ReasonCode.continueAuthentication || this.exchange === null) {
+      throw new ProtocolError(ReasonCode.protocolError, 'AUTH does not continue an exchange')
+    }
+    continueExchange(this, authenticationData)
+  }
+
+  onConnack(): void {
+    this.#notForServers('CONNACK')
+  }
+
+  onSuback(): void {
+    this.#notForServers('SUBACK')
+  }
+
+  onUnsuback(): void {
+    this.#notForServers('UNSUBACK')
+  }
+
+  onPingresp(): void {
+    this.#notForServers('PINGRESP')
+  }
+
+  /** The peer broke a rule: it is told as its protocol has it, and the connection ends. */
+  onFault(error: ProtocolError, decodedVersion: ProtocolVersion | 0): void {
+    if (this.ended) return
+    const { reasonCode, message } = error
+    if (this.version === 0) this.version = decodedVersion
+    this.link.fault(reasonCode, message)
+    this.broker.counters.protocolErrors.add(reasonName(reasonCode))
+    const details = { reasonString: message }
+    if (this.connected) {
+      this.disconnect(reasonCode, details)
+    } else if (this.version !== 0) {
+      refuse(this.broker, this, reasonCode, details)
+    } else {
+      // Not even the protocol is known; only a level that is not served is answered [MQTT-3.1.2-2].
+      const code = reasonCode === ReasonCode.unsupportedProtocolVersion ? returnCode(reasonCode) : undefined
+      if (code !== undefined) {
+        this.link.write(encodeConnack(4, { sessionPresent: false, reasonCode: code, properties: {} }))
+      }
+      this.end('protocol_error')
+    }
+  }
+
+  /** Ends the connection with a DISCONNECT to a 5.0 client. Its will is due. */
+  disconnect(reasonCode: number, details: Properties = {}): void {
+    if (this.ended) return
+    if (this.connected && this.version === 5) {
+      const properties = this.problemInformation ? { ...details } : {}
+      if (details.serverReference !== undefined) properties.serverReference = details.serverReference
+      const frame = encodeDisconnect(5, reasonCode, properties)
+      // What is longer than the client accepts goes without its text [MQTT-3.14.2-3].
+      this.link.write(frame.length > this.maximumPacketSize ? encodeDisconnect(5, reasonCode) : frame)
+    }
+    this.end(reasonName(reasonCode))
+  }
+
+  /** Another connection has the same client id [MQTT-3.1.4-3]. */
+  takenOver(): void {
+    this.broker.counters.sessionsTakenOver++
+    this.disconnect(ReasonCode.sessionTakenOver)
+  }
+
+  /** The connection is over, by either side; whatever was not said by DISCONNECT stands. */
+  end(reason: string): void {
+    if (this.ended) return
+    this.ended = true
+    const { broker, session } = this
+    broker.connections--
+    broker.deadlines.clear(this.#timeout)
+    broker.counters.disconnects.add(reason)
+    this.link.close(reason)
+    if (session !== null && session.client === this) {
+      broker.log.info({ clientId: this.clientId, reason }, 'client disconnected')
+      detach(broker, session)
+    }
+  }
+
+  /** Sends what waits, as far as it may. */
+  pump(): void {
+    if (this.session !== null && this.mayDeliver) pump(this.broker, this.session)
+  }
+
+  startKeepAlive(): void {
+    const { deadlines, now } = this.broker
+    deadlines.set(this.#timeout, this.keepAlive === 0 ? Infinity : now + this.keepAlive * 1500)
+  }
+
+  /** Asks a port that may answer later. Until then no packet is decoded. */
+  await<T>(ask: (done: (answer: T) => void) => void, then: (broker: Broker, client: Client, answer: T) => void): void {
+    this.#awaiting = true
+    let answered = false
+    let paused = false
+    ask((answer) => {
+      if (answered) return
+      answered = true
+      this.#awaiting = false
+      if (!this.ended) then(this.broker, this, answer)
+      if (paused && !this.ended) this.link.resumeReading()
+    })
+    if (!answered) {
+      paused = true
+      this.link.pauseReading()
+    }
+  }
+
+  #onTimeout(now: number): void {
+    const { deadlines } = this.broker
+    if (!this.connected) {
+      this.end('connect_timeout')
+      return
+    }
+    // A client whose bytes we leave in the socket is not silent.
+    const due = this.lastReceivedAt + this.keepAlive * 1500
+    if (this.#awaiting || due > now) {
+      deadlines.set(this.#timeout, Math.max(due, now + 1000))
+      return
+    }
+    this.disconnect(ReasonCode.keepAliveTimeout)
+  }
+
+  #session(): Session {
+    if (!this.connected || this.session === null) {
+      throw new ProtocolError(ReasonCode.protocolError, 'a packet before CONNECT was accepted [MQTT-3.1.0-1]')
+    }
+    return this.session
+  }
+
+  #count(type: PacketType): void {
+    this.broker.counters.packetsReceived[type]!++
+  }
+
+  #unknownAcknowledgement(name: string, packetId: number): void {
+    this.broker.counters.unknownAcknowledgements++
+    this.broker.log.debug(
+      { clientId: this.clientId, packetId },
+      `${name} for a packet identifier that is not in flight`,
+    )
+  }
+
+  #notForServers(name: string): never {
+    throw new ProtocolError(ReasonCode.protocolError, `${name} is sent by servers only`)
+  }
+}

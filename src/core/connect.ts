@@ -1,0 +1,246 @@
+/**
+ * CONNECT to CONNACK: the checks that need no one else, the authority's word, and the session.
+ */
+import { encodeAuth, encodeConnack } from '../mqtt/encoder.ts'
+import type { ConnectPacket, Properties } from '../mqtt/packet.ts'
+import { ConnectReturnCode, ReasonCode, reasonName } from '../mqtt/reason-code.ts'
+import type { ExchangeStep, Verdict } from './authority.ts'
+import type { Broker } from './broker.ts'
+import type { Client } from './client.ts'
+import { OutgoingAliases } from './send.ts'
+import { neverExpires, type Session } from './session.ts'
+import { attach, endSession } from './sessions.ts'
+import { discardWill } from './will.ts'
+
+/** A 5.0 reason code in the words of 3.1 and 3.1.1; undefined: they have none, the connection is just closed. */
+export function returnCode(reasonCode: number): number | undefined {
+  switch (reasonCode) {
+    case ReasonCode.unsupportedProtocolVersion:
+      return ConnectReturnCode.unacceptableProtocolVersion
+    case ReasonCode.clientIdentifierNotValid:
+      return ConnectReturnCode.identifierRejected
+    case ReasonCode.serverUnavailable:
+    case ReasonCode.serverBusy:
+    case ReasonCode.quotaExceeded:
+    case ReasonCode.useAnotherServer:
+    case ReasonCode.serverMoved:
+      return ConnectReturnCode.serverUnavailable
+    case ReasonCode.badUserNameOrPassword:
+    case ReasonCode.badAuthenticationMethod:
+      return ConnectReturnCode.badUserNameOrPassword
+    case ReasonCode.notAuthorized:
+    case ReasonCode.banned:
+      return ConnectReturnCode.notAuthorized
+    default:
+      return undefined
+  }
+}
+
+/** Answers CONNECT with an error, as the client's protocol has it, and closes [MQTT-3.2.2-7]. */
+export function refuse(broker: Broker, client: Client, reasonCode: number, details: Properties = {}): void {
+  const properties = client.problemInformation ? details : withoutProblems(details)
+  const code = client.version === 5 ? reasonCode : returnCode(reasonCode)
+  const version = client.version === 0 ? 4 : client.version
+  if (code !== undefined) {
+    client.link.write(encodeConnack(version, { sessionPresent: false, reasonCode: code, properties }))
+  }
+  broker.counters.connects.add(reasonName(reasonCode))
+  client.end('connect_refused')
+}
+
+function withoutProblems(details: Properties): Properties {
+  const { reasonString: _reason, userProperties: _user, ...rest } = details
+  return rest
+}
+
+/** The first packet. Goes on in `accept` when the authority has spoken. */
+export function onConnect(broker: Broker, client: Client, packet: ConnectPacket): void {
+  client.version = packet.version
+  client.problemInformation = packet.properties.requestProblemInformation !== 0
+  const problem = checkConnect(broker, packet)
+  if (problem !== undefined) {
+    refuse(broker, client, problem)
+    return
+  }
+  if (packet.clientId === '') {
+    client.assignedClientId = broker.assignClientId()
+    packet.clientId = client.assignedClientId
+  }
+  client.clientId = packet.clientId
+  client.connect = packet
+  const method = packet.properties.authenticationMethod
+  if (method === undefined) {
+    client.await((done) => broker.authority.authenticate(packet, client.remoteAddress, done), decide)
+    return
+  }
+  client.exchange = broker.authority.beginExchange(method, packet.clientId, packet.username)
+  if (client.exchange === null) {
+    refuse(broker, client, ReasonCode.badAuthenticationMethod)
+    return
+  }
+  client.authenticationMethod = method
+  continueExchange(client, packet.properties.authenticationData)
+}
+
+/** The reason to refuse a CONNECT at sight; undefined: none. */
+function checkConnect(broker: Broker, packet: ConnectPacket): number | undefined {
+  const { options } = broker
+  const emptyIdAllowed = packet.version === 5 || (packet.version === 4 && packet.cleanStart)
+  // [MQTT-3.1.3-8] of 3.1.1: an empty client id needs Clean Session 1; 3.1 knows none.
+  if (packet.clientId === '' && !emptyIdAllowed) return ReasonCode.clientIdentifierNotValid
+  if (packet.will === undefined) return undefined
+  if (packet.will.qos > options.maximumQos) return ReasonCode.qosNotSupported
+  if (packet.will.retain && !options.retainAvailable) return ReasonCode.retainNotSupported
+  if (packet.will.topic.startsWith('$SYS/')) return ReasonCode.notAuthorized
+  return undefined
+}
+
+export function continueExchange(client: Client, data: Uint8Array | undefined): void {
+  client.await((done) => client.exchange!.next(data, done), onExchangeStep)
+}
+
+/** One step of enhanced authentication, within CONNECT or after it (section 4.12). */
+function onExchangeStep(broker: Broker, client: Client, step: ExchangeStep): void {
+  const authenticationMethod = client.authenticationMethod!
+  const properties: Properties = { authenticationMethod }
+  if (step.type !== 'failure' && step.data !== undefined) properties.authenticationData = step.data
+  switch (step.type) {
+    case 'continue':
+      client.link.write(encodeAuth(ReasonCode.continueAuthentication, properties))
+      return
+    case 'success':
+      client.exchange = null
+      if (client.connected) {
+        client.link.write(encodeAuth(ReasonCode.success, properties))
+        if (step.grant !== undefined) client.grant = step.grant
+        return
+      }
+      client.finalAuthenticationData = step.data
+      decide(broker, client, { reasonCode: 0, grant: step.grant ?? null })
+      return
+    case 'failure': {
+      const details = step.reasonString === undefined ? {} : { reasonString: step.reasonString }
+      if (client.connected) client.disconnect(step.reasonCode, details)
+      else refuse(broker, client, step.reasonCode, details)
+      return
+    }
+    default:
+      step satisfies never
+  }
+}
+
+function decide(broker: Broker, client: Client, verdict: Verdict): void {
+  if (verdict.reasonCode !== 0) {
+    const details: Properties = {}
+    if (verdict.reasonString !== undefined) details.reasonString = verdict.reasonString
+    if (verdict.serverReference !== undefined) details.serverReference = verdict.serverReference
+    refuse(broker, client, verdict.reasonCode, details)
+    return
+  }
+  client.grant = verdict.grant ?? null
+  const will = client.connect!.will
+  if (will !== undefined && client.grant !== null && !client.grant.mayPublish(will.topic)) {
+    refuse(broker, client, ReasonCode.notAuthorized)
+    return
+  }
+  accept(broker, client, client.connect!)
+}
+
+function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
+  const { journal, options, counters } = broker
+  const appended = journal.appended
+  const [session, sessionPresent] = findSession(broker, packet)
+  const requested = requestedExpiry(packet)
+  session.expiryInterval = Math.min(requested, options.sessionExpirySecondsMax)
+  session.username = packet.username ?? ''
+  applyLimits(broker, client, packet)
+  client.session = session
+  client.connected = true
+  client.connect = null
+  attach(broker, session, client)
+  if (packet.will !== undefined) {
+    session.will = { will: packet.will, deadline: null }
+    if (journal.durable) {
+      if (!session.recorded) journal.session(session, Infinity)
+      journal.will(session, session.will)
+    }
+  }
+  const properties = packet.version === 5 ? connackProperties(broker, client, packet, requested) : {}
+  const connack = encodeConnack(packet.version, { sessionPresent, reasonCode: 0, properties })
+  if (journal.appended === appended) {
+    client.link.write(connack)
+  } else {
+    client.link.hold(connack, journal.ticket, false)
+    client.link.holdAll()
+  }
+  counters.connects.add('success')
+  if (sessionPresent) counters.sessionsResumed++
+  client.startKeepAlive()
+  broker.log.info(
+    { clientId: session.clientId, version: packet.version, sessionPresent, address: client.remoteAddress },
+    'client connected',
+  )
+  client.pump()
+}
+
+/** Takes over from a connection of the same client, and resumes, replaces or creates the session. */
+function findSession(broker: Broker, packet: ConnectPacket): [session: Session, present: boolean] {
+  broker.sessions.get(packet.clientId)?.client?.takenOver()
+  // The other connection's end may have ended its session.
+  const existing = broker.sessions.get(packet.clientId)
+  if (existing !== undefined && !packet.cleanStart) {
+    // The client is back in time [MQTT-3.1.3-9].
+    discardWill(broker, existing)
+    return [existing, true]
+  }
+  if (existing !== undefined) endSession(broker, existing)
+  return [broker.createSession(packet.clientId, packet.version), false]
+}
+
+/** Seconds. In 3.x a session lasts for ever or as long as its connection. */
+function requestedExpiry(packet: ConnectPacket): number {
+  if (packet.version === 5) return packet.properties.sessionExpiryInterval ?? 0
+  return packet.cleanStart ? 0 : neverExpires
+}
+
+function applyLimits(broker: Broker, client: Client, packet: ConnectPacket): void {
+  const { options } = broker
+  const { properties } = packet
+  client.keepAlive = packet.keepAlive
+  if (options.serverKeepAliveSeconds !== undefined && packet.version === 5) {
+    client.keepAlive = options.serverKeepAliveSeconds
+  }
+  client.inflightMax = Math.min(options.inflightMessagesMax, properties.receiveMaximum ?? 65_535)
+  client.maximumPacketSize = properties.maximumPacketSize ?? Infinity
+  const aliases = Math.min(properties.topicAliasMaximum ?? 0, options.outgoingTopicAliasMaximum)
+  client.outgoingAliases = aliases > 0 ? new OutgoingAliases(aliases) : null
+}
+
+function connackProperties(
+  broker: Broker,
+  client: Client,
+  packet: ConnectPacket,
+  requestedExpiryInterval: number,
+): Properties {
+  const { options } = broker
+  const properties: Properties = {
+    receiveMaximum: options.receiveMaximum,
+    maximumPacketSize: options.packetBytesMax,
+    topicAliasMaximum: options.topicAliasMaximum,
+  }
+  const expiryInterval = client.session!.expiryInterval
+  if (expiryInterval !== requestedExpiryInterval) properties.sessionExpiryInterval = expiryInterval
+  if (options.maximumQos < 2) properties.maximumQos = options.maximumQos
+  if (!options.retainAvailable) properties.retainAvailable = 0
+  if (!options.wildcardSubscriptionAvailable) properties.wildcardSubscriptionAvailable = 0
+  if (!options.sharedSubscriptionAvailable) properties.sharedSubscriptionAvailable = 0
+  if (!options.subscriptionIdentifiersAvailable) properties.subscriptionIdentifierAvailable = 0
+  if (client.assignedClientId !== undefined) properties.assignedClientIdentifier = client.assignedClientId
+  if (options.serverKeepAliveSeconds !== undefined) properties.serverKeepAlive = options.serverKeepAliveSeconds
+  if (packet.properties.requestResponseInformation === 1 && options.responseInformation !== undefined) {
+    properties.responseInformation = options.responseInformation
+  }
+  if (client.authenticationMethod !== undefined) properties.authenticationMethod = client.authenticationMethod
+  if (client.finalAuthenticationData !== undefined) properties.authenticationData = client.finalAuthenticationData
+  return properties
+}

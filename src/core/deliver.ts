@@ -1,0 +1,257 @@
+/**
+ * From a route to one session's connection: send now, queue, or drop, and the acknowledgements that follow.
+ *
+ * A delivery is sent at once when the window is open and nothing older waits. For a session that ends with its connection
+ * nothing is kept of what was sent but its state; for one that outlives it the message stays until it is acknowledged.
+ */
+import { PacketType, type Qos } from '../mqtt/packet.ts'
+import type { Broker } from './broker.ts'
+import {
+  type Delivery,
+  DeliveryState,
+  packetIdOf,
+  releasedQos2,
+  sentQos1,
+  sentQos2,
+  waitingDelivery,
+} from './delivery-queue.ts'
+import { messageBytes } from './message.ts'
+import type { Publication } from './publish.ts'
+import { pumpRetained } from './retained-delivery.ts'
+import { releaseFrame, sendDelivery, sendPublication } from './send.ts'
+import type { Session } from './session.ts'
+import type { Subscription } from './subscriptions.ts'
+
+export function deliver(broker: Broker, publication: Publication, recipient: Subscription): void {
+  const session = recipient.session
+  const qos: Qos = publication.qos < recipient.qos ? publication.qos : recipient.qos
+  const link = session.link
+  if (link === null && session.local !== null) {
+    session.local(publication.message, publication.retain && recipient.retainAsPublished)
+    return
+  }
+  const grant = session.client === null ? null : session.client.grant
+  if (grant !== null && !grant.mayReceive(publication.entry!.topic)) {
+    broker.counters.messagesDropped.add('not_authorized')
+    return
+  }
+  if (qos === 0) {
+    if (link === null) return
+    if (link.full && !link.empty) broker.counters.messagesDropped.add('slow_consumer')
+    else sendPublication(broker, publication, recipient, 0, 0)
+    return
+  }
+  const queue = session.queue
+  if (link !== null && !session.lasting && recipient.group === null && queue.drained && !link.full) {
+    if (queue.windowOpen(session.client!.inflightMax)) {
+      const position = queue.push(qos === 1 ? sentQos1 : sentQos2)
+      if (sendPublication(broker, publication, recipient, qos, packetIdOf(position))) {
+        queue.sendPosition++
+        queue.inflight++
+      } else {
+        queue.sendPosition++
+        queue.clear(position)
+      }
+      return
+    }
+  }
+  const retain = publication.retain && recipient.retainAsPublished
+  const { identifiers, group } = recipient
+  enqueue(broker, session, waitingDelivery(publication.message, qos, retain, identifiers, group))
+}
+
+export function isQueueFull(broker: Broker, session: Session): boolean {
+  const { waiting, bytes } = session.queue
+  const { sessionQueueMessagesMax, sessionQueueBytesMax } = broker.options
+  return waiting >= sessionQueueMessagesMax || bytes >= sessionQueueBytesMax
+}
+
+/** Puts a delivery behind everything that waits for the session, in memory or only in the store, and sends what may be sent. */
+export function enqueue(broker: Broker, session: Session, delivery: Delivery): void {
+  const queue = session.queue
+  const client = session.client
+  if (client === null && !session.lasting) return
+  const sendNow = client !== null && queue.drained && !client.link.full && queue.windowOpen(client.inflightMax)
+  if (!sendNow && isQueueFull(broker, session) && !makeRoom(broker, session)) return
+  queue.waiting++
+  queue.bytes += messageBytes(delivery.message!)
+  if (session.stored && !isResident(broker, session)) {
+    broker.journal.enqueue(session, queue.pushStored(), delivery)
+    return
+  }
+  const position = queue.push(delivery)
+  if (session.stored) broker.journal.enqueue(session, position, delivery)
+  pump(broker, session)
+}
+
+/** Whether the next delivery stays in memory: its client is there, and nothing older is in the store only. */
+function isResident(broker: Broker, session: Session): boolean {
+  const queue = session.queue
+  return (
+    session.link !== null &&
+    queue.residentEnd === queue.nextPosition &&
+    queue.residentEnd - queue.sendPosition < broker.options.residentMessagesMax
+  )
+}
+
+/** At the limit of a queue. True: the oldest that was never sent gave way. False: the new one is not taken. */
+function makeRoom(broker: Broker, session: Session): boolean {
+  broker.counters.messagesDropped.add('queue_full')
+  session.dropped++
+  if (!session.dropLogged) {
+    session.dropLogged = true
+    broker.log.warn(
+      { clientId: session.clientId, waiting: session.queue.waiting, policy: broker.options.sessionQueueFull },
+      'session queue is full: messages are dropped until it drains',
+    )
+  }
+  if (broker.options.sessionQueueFull !== 'drop-oldest') return false
+  const queue = session.queue
+  for (let position = queue.sendPosition; position < queue.residentEnd; position++) {
+    const delivery = queue.at(position)
+    if (delivery === null || delivery.dup || delivery.state !== DeliveryState.waiting) continue
+    discard(broker, session, position, delivery)
+    return true
+  }
+  if (queue.residentEnd === queue.nextPosition || queue.sendPosition !== queue.residentEnd) return false
+  // Only in the store: its size is not known here, the mean of what waits stands for it.
+  broker.journal.dequeue(session, queue.sendPosition, null)
+  queue.bytes -= Math.round(queue.bytes / Math.max(1, queue.waiting))
+  queue.waiting--
+  queue.skipStored()
+  return true
+}
+
+/** Takes a waiting delivery out of the queue. */
+export function discard(broker: Broker, session: Session, position: number, delivery: Delivery): void {
+  const queue = session.queue
+  queue.waiting--
+  queue.bytes -= messageBytes(delivery.message!)
+  queue.clear(position)
+  if (session.stored) broker.journal.dequeue(session, position, delivery)
+}
+
+/** Sends what waits, in order, as far as the window, the output and the store allow. */
+export function pump(broker: Broker, session: Session): void {
+  const { queue, client, link } = session
+  if (client === null || link === null || !client.mayDeliver) return
+  while (queue.sendPosition < queue.nextPosition) {
+    if (link.full || !queue.windowOpen(client.inflightMax)) return
+    const position = queue.sendPosition
+    if (position >= queue.residentEnd) {
+      requestPage(broker, session)
+      return
+    }
+    const delivery = queue.at(position)
+    if (delivery === null) {
+      queue.skip()
+      continue
+    }
+    // The recipient's PUBREC must find the packet identifier on disk, and PUBREL what PUBREC said.
+    if (delivery.qos === 2 && delivery.ticket > broker.journal.committed) {
+      broker.awaitCommit(client)
+      return
+    }
+    if (delivery.state === DeliveryState.released) {
+      queue.sendPosition++
+      queue.inflight++
+      queue.waiting--
+      link.write(releaseFrame(session, position))
+      continue
+    }
+    if (!delivery.dup && delivery.message!.expiresAt <= broker.now) {
+      broker.counters.messagesDropped.add('expired')
+      discard(broker, session, position, delivery)
+      queue.skip()
+      continue
+    }
+    queue.sendPosition++
+    if (!sendDelivery(broker, session, delivery, packetIdOf(position))) {
+      discard(broker, session, position, delivery)
+      continue
+    }
+    queue.waiting--
+    queue.inflight++
+    delivery.state = DeliveryState.sent
+  }
+  session.dropLogged = false
+  if (session.pendingRetained.length > 0) pumpRetained(broker, session)
+}
+
+function requestPage(broker: Broker, session: Session): void {
+  if (session.pageRequested) return
+  session.pageRequested = true
+  session.pageEnd = session.queue.nextPosition
+  broker.journal.requestPage(session, session.queue.residentEnd)
+}
+
+/** Everything sent on the last connection and not acknowledged waits again, in order, before what is newer [MQTT-4.4.0-1]. */
+export function rewind(session: Session): void {
+  const queue = session.queue
+  for (let position = queue.base; position < queue.sendPosition; position++) {
+    const delivery = queue.at(position)
+    if (delivery === null) continue
+    queue.waiting++
+    if (delivery.state === DeliveryState.sent) {
+      delivery.state = DeliveryState.waiting
+      delivery.dup = true
+    }
+  }
+  queue.sendPosition = queue.base
+  queue.inflight = 0
+}
+
+/** The delivery is done: acknowledged, or refused by its receiver. */
+function complete(broker: Broker, session: Session, position: number, delivery: Delivery): void {
+  const queue = session.queue
+  queue.inflight--
+  if (delivery.message !== null) queue.bytes -= messageBytes(delivery.message)
+  queue.clear(position)
+  if (session.stored) broker.journal.dequeue(session, position, delivery)
+  if (!queue.drained || session.pendingRetained.length > 0) pump(broker, session)
+}
+
+/** Returns false for an identifier that is not in flight or not at this QoS. */
+export function onPuback(broker: Broker, session: Session, packetId: number): boolean {
+  const position = session.queue.find(packetId)
+  const delivery = position < 0 ? null : session.queue.at(position)
+  if (delivery === null || delivery.qos !== 1) return false
+  complete(broker, session, position, delivery)
+  return true
+}
+
+/** Answers with PUBREL. Returns false for an identifier that is not in flight or not at this QoS. */
+export function onPubrec(broker: Broker, session: Session, packetId: number, reasonCode: number): boolean {
+  const { queue, link } = session
+  const position = queue.find(packetId)
+  const delivery = position < 0 ? null : queue.at(position)
+  if (delivery === null || delivery.qos !== 2 || link === null) return false
+  if (reasonCode >= 0x80) {
+    // [MQTT-4.3.3-4] no PUBREL; for a shared subscription the message ends here as well [MQTT-4.8.2-6].
+    complete(broker, session, position, delivery)
+    return true
+  }
+  let ticket = 0
+  if (delivery.message === null) {
+    if (delivery === sentQos2) queue.replace(position, releasedQos2)
+  } else {
+    queue.bytes -= messageBytes(delivery.message)
+    delivery.state = DeliveryState.released
+    if (session.stored) {
+      broker.journal.release(session, position, delivery)
+      ticket = broker.journal.ticket
+    }
+    delivery.message = null
+  }
+  link.holdAck((PacketType.pubrel << 4) | 2, packetId, ticket, false)
+  return true
+}
+
+/** Returns false for an identifier that was not released. */
+export function onPubcomp(broker: Broker, session: Session, packetId: number): boolean {
+  const position = session.queue.find(packetId)
+  const delivery = position < 0 ? null : session.queue.at(position)
+  if (delivery === null || delivery.qos !== 2 || delivery.state !== DeliveryState.released) return false
+  complete(broker, session, position, delivery)
+  return true
+}

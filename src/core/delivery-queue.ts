@@ -1,0 +1,189 @@
+/**
+ * One session's QoS 1 and 2 deliveries, in order, from enqueue to the last acknowledgement.
+ *
+ * Every delivery has a position, counted up from 0 for the session's life; its packet identifier is the position mod 65,535,
+ * plus 1, given at enqueue, so that sending writes nothing to the store first. Positions divide into three stretches:
+ *
+ *     base ........ sendPosition ........ residentEnd ........ nextPosition
+ *      in flight      waiting, in memory     waiting, in the store only
+ *
+ * In flight and waiting entries stand in one ring indexed by position. Acknowledgements may come in any order and leave
+ * holes; `base` moves past them. The window never spans 65,535 positions, so an identifier is never in use twice.
+ */
+import type { Qos } from '../mqtt/packet.ts'
+import type { Message } from './message.ts'
+import type { SharedGroup } from './shared.ts'
+
+/** The states of a delivery. QoS 1: waiting, sent. QoS 2: waiting, sent, released (PUBREC came, PUBCOMP is due). */
+export const DeliveryState = { waiting: 0, sent: 1, released: 2 } as const
+export type DeliveryState = (typeof DeliveryState)[keyof typeof DeliveryState]
+
+export interface Delivery {
+  /** Null where nothing is kept for a second sending (clean sessions), and once released. */
+  message: Message | null
+  readonly qos: Qos
+  readonly retain: boolean
+  readonly identifiers: readonly number[]
+  /** The shared group it was dispatched for. */
+  readonly group: SharedGroup | null
+  state: DeliveryState
+  /** It may have been sent before, on another connection [MQTT-3.3.1-1]. */
+  dup: boolean
+  /** The batch that holds its reference; 0: none. Kept by the journal. */
+  ticket: number
+  /** Its reference's place in that batch; -1: none. Kept by the journal. */
+  record: number
+}
+
+export function waitingDelivery(
+  message: Message,
+  qos: Qos,
+  retain: boolean,
+  identifiers: readonly number[],
+  group: SharedGroup | null,
+): Delivery {
+  return { message, qos, retain, identifiers, group, state: DeliveryState.waiting, dup: false, ticket: 0, record: -1 }
+}
+
+function anonymous(qos: Qos, state: DeliveryState): Delivery {
+  return Object.freeze({
+    message: null,
+    qos,
+    retain: false,
+    identifiers: [],
+    group: null,
+    state,
+    dup: false,
+    ticket: 0,
+    record: -1,
+  })
+}
+
+/**
+ * Deliveries in flight to a session that ends with its connection: there is no second sending, so that nothing but the
+ * state is kept, and all share these.
+ */
+export const sentQos1 = anonymous(1, DeliveryState.sent)
+export const sentQos2 = anonymous(2, DeliveryState.sent)
+export const releasedQos2 = anonymous(2, DeliveryState.released)
+
+const packetIds = 65_535
+const ringSizeMin = 8
+
+export function packetIdOf(position: number): number {
+  return (position % packetIds) + 1
+}
+
+export class DeliveryQueue {
+  #ring: (Delivery | null)[] | null = null
+  #mask = 0
+  /** Oldest position that may be unacknowledged. */
+  base = 0
+  sendPosition = 0
+  residentEnd = 0
+  nextPosition = 0
+  /** Sent and not yet acknowledged. */
+  inflight = 0
+  /** Not yet sent, in memory and in the store. */
+  waiting = 0
+  /** Payload bytes of what waits or is kept, in memory and in the store. */
+  bytes = 0
+
+  /** Whether nothing waits: what comes now may be sent now. */
+  get drained(): boolean {
+    return this.sendPosition === this.nextPosition
+  }
+
+  get length(): number {
+    return this.inflight + this.waiting
+  }
+
+  /** Whether one more may be in flight. */
+  windowOpen(inflightMax: number): boolean {
+    return this.inflight < inflightMax && this.sendPosition - this.base < packetIds
+  }
+
+  at(position: number): Delivery | null {
+    return this.#ring === null ? null : this.#ring[position & this.#mask]!
+  }
+
+  /** Appends behind everything that waits. Returns its position. */
+  push(delivery: Delivery): number {
+    const position = this.nextPosition++
+    this.residentEnd = this.nextPosition
+    this.#put(position, delivery)
+    return position
+  }
+
+  /** Takes a position for a delivery that stays in the store only. */
+  pushStored(): number {
+    return this.nextPosition++
+  }
+
+  /** Puts a delivery that was read from the store at its position, which must not be below `residentEnd`. */
+  restore(position: number, delivery: Delivery): void {
+    this.residentEnd = position + 1
+    this.#put(position, delivery)
+  }
+
+  replace(position: number, delivery: Delivery): void {
+    this.#ring![position & this.#mask] = delivery
+  }
+
+  /** Empties a position; `base` moves past the holes at the front. */
+  clear(position: number): void {
+    const ring = this.#ring!
+    ring[position & this.#mask] = null
+    while (this.base < this.sendPosition && ring[this.base & this.#mask] === null) this.base++
+    if (this.base === this.nextPosition && ring.length > 1024) this.#ring = null
+  }
+
+  /** Moves past an empty position that was to be sent next. */
+  skip(): void {
+    this.sendPosition++
+    if (this.base === this.sendPosition - 1) this.base++
+  }
+
+  /** Moves past a position to be sent next that is in the store only. */
+  skipStored(): void {
+    this.residentEnd++
+    this.skip()
+  }
+
+  /** The position in flight that has this packet identifier; -1: none. */
+  find(packetId: number): number {
+    if (this.#ring === null) return -1
+    const position = this.base + ((packetId - packetIdOf(this.base) + packetIds) % packetIds)
+    if (position >= this.sendPosition || this.at(position) === null) return -1
+    return position
+  }
+
+  /** Starts behind what a recovered session had: positions from `base` on, none resident. */
+  recover(firstPosition: number, nextPosition: number, messages: number, bytes: number): void {
+    this.base = firstPosition
+    this.sendPosition = firstPosition
+    this.residentEnd = firstPosition
+    this.nextPosition = nextPosition
+    this.waiting = messages
+    this.bytes = bytes
+  }
+
+  #put(position: number, delivery: Delivery): void {
+    const ring = this.#ring
+    if (ring === null || position - this.base >= ring.length) this.#grow(position)
+    this.#ring![position & this.#mask] = delivery
+  }
+
+  #grow(position: number): void {
+    const old = this.#ring
+    let size = old === null ? ringSizeMin : old.length * 2
+    while (position - this.base >= size) size *= 2
+    const ring = new Array<Delivery | null>(size).fill(null)
+    if (old !== null) {
+      const oldMask = old.length - 1
+      for (let i = this.base; i < position && i < this.base + old.length; i++) ring[i & (size - 1)] = old[i & oldMask]!
+    }
+    this.#ring = ring
+    this.#mask = size - 1
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Where the core writes down what must survive. All calls are synchronous and append to the batch being gathered; a frame
+ * that says "it is safe" is held until its batch, named by `ticket`, is committed. The core knows nothing of commits beyond
+ * these two numbers. Without a durable store nothing is ever appended.
+ */
+import type { Delivery } from './delivery-queue.ts'
+import type { Message } from './message.ts'
+import type { Session } from './session.ts'
+import type { Subscription } from './subscriptions.ts'
+import type { PendingWill } from './will.ts'
+
+export interface Journal {
+  readonly durable: boolean
+  /** Number of the batch being gathered, from 1. */
+  readonly ticket: number
+  /** Every batch up to this number is committed. */
+  readonly committed: number
+  /** Counts appended records: unchanged means that nothing needs a commit. */
+  readonly appended: number
+  session(session: Session, expiresAt: number): void
+  sessionEnd(session: Session): void
+  subscription(session: Session, subscription: Subscription): void
+  unsubscription(session: Session, filter: string): void
+  enqueue(session: Session, position: number, delivery: Delivery): void
+  /** `delivery` is null for a reference that is in the store only. */
+  dequeue(session: Session, position: number, delivery: Delivery | null): void
+  release(session: Session, position: number, delivery: Delivery): void
+  incoming(session: Session, packetId: number): void
+  incomingEnd(session: Session, packetId: number): void
+  retain(topic: string, message: Message | null, previous: Message | null): void
+  will(session: Session, will: PendingWill): void
+  willEnd(session: Session): void
+  /** Asks for a page of the session's queue from a position on; it comes back through `Broker.onQueuePage`. */
+  requestPage(session: Session, fromPosition: number): void
+}
+
+const nothing = (): void => {}
+
+/** For a store that keeps nothing. */
+export const noJournal: Journal = {
+  durable: false,
+  ticket: 0,
+  committed: 0,
+  appended: 0,
+  session: nothing,
+  sessionEnd: nothing,
+  subscription: nothing,
+  unsubscription: nothing,
+  enqueue: nothing,
+  dequeue: nothing,
+  release: nothing,
+  incoming: nothing,
+  incomingEnd: nothing,
+  retain: nothing,
+  will: nothing,
+  willEnd: nothing,
+  requestPage: nothing,
+}

@@ -1,0 +1,72 @@
+/** The core's settings. Names are those of the configuration; each limit has its unit in its name. */
+import type { Qos } from '../mqtt/packet.ts'
+import type { DispatchStrategy } from './shared.ts'
+
+/** What happens to a message for a session whose queue is full. */
+export type QueueFullPolicy = 'drop-oldest' | 'drop-newest' | 'reject'
+
+export interface BrokerOptions {
+  /** Maximum Packet Size, announced to 5.0 clients. */
+  packetBytesMax: number
+  /** Incoming PUBLISHes at QoS 1 and 2 that a 5.0 client may have unanswered. */
+  receiveMaximum: number
+  /** Topic aliases that a 5.0 client may set. */
+  topicAliasMaximum: number
+  /** Topic aliases set towards a 5.0 client, at most; its own maximum holds too. */
+  outgoingTopicAliasMaximum: number
+  /** Outgoing PUBLISHes at QoS 1 and 2 in flight; the client's Receive Maximum holds too. */
+  inflightMessagesMax: number
+  sessionQueueMessagesMax: number
+  sessionQueueBytesMax: number
+  sessionQueueFull: QueueFullPolicy
+  /** Waiting messages of a stored session that stay in memory; the rest is in the store only. */
+  residentMessagesMax: number
+  /** 0xFFFFFFFF: sessions may last for ever. */
+  sessionExpirySecondsMax: number
+  subscriptionsPerSessionMax: number
+  topicLevelsMax: number
+  retainedMessagesMax: number
+  routeCacheEntriesMax: number
+  maximumQos: Qos
+  retainAvailable: boolean
+  wildcardSubscriptionAvailable: boolean
+  sharedSubscriptionAvailable: boolean
+  subscriptionIdentifiersAvailable: boolean
+  /** Keep Alive that 5.0 clients are told to use; undefined: their own. */
+  serverKeepAliveSeconds: number | undefined
+  /** Given to 5.0 clients that ask for response information; undefined: none. */
+  responseInformation: string | undefined
+  sharedStrategy: DispatchStrategy
+  sharedGroups: Readonly<Record<string, DispatchStrategy>>
+  /** After a restart the wills of clients that were connected wait at least so long for their return. */
+  restartWillGraceMs: number
+  connectTimeoutMs: number
+}
+
+export const defaultBrokerOptions: BrokerOptions = {
+  packetBytesMax: 16 * 1024 * 1024,
+  receiveMaximum: 1000,
+  topicAliasMaximum: 64,
+  outgoingTopicAliasMaximum: 64,
+  inflightMessagesMax: 1000,
+  sessionQueueMessagesMax: 1_000_000,
+  sessionQueueBytesMax: 1024 * 1024 * 1024,
+  sessionQueueFull: 'drop-oldest',
+  residentMessagesMax: 1000,
+  sessionExpirySecondsMax: 0xffffffff,
+  subscriptionsPerSessionMax: 100_000,
+  topicLevelsMax: 200,
+  retainedMessagesMax: 1_000_000,
+  routeCacheEntriesMax: 65_536,
+  maximumQos: 2,
+  retainAvailable: true,
+  wildcardSubscriptionAvailable: true,
+  sharedSubscriptionAvailable: true,
+  subscriptionIdentifiersAvailable: true,
+  serverKeepAliveSeconds: undefined,
+  responseInformation: undefined,
+  sharedStrategy: 'round-robin',
+  sharedGroups: {},
+  restartWillGraceMs: 30_000,
+  connectTimeoutMs: 10_000,
+}

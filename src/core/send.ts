@@ -1,0 +1,140 @@
+/** Encodes and writes PUBLISH and PUBREL for one client, within its Maximum Packet Size and with its topic aliases. */
+import { encodeAck } from '../mqtt/encoder.ts'
+import { PacketType, type Qos } from '../mqtt/packet.ts'
+import { encodePublish, type PublishParts } from '../mqtt/publish.ts'
+import type { Broker } from './broker.ts'
+import type { Client } from './client.ts'
+import { type Delivery, packetIdOf } from './delivery-queue.ts'
+import { type Message, remainingExpiry } from './message.ts'
+import type { Publication } from './publish.ts'
+import type { Session } from './session.ts'
+import type { Subscription } from './subscriptions.ts'
+
+/** Topic aliases towards one 5.0 client: given to the first topics it gets, as many as it allows, for the connection's life. */
+export class OutgoingAliases {
+  readonly #aliases = new Map<string, number>()
+  readonly #maximum: number
+  /** Whether the alias that `of` returned last is known to the client already, so that the topic may be left out. */
+  known = false
+
+  constructor(maximum: number) {
+    this.#maximum = maximum
+  }
+
+  /** 0: no alias is left. */
+  of(topic: string): number {
+    const alias = this.#aliases.get(topic)
+    this.known = alias !== undefined
+    if (alias !== undefined) return alias
+    if (this.#aliases.size >= this.#maximum) return 0
+    this.#aliases.set(topic, this.#aliases.size + 1)
+    return this.#aliases.size
+  }
+
+  /** The PUBLISH that would have introduced the alias was not sent. */
+  forget(topic: string): void {
+    this.#aliases.delete(topic)
+  }
+}
+
+interface OutgoingPublish {
+  qos: Qos
+  retain: boolean
+  dup: boolean
+  packetId: number
+  expiryIntervalSeconds: number
+  subscriptionIdentifiers: readonly number[]
+}
+
+/** Sends a publication while it is being routed. False: it is larger than the client accepts, and was dropped [MQTT-3.1.2-25]. */
+export function sendPublication(
+  broker: Broker,
+  publication: Publication,
+  recipient: Subscription,
+  qos: Qos,
+  packetId: number,
+): boolean {
+  const client = recipient.session.client!
+  const retain = publication.retain && recipient.retainAsPublished
+  const firstByte = (PacketType.publish << 4) | (qos << 1) | (retain ? 1 : 0)
+  const { frame } = publication
+  const is5 = client.version === 5
+  const plain = !is5 || (recipient.identifiers.length === 0 && client.outgoingAliases === null)
+  if (frame !== null && plain && publication.verbatim && qos === frame.qos && is5 === publication.version5) {
+    const length = frame.end - frame.start
+    if (length > client.maximumPacketSize) return tooLarge(broker)
+    client.link.writePublish(frame.buffer, frame.start, frame.end, firstByte, frame.packetIdAt, packetId)
+  } else if (client.outgoingAliases !== null) {
+    const expiryIntervalSeconds = publication.expiryInterval
+    const subscriptionIdentifiers = recipient.identifiers
+    const outgoing = { qos, retain, dup: false, packetId, expiryIntervalSeconds, subscriptionIdentifiers }
+    if (!sendParts(broker, client, publication.entry!.topic, publication.parts, outgoing)) return false
+  } else {
+    const { bytes, packetIdAt } = publication.encoded(recipient.session.version, qos, recipient.identifiers)
+    if (bytes.length > client.maximumPacketSize) return tooLarge(broker)
+    client.link.writePublish(bytes, 0, bytes.length, firstByte, packetIdAt, packetId)
+  }
+  broker.counters.messagesSent[qos]!++
+  broker.counters.publishBytesSent += publication.payloadLength
+  return true
+}
+
+/** Sends a delivery from the queue. False: it is larger than the client accepts. */
+export function sendDelivery(broker: Broker, session: Session, delivery: Delivery, packetId: number): boolean {
+  const message = delivery.message!
+  const sent = sendParts(broker, session.client!, message.name, message, {
+    qos: delivery.qos,
+    retain: delivery.retain,
+    dup: delivery.dup,
+    packetId,
+    expiryIntervalSeconds: remainingExpiry(message, broker.now),
+    subscriptionIdentifiers: delivery.identifiers,
+  })
+  if (!sent) return false
+  broker.counters.messagesSent[delivery.qos]!++
+  broker.counters.publishBytesSent += message.payload.length
+  return true
+}
+
+/** Sends a message that is not being routed, at QoS 0. */
+export function sendQos0(
+  broker: Broker,
+  client: Client,
+  message: Message,
+  retain: boolean,
+  subscriptionIdentifiers: readonly number[],
+): void {
+  const expiryIntervalSeconds = remainingExpiry(message, broker.now)
+  const outgoing = { qos: 0, retain, dup: false, packetId: 0, expiryIntervalSeconds, subscriptionIdentifiers } as const
+  if (!sendParts(broker, client, message.name, message, outgoing)) return
+  broker.counters.messagesSent[0]!++
+  broker.counters.publishBytesSent += message.payload.length
+}
+
+function sendParts(
+  broker: Broker,
+  client: Client,
+  topic: string,
+  parts: PublishParts,
+  outgoing: OutgoingPublish,
+): boolean {
+  const aliases = client.outgoingAliases
+  const topicAlias = aliases === null ? 0 : aliases.of(topic)
+  const omitTopic = topicAlias > 0 && aliases!.known
+  const { bytes } = encodePublish(client.version || 4, parts, { ...outgoing, topicAlias, omitTopic })
+  if (bytes.length > client.maximumPacketSize) {
+    if (topicAlias > 0 && !omitTopic) aliases!.forget(topic)
+    return tooLarge(broker)
+  }
+  client.link.write(bytes)
+  return true
+}
+
+function tooLarge(broker: Broker): false {
+  broker.counters.messagesDropped.add('too_large')
+  return false
+}
+
+export function releaseFrame(session: Session, position: number): Uint8Array {
+  return encodeAck(session.version, PacketType.pubrel, packetIdOf(position))
+}

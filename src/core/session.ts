@@ -1,0 +1,66 @@
+/**
+ * A session: what a client's connections have in common. It has an internal number that is never reused; client ids are.
+ */
+import type { ProtocolVersion } from '../mqtt/packet.ts'
+import type { Client } from './client.ts'
+import type { Deadline } from './deadlines.ts'
+import { DeliveryQueue } from './delivery-queue.ts'
+import type { Link } from './link.ts'
+import type { Message } from './message.ts'
+import type { PendingRetained } from './retained-delivery.ts'
+import type { Subscription } from './subscriptions.ts'
+import type { PendingWill } from './will.ts'
+
+/** Session Expiry Interval that never expires. */
+export const neverExpires = 0xffffffff
+
+export class Session {
+  readonly number: number
+  readonly clientId: string
+  version: ProtocolVersion
+  username = ''
+  /** Seconds; 0: ends with the connection. 3.x: 0 or never. */
+  expiryInterval = 0
+  /** It is written to the store: it outlives its connection, and the store is durable. */
+  stored = false
+  /** The store has a row of it. Kept by the journal. */
+  recorded = false
+  /** The connection's output; null while the client is away. Here, not behind `client`, for the hot path. */
+  link: Link | null = null
+  client: Client | null = null
+  /** An in-process subscriber takes messages here instead of a connection. */
+  local: ((message: Message, retain: boolean) => void) | null = null
+  readonly subscriptions = new Map<string, Subscription>()
+  readonly queue = new DeliveryQueue()
+  /** QoS 2 packet identifiers received and not yet released -> the batch that holds them (0: none). */
+  incoming: Map<number, number> | null = null
+  expiry: Deadline | null = null
+  will: PendingWill | null = null
+  /** A page of its queue was asked of the store. */
+  pageRequested = false
+  /** Where the queue ended when the page was asked for. */
+  pageEnd = 0
+  /** This many deliveries read from the store may have been sent by an earlier process: they carry DUP. */
+  dupRemaining = 0
+  /** Positions of recovered QoS 2 deliveries whose PUBREL is due, in order, not yet back in the queue. */
+  releasedPositions: number[] = []
+  /** A drop because of its full queue was logged since it last drained. */
+  dropLogged = false
+  dropped = 0
+  /** Retained messages due for its subscriptions, oldest subscription first. */
+  readonly pendingRetained: PendingRetained[] = []
+  retainedActive = false
+  matchNumber = 0
+  matchSlot = 0
+
+  constructor(number: number, clientId: string, version: ProtocolVersion) {
+    this.number = number
+    this.clientId = clientId
+    this.version = version
+  }
+
+  /** Whether it outlives its connection. */
+  get lasting(): boolean {
+    return this.expiryInterval > 0
+  }
+}

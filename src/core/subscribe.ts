@@ -1,0 +1,109 @@
+/** SUBSCRIBE and UNSUBSCRIBE: each filter answered on its own; retained messages follow the SUBACK. */
+import { encodeSuback, encodeUnsuback } from '../mqtt/encoder.ts'
+import type { Qos, SubscribePacket, SubscriptionRequest, UnsubscribePacket } from '../mqtt/packet.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
+import { parseTopicFilter, type TopicFilter } from '../mqtt/topic.ts'
+import type { Broker } from './broker.ts'
+import type { Client } from './client.ts'
+import type { Session } from './session.ts'
+import { handOver } from './sessions.ts'
+import { Subscription } from './subscriptions.ts'
+
+/** SUBACK's only failure code in 3.1.1. */
+const failure = 0x80
+
+export function onSubscribe(broker: Broker, client: Client, packet: SubscribePacket): void {
+  const session = client.session!
+  const appended = broker.journal.appended
+  const identifier = packet.properties.subscriptionIdentifiers?.[0] ?? 0
+  const pending: (() => void)[] = []
+  const reasonCodes = packet.subscriptions.map((request) => {
+    const code = subscribe(broker, session, request, identifier, pending)
+    return code >= failure && client.version !== 5 ? failure : code
+  })
+  const ticket = broker.journal.appended === appended ? 0 : broker.journal.ticket
+  const suback = encodeSuback(session.version, { packetId: packet.packetId, reasonCodes, properties: {} })
+  client.link.hold(suback, ticket, false)
+  for (const begin of pending) begin()
+  client.pump()
+}
+
+/** Returns the granted QoS or the reason why not. */
+export function subscribe(
+  broker: Broker,
+  session: Session,
+  request: SubscriptionRequest,
+  identifier: number,
+  pending: (() => void)[],
+): number {
+  const parsed = parseTopicFilter(request.topicFilter)
+  if (parsed === undefined) return ReasonCode.topicFilterInvalid
+  const existing = session.subscriptions.get(request.topicFilter)
+  const refusal = checkRequest(broker, session, parsed, identifier, existing !== undefined)
+  if (refusal !== undefined) return refusal
+  const { maximumQos } = broker.options
+  const qos: Qos = request.qos < maximumQos ? request.qos : maximumQos
+  const subscription = existing ?? new Subscription(session, request.topicFilter)
+  subscription.qos = qos
+  subscription.noLocal = request.noLocal
+  subscription.retainAsPublished = request.retainAsPublished
+  subscription.retainHandling = request.retainHandling
+  subscription.identifiers = identifier > 0 ? [identifier] : []
+  if (existing === undefined) {
+    session.subscriptions.set(request.topicFilter, subscription)
+    broker.index.add(subscription, parsed)
+  } else {
+    broker.index.changed(parsed)
+  }
+  if (session.stored) broker.journal.subscription(session, subscription)
+  const wantsRetained = request.retainHandling === 0 || (request.retainHandling === 1 && existing === undefined)
+  if (wantsRetained && parsed.shared === undefined) {
+    const { identifiers } = subscription
+    pending.push(() => {
+      const messages = broker.retained.match(parsed.levels)
+      const ticket = session.stored ? broker.journal.ticket : 0
+      session.pendingRetained.push({ messages, qos, identifiers, ticket })
+    })
+  }
+  return qos
+}
+
+function checkRequest(
+  broker: Broker,
+  session: Session,
+  parsed: TopicFilter,
+  identifier: number,
+  exists: boolean,
+): number | undefined {
+  const { options } = broker
+  if (parsed.levels.length > options.topicLevelsMax) return ReasonCode.topicFilterInvalid
+  if (parsed.hasWildcard && !options.wildcardSubscriptionAvailable) return ReasonCode.wildcardSubscriptionsNotSupported
+  if (parsed.shared !== undefined && !options.sharedSubscriptionAvailable) {
+    return ReasonCode.sharedSubscriptionsNotSupported
+  }
+  if (identifier > 0 && !options.subscriptionIdentifiersAvailable) return ReasonCode.subscriptionIdentifiersNotSupported
+  const grant = session.client?.grant ?? null
+  if (grant !== null && !grant.maySubscribe(parsed.filter)) return ReasonCode.notAuthorized
+  if (!exists && session.subscriptions.size >= options.subscriptionsPerSessionMax) return ReasonCode.quotaExceeded
+  return undefined
+}
+
+export function onUnsubscribe(broker: Broker, client: Client, packet: UnsubscribePacket): void {
+  const session = client.session!
+  const appended = broker.journal.appended
+  const reasonCodes = packet.topicFilters.map((filter) => unsubscribe(broker, session, filter))
+  const ticket = broker.journal.appended === appended ? 0 : broker.journal.ticket
+  const unsuback = encodeUnsuback(session.version, { packetId: packet.packetId, reasonCodes, properties: {} })
+  client.link.hold(unsuback, ticket, false)
+}
+
+export function unsubscribe(broker: Broker, session: Session, filter: string): number {
+  if (parseTopicFilter(filter) === undefined) return ReasonCode.topicFilterInvalid
+  const subscription = session.subscriptions.get(filter)
+  if (subscription === undefined) return ReasonCode.noSubscriptionExisted
+  session.subscriptions.delete(filter)
+  broker.index.remove(subscription)
+  if (session.stored) broker.journal.unsubscription(session, filter)
+  if (subscription.group !== null) handOver(broker, session, subscription, false)
+  return ReasonCode.success
+}

@@ -1,0 +1,356 @@
+/**
+ * One network connection: bytes in, to the decoder and the core's `Client`; frames out, gathered through the turn and
+ * written once at its end.
+ *
+ * Output has three stretches, in the order in which they leave: what the socket has and the kernel did not take, what this
+ * turn gathered (`#chunks`, `#chunk`), and frames held for a commit. While the socket is behind, nothing is given to it, so
+ * that all that waits is counted here; beyond `outputBufferBytesMax` the connection is `full`, and the core drops or queues.
+ *
+ * A held frame belongs to this connection and dies with it.
+ */
+import { Client } from '../core/client.ts'
+import type { Link } from '../core/link.ts'
+import { Decoder } from '../mqtt/decoder.ts'
+import { PacketType } from '../mqtt/packet.ts'
+import { ProtocolError } from '../mqtt/protocol-error.ts'
+import { type ReasonCode, reasonName } from '../mqtt/reason-code.ts'
+import type { Engine } from './engine.ts'
+import { HeldFrames } from './held-frames.ts'
+import { chunkBytes, giveBackChunk, takeChunk } from './output-buffers.ts'
+
+/** A byte stream to a peer, as a transport makes it. */
+export interface ByteStream {
+  readonly remoteAddress: string
+  /** Bytes to leave free before the first frame of a write, for the transport's own framing. */
+  readonly headroomBytes: number
+  /**
+   * Writes `buffer` from `start`, where `headroomBytes` before `start` may be overwritten. True: the buffer is free at once;
+   * false: the kernel did not take all, and `onDrain` follows.
+   */
+  write(buffer: Buffer, start: number, end: number): boolean
+  pause(): void
+  resume(): void
+  /** Ends our side after what was written, and destroys the stream when the peer does not follow in time. */
+  end(): void
+  destroy(): void
+}
+
+/** Below this a loop of byte stores is cheaper than a call to copy. */
+const loopCopyBytesMax = 128
+
+/** Larger frames get a buffer of their own, shared by nobody's next turn. */
+const largeFrameBytes = chunkBytes / 2
+
+export class Connection implements Link {
+  readonly #engine: Engine
+  readonly #stream: ByteStream
+  readonly #decoder: Decoder
+  readonly client: Client
+  inboundInflight = 0
+  #chunk: Buffer | null = null
+  #length = 0
+  #chunks: { buffer: Buffer; end: number }[] = []
+  /** Bytes in `#chunks`. */
+  #chunksBytes = 0
+  /** The stream took bytes that the kernel did not take yet. */
+  #blocked = false
+  #blockedBytes = 0
+  #dirty = false
+  #held: HeldFrames | null = null
+  #holdAll = false
+  #closing = false
+  #closed = false
+  #readingPausedForCommit = false
+
+  constructor(engine: Engine, stream: ByteStream) {
+    this.#engine = engine
+    this.#stream = stream
+    this.client = new Client(engine.broker, this, stream.remoteAddress)
+    this.#decoder = new Decoder(this.client, {
+      role: 'server',
+      packetBytesMax: engine.broker.options.packetBytesMax,
+      connectPacketBytesMax: Math.min(400_000, engine.broker.options.packetBytesMax),
+    })
+  }
+
+  get full(): boolean {
+    return this.#pendingBytes() > this.#engine.outputBufferBytesMax
+  }
+
+  get empty(): boolean {
+    return this.#pendingBytes() === 0
+  }
+
+  #pendingBytes(): number {
+    const held = this.#held === null ? 0 : this.#held.bytes
+    return this.#length + this.#chunksBytes + this.#blockedBytes + held
+  }
+
+  /** The transport received bytes. They are not kept. */
+  onData(chunk: Buffer): void {
+    if (this.#closing || this.#closed) return
+    const engine = this.#engine
+    engine.beginTurn()
+    engine.broker.counters.bytesReceived += chunk.length
+    this.client.lastReceivedAt = engine.broker.now
+    this.#guard(() => this.#decoder.push(chunk))
+    if (engine.commitBacklogged && !this.#closing) this.#pauseForCommit()
+  }
+
+  /** The kernel took everything that was written. */
+  onDrain(): void {
+    this.#blocked = false
+    this.#blockedBytes = 0
+    if (this.#closed) return
+    this.#engine.beginTurn()
+    this.client.pump()
+    this.#markDirty()
+  }
+
+  /** The stream is over, by the peer or by an error. */
+  onClosed(reason: string): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#engine.beginTurn()
+    this.#decoder.close()
+    this.#drop()
+    this.client.end(reason)
+    this.#engine.connections.delete(this)
+  }
+
+  write(frame: Uint8Array, start = 0, end = frame.length): void {
+    if (this.#holdAll && this.#held !== null) {
+      this.#held.push(Buffer.from(frame.subarray(start, end)), 0, false)
+      return
+    }
+    const at = this.#reserve(end - start)
+    copy(frame, start, end, this.#chunk!, at)
+  }
+
+  writePublish(
+    frame: Uint8Array,
+    start: number,
+    end: number,
+    firstByte: number,
+    packetIdAt: number,
+    packetId: number,
+  ): void {
+    const counters = this.#engine.broker.counters
+    counters.packetsSent[PacketType.publish]!++
+    if (this.#holdAll && this.#held !== null) {
+      const own = Buffer.from(frame.subarray(start, end))
+      patch(own, 0, firstByte, packetIdAt === 0 ? 0 : packetIdAt - start, packetId)
+      this.#held.push(own, 0, false)
+      return
+    }
+    const at = this.#reserve(end - start)
+    const chunk = this.#chunk!
+    copy(frame, start, end, chunk, at)
+    chunk[at] = firstByte
+    if (packetIdAt > 0) {
+      chunk[at + packetIdAt - start] = packetId >> 8
+      chunk[at + packetIdAt - start + 1] = packetId
+    }
+  }
+
+  hold(frame: Uint8Array, ticket: number, answers: boolean): void {
+    if (ticket <= this.#engine.committed && this.#held === null) {
+      if (answers) this.#answered(1)
+      this.write(frame)
+      return
+    }
+    this.#hold(Buffer.from(frame), ticket, answers)
+  }
+
+  holdAck(firstByte: number, packetId: number, ticket: number, answers: boolean): void {
+    this.#engine.broker.counters.packetsSent[firstByte >> 4]!++
+    if (ticket <= this.#engine.committed && this.#held === null) {
+      if (answers) this.#answered(1)
+      const at = this.#reserve(4)
+      const chunk = this.#chunk!
+      chunk[at] = firstByte
+      chunk[at + 1] = 2
+      chunk[at + 2] = packetId >> 8
+      chunk[at + 3] = packetId
+      return
+    }
+    this.#hold(Buffer.from([firstByte, 2, packetId >> 8, packetId & 0xff]), ticket, answers)
+  }
+
+  holdAll(): void {
+    this.#holdAll = true
+  }
+
+  pauseReading(): void {
+    this.#decoder.pause()
+    this.#stream.pause()
+  }
+
+  /** Called by an answer that came later than its question, outside any turn of this connection's own. */
+  resumeReading(): void {
+    if (this.#closing || this.#closed) return
+    this.#engine.beginTurn()
+    this.#guard(() => this.#decoder.resume())
+    if (!this.#closing) this.#stream.resume()
+  }
+
+  close(_reason: string): void {
+    if (this.#closing || this.#closed) return
+    this.#closing = true
+    this.#decoder.close()
+    this.#held = null
+    this.#holdAll = false
+    this.#markDirty()
+  }
+
+  fault(reasonCode: ReasonCode, text: string): void {
+    const { clientId, remoteAddress } = this.client
+    this.#engine.log.warn({ clientId, address: remoteAddress, reason: reasonName(reasonCode) }, text)
+  }
+
+  /** Everything up to the engine's `committed` may leave now. */
+  release(): boolean {
+    const held = this.#held
+    if (held === null || this.#closed) return true
+    const committed = this.#engine.committed
+    let answered = 0
+    for (let first = held.first; first !== undefined && first.ticket <= committed; first = held.first) {
+      if (first.answers) answered++
+      held.shift()
+      const at = this.#reserve(first.frame.length)
+      copy(first.frame, 0, first.frame.length, this.#chunk!, at)
+    }
+    this.#answered(answered)
+    if (held.first !== undefined) return false
+    this.#held = null
+    this.#holdAll = false
+    return true
+  }
+
+  /** Ends the turn: one write of what it gathered. */
+  flush(): void {
+    this.#dirty = false
+    if (this.#closed) return
+    if (!this.#blocked || this.#closing) this.#writeOut()
+    if (!this.#closing) return
+    this.#closed = true
+    this.#engine.connections.delete(this)
+    this.#drop()
+    this.#stream.end()
+  }
+
+  destroy(): void {
+    this.#stream.destroy()
+  }
+
+  resumeAfterCommit(): void {
+    this.#readingPausedForCommit = false
+    if (!this.#closing && !this.#closed) this.#stream.resume()
+  }
+
+  #writeOut(): void {
+    const headroom = this.#stream.headroomBytes
+    const { counters } = this.#engine.broker
+    for (const { buffer, end } of this.#chunks) this.#give(buffer, headroom, end)
+    this.#chunks = []
+    this.#chunksBytes = 0
+    const chunk = this.#chunk
+    if (chunk === null) return
+    const end = headroom + this.#length
+    counters.bytesSent += this.#length
+    this.#chunk = null
+    this.#length = 0
+    this.#give(chunk, headroom, end)
+  }
+
+  #give(buffer: Buffer, start: number, end: number): void {
+    if (this.#stream.write(buffer, start, end)) {
+      if (buffer.length === chunkBytes) giveBackChunk(buffer)
+      return
+    }
+    this.#blocked = true
+    this.#blockedBytes += end - start
+  }
+
+  /** Makes room for a frame in the current chunk. Returns where it begins. */
+  #reserve(bytes: number): number {
+    if (!this.#dirty) this.#markDirty()
+    const headroom = this.#stream.headroomBytes
+    let chunk = this.#chunk
+    if (chunk === null || headroom + this.#length + bytes > chunk.length) {
+      if (chunk !== null) {
+        this.#chunks.push({ buffer: chunk, end: headroom + this.#length })
+        this.#chunksBytes += this.#length
+        this.#engine.broker.counters.bytesSent += this.#length
+      }
+      chunk = bytes > largeFrameBytes ? Buffer.allocUnsafeSlow(headroom + bytes) : takeChunk()
+      this.#chunk = chunk
+      this.#length = 0
+    }
+    const at = headroom + this.#length
+    this.#length += bytes
+    return at
+  }
+
+  #hold(frame: Buffer, ticket: number, answers: boolean): void {
+    if (this.#held === null) {
+      this.#held = new HeldFrames()
+      this.#engine.holding(this)
+    }
+    this.#held.push(frame, ticket, answers)
+  }
+
+  #answered(count: number): void {
+    this.inboundInflight = Math.max(0, this.inboundInflight - count)
+  }
+
+  #markDirty(): void {
+    if (this.#dirty) return
+    this.#dirty = true
+    this.#engine.dirty(this)
+  }
+
+  #pauseForCommit(): void {
+    if (this.#readingPausedForCommit) return
+    this.#readingPausedForCommit = true
+    this.#engine.broker.counters.commitPauses++
+    this.#stream.pause()
+    this.#engine.resumeAfterCommit(this)
+  }
+
+  #drop(): void {
+    this.#chunk = null
+    this.#chunks = []
+    this.#length = 0
+    this.#chunksBytes = 0
+    this.#held = null
+  }
+
+  /** What the peer did wrong is answered; what we did wrong costs this connection only, and is logged with its stack. */
+  #guard(decode: () => void): void {
+    try {
+      decode()
+    } catch (error) {
+      if (error instanceof ProtocolError) {
+        this.client.onFault(error, this.#decoder.version)
+      } else {
+        this.#engine.internalError(error, this.client.clientId)
+        this.client.end('internal_error')
+      }
+    }
+  }
+}
+
+function copy(source: Uint8Array, start: number, end: number, target: Buffer, at: number): void {
+  if (end - start <= loopCopyBytesMax) {
+    let to = at
+    for (let i = start; i < end; i++) target[to++] = source[i]!
+  } else {
+    target.set(start === 0 && end === source.length ? source : source.subarray(start, end), at)
+  }
+}
+
+function patch(frame: Buffer, at: number, firstByte: number, packetIdAt: number, packetId: number): void {
+  frame[at] = firstByte
+  if (packetIdAt > 0) frame.writeUInt16BE(packetId, at + packetIdAt)
+}

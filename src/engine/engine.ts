@@ -1,0 +1,161 @@
+/**
+ * The turn: what all sockets brought in one iteration of the event loop is decided by the core at once, then everything
+ * that resulted leaves, one write per socket, and what must survive goes to the committer as one batch.
+ *
+ *     socket data ... -> core -> output gathered, records appended     (any number of times)
+ *     end of the turn -> batch to the store if none is under way -> one write per dirty connection
+ *     commit resolves -> held frames released, deliveries that waited go on -> end of a turn
+ */
+import type { Broker } from '../core/broker.ts'
+import type { Clock } from './clock.ts'
+import type { Connection } from './connection.ts'
+
+/** What the engine needs of whoever commits. */
+export interface Commits {
+  /** Every batch up to this number is committed. */
+  readonly committed: number
+  /** More waits for a commit than `pendingCommitBytesMax`. */
+  readonly backlogged: boolean
+  /** Hands the gathered records to the store unless a batch is under way. */
+  endTurn(): void
+}
+
+export interface EngineLog {
+  warn(fields: object, text: string): void
+  error(fields: object, text: string): void
+}
+
+/** The longest sleep between looks at what is due: far below setTimeout's limit, and a changed system clock is noticed. */
+const sleepMsMax = 60_000
+
+export class Engine {
+  readonly broker: Broker
+  readonly log: EngineLog
+  readonly outputBufferBytesMax: number
+  readonly connections = new Set<Connection>()
+  readonly #clock: Clock
+  readonly #commits: Commits
+  #dirty: Connection[] = []
+  #holding: Connection[] = []
+  #pausedForCommit: Connection[] = []
+  #scheduled = false
+  #cancelTimer: (() => void) | null = null
+  #timerAt = Infinity
+  #stopped = false
+  readonly #endTurn = (): void => this.endTurn()
+
+  constructor(broker: Broker, commits: Commits, clock: Clock, log: EngineLog, outputBufferBytesMax: number) {
+    this.broker = broker
+    this.log = log
+    this.outputBufferBytesMax = outputBufferBytesMax
+    this.#clock = clock
+    this.#commits = commits
+    broker.now = clock.now()
+  }
+
+  get committed(): number {
+    return this.#commits.committed
+  }
+
+  get commitBacklogged(): boolean {
+    return this.#commits.backlogged
+  }
+
+  /** To be called before the core is told anything: sets its time, and sees to it that the turn ends. */
+  beginTurn(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    this.broker.now = this.#clock.now()
+    setImmediate(this.#endTurn)
+  }
+
+  /** Runs something that is no socket's event within a turn; what goes wrong in it is ours, and does not end the process. */
+  run(action: () => void): void {
+    this.beginTurn()
+    try {
+      action()
+    } catch (error) {
+      this.internalError(error, '')
+    }
+  }
+
+  dirty(connection: Connection): void {
+    this.#dirty.push(connection)
+    this.beginTurn()
+  }
+
+  holding(connection: Connection): void {
+    this.#holding.push(connection)
+  }
+
+  resumeAfterCommit(connection: Connection): void {
+    this.#pausedForCommit.push(connection)
+  }
+
+  endTurn(): void {
+    this.#scheduled = false
+    this.broker.onTurn()
+    this.#commits.endTurn()
+    this.#flush()
+    this.#arm()
+    if (this.broker.turnWanted) this.beginTurn()
+  }
+
+  /** The committer's `committed` has moved on. */
+  onCommit(): void {
+    this.beginTurn()
+    const holding = this.#holding
+    this.#holding = []
+    for (const connection of holding) if (!connection.release()) this.#holding.push(connection)
+    this.broker.onCommit()
+    if (this.#commits.backlogged) return
+    const paused = this.#pausedForCommit
+    this.#pausedForCommit = []
+    for (const connection of paused) connection.resumeAfterCommit()
+  }
+
+  internalError(error: unknown, clientId: string): void {
+    this.broker.counters.internalErrors++
+    const stack = error instanceof Error ? error.stack : String(error)
+    this.log.error({ clientId, stack }, 'internal error: please report it; the connection is closed, others go on')
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancelTimer?.()
+  }
+
+  #flush(): void {
+    // A flush may end connections, whose clients' wills make others dirty: those leave in this turn too.
+    while (this.#dirty.length > 0) {
+      const dirty = this.#dirty
+      this.#dirty = []
+      for (const connection of dirty) connection.flush()
+    }
+  }
+
+  #arm(): void {
+    const next = this.broker.deadlines.next
+    if (this.#stopped || next === this.#timerAt) return
+    // A later deadline than the timer's is found when that fires: connections move theirs all the time.
+    if (this.#cancelTimer !== null && next > this.#timerAt) return
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    this.#timerAt = next
+    if (next === Infinity) return
+    const delay = Math.min(Math.max(1, next - this.#clock.now()), sleepMsMax)
+    this.#cancelTimer = this.#clock.after(delay, () => this.#onTimer())
+  }
+
+  #onTimer(): void {
+    this.#cancelTimer = null
+    this.#timerAt = Infinity
+    this.beginTurn()
+    try {
+      this.broker.advance(this.#clock.now())
+    } catch (error) {
+      this.internalError(error, '')
+    }
+    this.#arm()
+  }
+}

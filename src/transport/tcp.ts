@@ -1,0 +1,90 @@
+/** MQTT over TCP: each accepted socket becomes a connection of the engine. */
+import { createServer, type Server, type Socket } from 'node:net'
+import { type ByteStream, Connection } from '../engine/connection.ts'
+import type { Engine } from '../engine/engine.ts'
+
+/** How long a peer may take to read our last words and close its side. */
+export const lingerMs = 2_000
+/** Connections that the kernel completes while we are busy. The kernel's own limit (somaxconn) holds too. */
+export const listenBacklog = 4096
+const keepAliveProbeMs = 60_000
+const nothing = Buffer.alloc(0)
+
+/** A socket as the engine's byte stream. */
+export class SocketStream implements ByteStream {
+  readonly remoteAddress: string
+  readonly headroomBytes: number = 0
+  readonly #socket: Socket
+  readonly #onDrain: () => void
+
+  constructor(socket: Socket, onDrain: () => void) {
+    this.#socket = socket
+    this.#onDrain = onDrain
+    this.remoteAddress = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`
+  }
+
+  write(buffer: Buffer, start: number, end: number): boolean {
+    const socket = this.#socket
+    if (socket.destroyed || socket.writableEnded) return true
+    socket.write(buffer.subarray(start, end))
+    if (socket.writableLength === 0) return true
+    // Behind the rest in the socket's queue, so that its callback means: all of it is with the kernel.
+    socket.write(nothing, this.#onDrain)
+    return false
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  end(): void {
+    endLingering(this.#socket)
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+}
+
+/**
+ * Says all there is to say, half-closes, and goes on reading for a while: a socket closed with unread input resets the
+ * connection, and the peer would lose the reason code it was sent.
+ */
+export function endLingering(socket: Socket): void {
+  if (socket.destroyed) return
+  socket.end()
+  socket.resume()
+  const timer = setTimeout(() => socket.destroy(), lingerMs)
+  timer.unref()
+  socket.once('close', () => clearTimeout(timer))
+}
+
+export function createTcpServer(engine: Engine, connectionsMax: number): Server {
+  const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveProbeMs }
+  return createServer(options, (socket) => {
+    const { counters } = engine.broker
+    if (engine.connections.size >= connectionsMax) {
+      counters.connectionsRefused++
+      socket.destroy()
+      return
+    }
+    counters.connectionsAccepted++
+    accept(engine, socket)
+  })
+}
+
+function accept(engine: Engine, socket: Socket): void {
+  engine.beginTurn()
+  const connection: Connection = new Connection(engine, new SocketStream(socket, () => connection.onDrain()))
+  engine.connections.add(connection)
+  let reason = 'closed_by_peer'
+  socket.on('data', (chunk: Buffer) => connection.onData(chunk))
+  socket.on('error', () => {
+    reason = 'socket_error'
+  })
+  socket.on('close', () => connection.onClosed(reason))
+}
