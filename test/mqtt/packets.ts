@@ -9,21 +9,21 @@ import { decodeTopicName } from '../../src/mqtt/topic.ts'
  * the same behind a two-byte length; `[ ... ]` for what's inside behind its length as a Variable Byte Integer.
  */
 export function hex(text: string): Buffer {
-  const open: number[][] = [[]]
+  const open: Uint8Array[][] = [[]]
   for (const [token] of text.matchAll(/'[^']*'|"[^"]*"|[[\]]|[0-9a-f]{2}|\S/g)) {
     const top = open.at(-1)!
     const inner = Buffer.from(token.slice(1, -1), 'utf8')
     if (token === '[') open.push([])
     else if (token === ']') {
-      open.pop()
-      open.at(-1)!.push(...variableLength(top.length), ...top)
-    } else if (token[0] === "'") top.push(...inner)
-    else if (token[0] === '"') top.push(inner.length >> 8, inner.length & 0xff, ...inner)
-    else if (/^[0-9a-f]{2}$/.test(token)) top.push(Number.parseInt(token, 16))
+      const body = Buffer.concat(open.pop()!)
+      open.at(-1)!.push(Uint8Array.from(variableLength(body.length)), body)
+    } else if (token[0] === "'") top.push(inner)
+    else if (token[0] === '"') top.push(Uint8Array.of(inner.length >> 8, inner.length & 0xff), inner)
+    else if (/^[0-9a-f]{2}$/.test(token)) top.push(Uint8Array.of(Number.parseInt(token, 16)))
     else throw new Error(`no bytes: ${token} in ${text}`)
   }
   if (open.length !== 1) throw new Error(`unbalanced: ${text}`)
-  return Buffer.from(open[0]!)
+  return Buffer.concat(open[0]!)
 }
 
 /** The same as a decoder copies binary data: a plain Uint8Array. */
@@ -148,11 +148,17 @@ export function decode(role: Role, version: Version, bytes: Uint8Array): Seen[] 
   return seen
 }
 
-/** What comes first on a server's connection. */
-export function decodeFirst(bytes: Uint8Array): Seen[] {
+/** What is handed over for the first bytes of a connection. */
+export function decodeFirst(bytes: Uint8Array, role: Role = 'server', version: Version = 5): Seen[] {
   const seen: Seen[] = []
-  new Decoder(gatheringSink(seen), { role: 'server', packetBytesMax: 268_435_460 }).push(bytes)
+  new Decoder(gatheringSink(seen), { role, version, packetBytesMax: 268_435_460 }).push(bytes)
   return seen
+}
+
+/** The one packet that was handed over, as what the test knows it to be. */
+export function only<P>(seen: readonly Seen[]): P {
+  if (seen.length !== 1) throw new Error(`${seen.length} packets instead of one`)
+  return (seen[0] as SeenPacket).packet as P
 }
 
 /** The ProtocolError that `run` throws. Anything else, or nothing, fails the test. */
