@@ -16,7 +16,9 @@ const functionLinesMax = 70
 const fileLinesMax = 400
 
 /** Path, or path and function as `path#name`, to why it may be longer. */
-const lengthExceptions: Record<string, string> = {}
+const lengthExceptions: Record<string, string> = {
+  'test/mqtt/vectors/publish.ts#a function without a name': 'a table of byte vectors, made once per role',
+}
 
 const codeFolders = ['src', 'device-simulator', 'bench', 'test', 'scripts']
 const codePaths = codeFolders.flatMap((folder) => filesBelow(folder, ['.ts', '.tsx', '.mts']))

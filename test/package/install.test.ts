@@ -73,7 +73,7 @@ describe('the package, packed and installed elsewhere', () => {
   })
 
   it('type-checks in a strict project that uses it, down to the messages', async () => {
-    await writeFile(join(folder, 'consumer.ts'), consumer)
+    await writeFile(join(folder, 'consumer.mts'), consumer)
     const tsc = createRequire(import.meta.url)
       .resolve('typescript/package.json')
       .replace('package.json', 'bin/tsc')
@@ -90,7 +90,7 @@ describe('the package, packed and installed elsewhere', () => {
       '--types',
       'node',
     ]
-    const { stdout } = await run(process.execPath, [tsc, ...strict, 'consumer.ts'], { cwd: folder }).catch(
+    const { stdout } = await run(process.execPath, [tsc, ...strict, 'consumer.mts'], { cwd: folder }).catch(
       (error: { stdout: string }) => error,
     )
     expect(stdout).toBe('')

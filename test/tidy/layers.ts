@@ -21,19 +21,20 @@ export const ports = ['src/store/store.ts', 'src/auth/authenticator.ts']
 export const layers: readonly Layer[] = [
   { of: 'src/mqtt/', imports: [], pure: true },
   { of: 'src/core/', imports: ['src/mqtt/'], pure: true },
-  ...ports.map((of): Layer => ({ of, imports: [], types: ['src/core/', 'src/mqtt/'] })),
+  ...ports.map((of): Layer => ({ of, imports: ['src/mqtt/'], types: ['src/core/'] })),
   // The store's port in bytes: what the engine packs and every store reads.
   { of: 'src/store/batch.ts', imports: ['src/store/packing.ts'], types: ['src/mqtt/', 'src/store/store.ts'] },
   { of: 'src/engine/', imports: ['src/core/', 'src/mqtt/', 'src/store/batch.ts', ...ports] },
-  { of: 'src/transport/', imports: ['src/mqtt/', 'src/engine/connection.ts'], types: ports },
+  { of: 'src/transport/', imports: ['src/mqtt/', 'src/engine/connection.ts'], types: ['src/engine/engine.ts'] },
   { of: 'src/store/', imports: ['src/mqtt/', 'src/store/store.ts'] },
   { of: 'src/auth/', imports: ['src/mqtt/', 'src/auth/authenticator.ts'] },
   { of: 'src/web/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
   // Metrics, $SYS and the log put names to what the core counts, at the level that the configuration gives.
   { of: 'src/observe/', imports: ['src/mqtt/'], types: ['src/core/', 'src/config/schema.ts'] },
-  { of: 'src/config/', imports: ['src/mqtt/'] },
+  { of: 'src/config/', imports: ['src/mqtt/'], types: ports },
   { of: 'src/gateway.ts', imports: ['src/'] },
-  { of: 'src/cli/', imports: ['src/gateway.ts', 'src/config/', 'src/observe/', 'src/mqtt/'] },
+  // Backup, restore and check work on a data directory, without a gateway.
+  { of: 'src/cli/', imports: ['src/gateway.ts', 'src/config/', 'src/observe/', 'src/store/', 'src/mqtt/'] },
   { of: 'src/main.ts', imports: ['src/gateway.ts', 'src/cli/', 'src/config/', 'src/observe/'] },
   { of: 'device-simulator/', imports: ['src/mqtt/'] },
   { of: 'device-simulator/test/', imports: everything },

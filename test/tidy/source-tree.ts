@@ -153,12 +153,11 @@ const functionKinds = new Set<SyntaxKind>([
   SyntaxKind.SetAccessor,
 ])
 
-/** Every function with its length in lines, but those that hold tests as a file does: bodies of `describe`, contract suites. */
+/** Every function with its length in lines, but those that hold tests, as a file does: bodies of `describe`, contract suites. */
 export function functionsOf(source: Source): { name: string; line: number; lines: number }[] {
   const functions: { name: string; line: number; lines: number }[] = []
   visit(source.tree, (node) => {
-    if (!functionKinds.has(node.kind) || !('body' in node) || !node.body || isDescribeBody(node)) return
-    if (source.path.startsWith('test/') && nameOf(node).startsWith('describe')) return
+    if (!functionKinds.has(node.kind) || !('body' in node) || !node.body || holdsTests(node)) return
     const line = lineOf(source.tree, node)
     const lastLine = source.tree.getLineAndCharacterOfPosition(node.end).line + 1
     functions.push({ name: nameOf(node), line, lines: lastLine - line + 1 })
@@ -173,9 +172,17 @@ function nameOf(node: Node): string {
   return parent.name && isIdentifier(parent.name) ? parent.name.text : 'a function without a name'
 }
 
-function isDescribeBody(node: Node): boolean {
-  let callee: Node | undefined = isCallExpression(node.parent) ? node.parent.expression : undefined
-  // describe(…), describe.skip(…), describe.each(…)(…), describePeer(…)
-  while (callee && (isPropertyAccessExpression(callee) || isCallExpression(callee))) callee = callee.expression
-  return callee !== undefined && isIdentifier(callee) && callee.text.startsWith('describe')
+/** What defines a test here; `conformance` does so once per transport. */
+const testDefiners = new Set(['it', 'test', 'conformance'])
+
+/** Whether a test is defined below: `it(…)`, `it.each(…)(…)`, … */
+function holdsTests(node: Node): boolean {
+  let found = false
+  visit(node, (inner) => {
+    if (!isCallExpression(inner)) return
+    let callee: Node = inner.expression
+    while (isPropertyAccessExpression(callee) || isCallExpression(callee)) callee = callee.expression
+    if (isIdentifier(callee) && testDefiners.has(callee.text)) found = true
+  })
+  return found
 }
