@@ -11,6 +11,7 @@ import { createAuthority } from './auth/authenticator.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
+import { noJournal } from './core/journal.ts'
 import type { Message } from './core/message.ts'
 import type { BrokerOptions } from './core/options.ts'
 import { defaultBrokerOptions } from './core/options.ts'
@@ -126,7 +127,8 @@ export class Gateway {
       },
     )
     const assignedIdPrefix = `mqtide-${randomBytes(6).toString('hex')}-`
-    const ports = { journal: this.#committer, authority, counters: new Counters(), log, assignedIdPrefix }
+    const journal = store.durable ? this.#committer : noJournal
+    const ports = { journal, authority, counters: new Counters(), log, assignedIdPrefix }
     this.broker = new Broker(brokerOptions(config), ports)
     this.#engine = new Engine(this.broker, this.#committer, clock, log, config.limits.outputBufferBytesMax)
   }

@@ -68,7 +68,7 @@ export class Broker {
     this.log = ports.log ?? silent
     this.#assignedIdPrefix = ports.assignedIdPrefix ?? 'mqtide-'
     this.index = new SubscriptionIndex((group) => options.sharedGroups[group] ?? options.sharedStrategy)
-    this.topics = new TopicCache(this.index, this.counters, options.routeCacheEntriesMax)
+    this.topics = new TopicCache(this.index, this.counters, options.routeCacheEntriesMax, options.topicLevelsMax)
   }
 
   createSession(clientId: string, version: ProtocolVersion): Session {

@@ -286,7 +286,7 @@ export class Client implements PacketSink {
     }
     // A client whose bytes we leave in the socket is not silent.
     const due = this.lastReceivedAt + this.keepAlive * 1500
-    if (this.#awaiting || due > now) {
+    if (this.#awaiting || this.link.readingPaused || due > now) {
       deadlines.set(this.#timeout, Math.max(due, now + 1000))
       return
     }

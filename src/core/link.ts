@@ -7,6 +7,8 @@ import type { ReasonCode } from '../mqtt/reason-code.ts'
 export interface Link {
   /** Output beyond the limit waits to be read by the peer: QoS 0 is dropped, QoS 1 and 2 stay in the session's queue. */
   readonly full: boolean
+  /** We leave the peer's bytes in the socket: it is not silent. */
+  readonly readingPaused: boolean
   /** Nothing at all waits: a message larger than the whole buffer still passes. */
   readonly empty: boolean
   /** PUBLISHes at QoS 1 and 2 received and not yet answered on the wire: what Receive Maximum limits. */

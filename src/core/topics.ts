@@ -10,6 +10,8 @@
  *
  * The cache is bounded: when full it is emptied and fills again with what is hot.
  */
+import { ProtocolError } from '../mqtt/protocol-error.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
 import { decodeTopicName } from '../mqtt/topic.ts'
 import { encodeUtf8 } from '../mqtt/utf8.ts'
 import type { Counters } from './counters.ts'
@@ -42,6 +44,16 @@ function hashBytes(buffer: Uint8Array, start: number, end: number): number {
   return hash ^ (hash >>> 15)
 }
 
+function refuseManyLevels(topic: string, levelsMax: number): void {
+  let levels = 1
+  for (let at = topic.indexOf('/'); at >= 0; at = topic.indexOf('/', at + 1)) levels++
+  if (levels <= levelsMax) return
+  throw new ProtocolError(
+    ReasonCode.topicNameInvalid,
+    `the topic name has ${levels} levels, at most ${levelsMax} are served`,
+  )
+}
+
 /** Whether the entry is that of the topic in these bytes. */
 export function isTopic(entry: TopicEntry, buffer: Uint8Array, start: number, end: number): boolean {
   const bytes = entry.bytes
@@ -55,12 +67,14 @@ export class TopicCache {
   readonly #index: SubscriptionIndex
   readonly #counters: Counters
   readonly #entriesMax: number
+  readonly #levelsMax: number
   readonly #mask: number
   #buckets: (TopicEntry | null)[]
   #size = 0
   epoch = 1
 
-  constructor(index: SubscriptionIndex, counters: Counters, entriesMax: number) {
+  constructor(index: SubscriptionIndex, counters: Counters, entriesMax: number, levelsMax: number) {
+    this.#levelsMax = levelsMax
     this.#index = index
     this.#counters = counters
     this.#entriesMax = entriesMax
@@ -81,7 +95,9 @@ export class TopicCache {
     for (let entry = this.#buckets[hash & this.#mask]!; entry !== null; entry = entry.next!) {
       if (entry.hash === hash && isTopic(entry, buffer, start, end)) return entry
     }
-    return this.#add(decodeTopicName(buffer, start, end), buffer.slice(start, end), hash)
+    const topic = decodeTopicName(buffer, start, end)
+    refuseManyLevels(topic, this.#levelsMax)
+    return this.#add(topic, buffer.slice(start, end), hash)
   }
 
   lookupName(topic: string): TopicEntry {

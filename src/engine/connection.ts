@@ -77,6 +77,10 @@ export class Connection implements Link {
     return this.#pendingBytes() > this.#engine.outputBufferBytesMax
   }
 
+  get readingPaused(): boolean {
+    return this.#readingPausedForCommit
+  }
+
   get empty(): boolean {
     return this.#pendingBytes() === 0
   }
