@@ -24,6 +24,11 @@ export function databasePath(dataDir: string): string {
   return join(dataDir, databaseName)
 }
 
+/** A whole copy that a restore was about to put in place. */
+export function restoringPath(dataDir: string): string {
+  return `${databasePath(dataDir)}.restoring`
+}
+
 export function remedy(dataDir: string): string {
   return (
     `Restore a backup with \`mqtide restore FILE --data-dir ${dataDir}\`, or let \`mqtide start --quarantine-store\` ` +
@@ -60,6 +65,8 @@ export function lockDataDir(dataDir: string): StoreLock {
   let database: Database.Database | undefined
   try {
     database = new Database(path, { timeout: 0 })
+    // Nothing is ever written to it: without this, kill -9 would leave an empty journal beside it.
+    database.pragma('journal_mode = MEMORY')
     database.exec('BEGIN EXCLUSIVE')
   } catch (error) {
     database?.close()
@@ -84,6 +91,10 @@ export function checkFiles(dataDir: string): void {
     const walBytes = existsSync(walPath) ? statSync(walPath).size : 0
     const bytes = existsSync(path) ? statSync(path).size : 0
     if (bytes === 0) {
+      if (existsSync(restoringPath(dataDir))) {
+        const found = `a restore into ${dataDir} was interrupted: ${path} is missing.`
+        throw new StoreError('corrupt', `${found} Run \`mqtide restore\` again.`)
+      }
       if (walBytes <= walHeaderBytes) return
       const found = `${path} is missing or empty, and its log ${walPath} holds ${walBytes} bytes that belong to it.`
       throw new StoreError('corrupt', `${found} Put the database back beside its log. Else: ${remedy(dataDir)}`)
@@ -92,6 +103,11 @@ export function checkFiles(dataDir: string): void {
   } catch (error) {
     throw error instanceof StoreError ? error : fileError(error, path)
   }
+}
+
+/** The same for a file that has no log. */
+export function checkHeaderOf(path: string, dataDir: string): void {
+  checkHeader(path, statSync(path).size, `${path}-wal`, 0, dataDir)
 }
 
 function checkHeader(path: string, bytes: number, walPath: string, walBytes: number, dataDir: string): void {
@@ -116,6 +132,7 @@ function checkHeader(path: string, bytes: number, walPath: string, walBytes: num
 function pagesInLog(walPath: string, walBytes: number, pageBytes: number): Set<number> {
   const pages = new Set<number>()
   const frameBytes = frameHeaderBytes + pageBytes
+  if (walBytes === 0) return pages
   for (let at = walHeaderBytes; at + frameBytes <= walBytes; at += frameBytes) {
     pages.add(readBytes(walPath, at, 4).readUInt32BE(0))
   }

@@ -16,12 +16,13 @@
  * it stays near that size while no reader holds an old state (a backup does, for as long as it copies).
  *
  * What is checked at open: the files (`sqlite-files.ts`), the schema's version, every row that is loaded, and the whole database with
- * `quick_check` as long as it's no larger than `wholeCheckBytesMax`. The bodies of a larger one are checked when they are read, and by
+ * `quick_check` as long as it's no larger than `wholeCheckBytesMax` (bodies that nothing names are then deleted too). The bodies of a larger one are checked when they are read, and by
  * `mqtide check-store`.
  */
 import { statfsSync, statSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { BatchWriter, readBatch } from './batch.ts'
+import { collectOrphans } from './check.ts'
 import { packEntry } from './recovery-chunk.ts'
 import {
   checkFiles,
@@ -94,8 +95,10 @@ export class SqliteDatabase {
       checkFiles(dataDir)
       database = new Database(this.path, { timeout: busyTimeoutMs })
       configure(database, cacheBytes)
-      if (fileBytes(this.path) + fileBytes(`${this.path}-wal`) <= wholeCheckBytesMax) this.#quickCheck(database)
+      const isSmall = fileBytes(this.path) + fileBytes(`${this.path}-wal`) <= wholeCheckBytesMax
+      if (isSmall) this.#quickCheck(database)
       migrate(database, this.path)
+      if (isSmall) collectOrphans(database)
       if (options.databasePagesMax !== undefined) database.pragma(`max_page_count = ${options.databasePagesMax}`)
       this.#records = new SqliteRecords(database)
       this.#queues = new SqliteQueueReader(database)

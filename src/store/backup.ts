@@ -1,0 +1,156 @@
+/**
+ * Copies of the store: out of it while it's in use, and back into a data directory that nobody uses.
+ *
+ * A backup is one read transaction (`VACUUM INTO`): the state of one moment, compact, whatever is committed meanwhile. Both
+ * ways the file is written under another name, forced to the disk and then renamed, so that a file with the right name is whole.
+ */
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import Database from 'better-sqlite3'
+import {
+  checkHeaderOf,
+  databasePath,
+  lockDataDir,
+  prepareDataDir,
+  restoringPath,
+  storeError,
+  syncDirectory,
+} from './sqlite-files.ts'
+import { applicationId, migrations } from './sqlite-schema.ts'
+import { StoreError } from './store.ts'
+
+export interface BackupReport {
+  file: string
+  bytes: number
+}
+
+/** Works while the gateway runs. Throws a `StoreError`; an existing file is replaced only with `overwrite`. */
+export function backupStore(dataDir: string, file: string, { overwrite = false } = {}): BackupReport {
+  const path = databasePath(dataDir)
+  const target = resolve(file)
+  if (!existsSync(path))
+    throw new StoreError('io', `${path} does not exist: there is nothing to back up in ${dataDir}.`)
+  if (existsSync(target) && !overwrite) {
+    throw new StoreError('io', `${file} exists. Choose another name, or add --force to replace it.`)
+  }
+  const partial = `${target}.partial`
+  try {
+    rmSync(partial, { force: true })
+    const database = new Database(path, { fileMustExist: true })
+    try {
+      database.prepare('VACUUM INTO ?').run(partial)
+    } finally {
+      database.close()
+    }
+    requireWhole(partial, 'quick_check')
+    syncFile(partial)
+    renameSync(partial, target)
+    syncDirectory(dirname(target))
+  } catch (error) {
+    rmSync(partial, { force: true })
+    throw copyError(error, file, dataDir)
+  }
+  return { file: target, bytes: statSync(target).size }
+}
+
+export interface RestoreReport {
+  path: string
+  bytes: number
+  /** Where the files that were there went, or undefined. */
+  replaced: string | undefined
+}
+
+/** Puts a backup in the place of the database. What was there is moved into a folder beside it. Throws a `StoreError`. */
+export function restoreStore(file: string, dataDir: string, now = new Date()): RestoreReport {
+  if (!existsSync(file)) throw new StoreError('io', `${file} does not exist.`)
+  try {
+    checkHeaderOf(file, dataDir)
+    requireOurs(file)
+    requireWhole(file, 'integrity_check')
+    prepareDataDir(dataDir)
+    const lock = lockDataDir(dataDir)
+    try {
+      const restoring = restoringPath(dataDir)
+      copyFileSync(file, restoring)
+      syncFile(restoring)
+      const replaced = moveAside(dataDir, 'replaced', now)
+      renameSync(restoring, databasePath(dataDir))
+      syncDirectory(dataDir)
+      return { path: databasePath(dataDir), bytes: statSync(databasePath(dataDir)).size, replaced }
+    } finally {
+      lock.release()
+    }
+  } catch (error) {
+    throw copyError(error, file, dataDir)
+  }
+}
+
+/**
+ * Moves the database and what belongs to it into a new folder of the data directory; undefined if there is none. The
+ * database goes first: an interruption leaves a log without its database, which is refused at the next start, and never a
+ * database without its log, which would pass for an older state.
+ */
+export function moveAside(dataDir: string, reason: 'replaced' | 'quarantine', now: Date): string | undefined {
+  const path = databasePath(dataDir)
+  const present = [path, `${path}-wal`, `${path}-shm`].filter((name) => existsSync(name))
+  if (present.length === 0) return undefined
+  const folder = join(dataDir, `${reason}-${now.toISOString().replaceAll(':', '-')}`)
+  mkdirSync(folder)
+  for (const name of present) renameSync(name, join(folder, basename(name)))
+  syncDirectory(folder)
+  return folder
+}
+
+function requireOurs(file: string): void {
+  const database = new Database(file, { readonly: true })
+  try {
+    const version = database.pragma('user_version', { simple: true }) as number
+    if (database.pragma('application_id', { simple: true }) !== applicationId) {
+      throw new StoreError('version', `${file} is a SQLite database, but no backup made by mqtide.`)
+    }
+    if (version > migrations.length) {
+      throw new StoreError(
+        'version',
+        `${file} has schema version ${version}, and this mqtide knows versions up to ${migrations.length}. ` +
+          'Restore it with the mqtide that made it, or a newer one.',
+      )
+    }
+  } finally {
+    database.close()
+  }
+}
+
+function requireWhole(file: string, check: 'quick_check' | 'integrity_check'): void {
+  const database = new Database(file, { readonly: true })
+  try {
+    const finding = database.pragma(`${check}(1)`, { simple: true }) as string
+    if (finding !== 'ok') throw new StoreError('corrupt', `${file} is damaged: ${finding}. It was not used.`)
+  } finally {
+    database.close()
+  }
+}
+
+function syncFile(path: string): void {
+  const descriptor = openSync(path, 'r+')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function copyError(error: unknown, file: string, dataDir: string): Error {
+  const translated = storeError(error, file, dataDir)
+  if (translated instanceof StoreError || (error as NodeJS.ErrnoException).code === undefined) return translated
+  return new StoreError('io', `${file}: ${translated.message}`, { cause: error })
+}
