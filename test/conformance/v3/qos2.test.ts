@@ -2,7 +2,7 @@
  * MQTT 3.1.1 sections 3.5 to 3.7 and 4.3.3: PUBREC, PUBREL, PUBCOMP and the QoS 2 exchange.
  */
 
-import { connack, connect, disconnect, puback, pubcomp, publish, pubrec, pubrel } from '../bytes.ts'
+import { connack, connect, disconnect, puback, pubcomp, publish, pubrec, pubrel, toHex } from '../bytes.ts'
 import type { RawClient } from '../client.ts'
 import { conformance, type Wire } from '../harness.ts'
 import { closesConnection, expectDelivery, subscribed } from './expect.ts'
@@ -100,15 +100,15 @@ conformance(
     first.send(publish(message))
     await first.expectPacket(pubrec(5))
     first.destroy()
-    await other.expectPacket(publish({ topic, payload: 'x' }))
     const second = await wire.connected({ clientId: wire.id(), clean: false }, true)
     second.send(publish({ ...message, dup: true }))
     await second.expectPacket(pubrec(5))
     second.send(pubrel(5))
     await second.expectPacket(pubcomp(5))
+    await other.expectPacket(publish({ topic, payload: 'x' }))
     await other.expectNothing()
-    second.send(publish(message))
-    await second.expectPacket(pubrec(5))
+    second.send(publish(message), pubrel(5))
+    await second.expectPackets(pubrec(5), pubcomp(5))
     await other.expectPacket(publish({ topic, payload: 'x' }))
   },
 )
@@ -121,12 +121,19 @@ conformance(
     const topic = wire.topic()
     const other = await subscribed(wire, topic, 0)
     const message = { topic, payload: 'x', qos: 2, id: 5 }
-    for (let i = 0; i < 2; i++) {
-      const client = await wire.connected({ clientId: wire.id(), clean: true })
-      client.send(publish({ ...message, dup: i > 0 }))
-      await client.expectPacket(pubrec(5))
-      await other.expectPacket(publish({ topic, payload: 'x' }))
-      client.destroy()
+    const first = await wire.connected({ clientId: wire.id(), clean: true })
+    first.send(publish({ ...message, payload: 'first' }))
+    await first.expectPacket(pubrec(5))
+    first.destroy()
+    const second = await wire.connected({ clientId: wire.id(), clean: true })
+    second.send(publish({ ...message, payload: 'second', dup: true }), pubrel(5))
+    await second.expectPackets(pubrec(5), pubcomp(5))
+    // Whether the first was delivered before its PUBREL is up to the broker; the second is another message anyway.
+    const arrived = await other.expectPacket()
+    if (toHex(arrived) === toHex(publish({ topic, payload: 'first' }))) {
+      await other.expectPacket(publish({ topic, payload: 'second' }))
+    } else if (toHex(arrived) !== toHex(publish({ topic, payload: 'second' }))) {
+      throw new Error(`expected the first or the second message\nreceived ${toHex(arrived)}`)
     }
   },
 )

@@ -97,7 +97,7 @@ conformance(
     const exact = await subscribed(wire, topic, 0)
     await exact.expectPacket(publish({ topic, payload: 'kept', retain: true }))
     const wild = await wire.connected()
-    wild.send(subscribe(1, [['+/a', 0]]))
+    wild.send(subscribe(1, [[`+/${wire.id()}`, 0]]))
     await wild.expectPacket(suback(1, 0))
     await wild.expectNothing()
     publisher.send(publish({ topic, retain: true }))
