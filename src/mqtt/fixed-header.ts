@@ -89,7 +89,8 @@ function outOfPlace(type: number): ProtocolError {
 /** What else the first bytes of a connection look like; undefined where they look like MQTT or like nothing known. */
 function foreignProtocol(bytes: Uint8Array): string | undefined {
   const text = String.fromCharCode(...bytes.subarray(0, 8))
-  if (bytes[0] === 0x16 && (bytes.length === 1 || bytes[1] === 3)) return 'a TLS hello'
+  // By its first byte alone, so that the answer is the same however little has arrived.
+  if (bytes[0] === 0x16) return 'a TLS hello'
   if (text.startsWith('PROXY ') || '\r\n\r\n\0\r\nQ'.startsWith(text)) return 'a PROXY protocol header'
   if (text.startsWith('SSH-')) return 'an SSH greeting'
   if (/^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|PRI)( |$)/.test(text)) return 'an HTTP request'
