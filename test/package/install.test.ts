@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { connectAsync } from 'mqtt'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 const run = promisify(execFile)
@@ -97,16 +98,44 @@ describe('the package, packed and installed elsewhere', () => {
   })
 
   it('starts by its command, answers /livez, serves the page, and ends with 0 on SIGTERM', async () => {
-    const command = join(folder, 'node_modules/.bin/mqtide')
-    const args = [command, 'start', '--in-memory', '--mqtt-port', '0', '--http-port', '0', '--log-level', 'error']
-    child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
-    const [line] = (await once(createInterface({ input: child.stdout! }), 'line')) as [string]
-    const http = startLine.exec(line)?.[2]
-    expect(line).toMatch(startLine)
-    expect((await fetch(`${http}/livez`)).status).toBe(200)
-    for (const path of ['/', '/page.js', '/mqtt.min.js']) expect((await fetch(`${http}${path}`)).status).toBe(200)
-    const exit = once(child, 'exit')
-    child.kill('SIGTERM')
-    expect(await exit).toEqual([0, null])
+    const { http, stop } = await start('--in-memory')
+    for (const path of ['/livez', '/', '/page.js', '/mqtt.min.js']) {
+      expect((await fetch(`${http}${path}`)).status, path).toBe(200)
+    }
+    expect(await stop()).toEqual([0, null])
   })
+
+  it('stores with its worker thread what the next start finds', async () => {
+    const first = await start('--data-dir', 'data')
+    const publisher = await connectAsync(first.mqtt)
+    await publisher.publishAsync('package/kept', 'still here', { qos: 1, retain: true })
+    await publisher.endAsync()
+    expect(await first.stop()).toEqual([0, null])
+
+    const second = await start('--data-dir', 'data')
+    const subscriber = await connectAsync(second.mqtt)
+    const payload = new Promise<string>((resolve) => {
+      subscriber.once('message', (_topic, bytes) => resolve(String(bytes)))
+    })
+    await subscriber.subscribeAsync('package/#')
+    expect(await payload).toBe('still here')
+    await subscriber.endAsync()
+    expect(await second.stop()).toEqual([0, null])
+  })
+
+  async function start(...flags: string[]) {
+    const command = join(folder, 'node_modules/.bin/mqtide')
+    const args = [command, 'start', '--mqtt-port', '0', '--http-port', '0', '--log-level', 'error', ...flags]
+    const started = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
+    child = started
+    const [line] = (await once(createInterface({ input: started.stdout }), 'line')) as [string]
+    expect(line).toMatch(startLine)
+    const [, mqtt, http] = startLine.exec(line) as unknown as [string, string, string]
+    const stop = () => {
+      const exit = once(started, 'exit')
+      started.kill('SIGTERM')
+      return exit
+    }
+    return { mqtt, http, stop }
+  }
 })
