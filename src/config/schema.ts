@@ -6,6 +6,7 @@
  * the default in force. Every number has bounds, and a limit carries its unit in its name.
  */
 import { z } from 'zod'
+import type { AuthenticationMethod, Authenticator } from '../auth/authenticator.ts'
 import { ConfigError, type ConfigIssue, describeIssues } from './config-error.ts'
 
 const KiB = 1024
@@ -164,14 +165,6 @@ export const gatewayOptionsSchema = z.strictObject(
   },
   'expected the options as names and values',
 )
-
-interface Authenticator {
-  authenticate(request: never): { reasonCode: number } | Promise<{ reasonCode: number }>
-}
-
-interface AuthenticationMethod {
-  begin(request: { clientId: string; username?: string }): unknown
-}
 
 /** Options that are code and can't stand in a file. */
 export interface CodeOptions {

@@ -1,0 +1,242 @@
+/**
+ * `mqtide start`: configuration, gateway, ready line, then wait for a signal.
+ *
+ * SIGTERM and SIGINT close the gateway in order; a second one ends the process at once. SIGHUP reads the configuration
+ * again: what can change while running changes, the rest is named in the log, and an invalid file changes nothing.
+ */
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { ConfigError } from '../config/config-error.ts'
+import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
+import { type FileOptions, type GatewayConfig, isLoopback, logLevels } from '../config/schema.ts'
+import type { Gateway } from '../gateway.ts'
+import { createLog, type Log } from '../observe/log.ts'
+import { processMetrics } from '../observe/metrics.ts'
+import { version } from '../observe/version.ts'
+import { type CliContext, CliError, ExitCode } from './context.ts'
+
+/** Longer than any commit that may be under way; then the process ends all the same. */
+const stopTimeoutMs = 30_000
+
+interface Flags {
+  config?: string
+  host?: string
+  mqttPort?: number | false
+  httpPort?: number | false
+  dataDir?: string
+  inMemory?: boolean
+  durability?: 'fsync' | 'process' | 'none'
+  quarantineStore?: boolean
+  allowAnonymous?: boolean
+  logLevel?: GatewayConfig['logLevel']
+}
+
+const environmentHelp = `
+Every option can also stand in the configuration file and in the environment, as in
+MQTIDE_MQTT_PORT=1884 or MQTIDE_LIMITS__PACKET_BYTES_MAX=65536. A flag wins over the
+environment, that over the file. \`mqtide check-config --json-schema\` lists all options.
+
+Signals: SIGTERM and SIGINT stop the gateway, SIGHUP reads the configuration again.
+Exit codes: 0 stopped, 1 failed, 2 bad usage or configuration.`
+
+export function registerStart(program: Command, context: CliContext): void {
+  program
+    .command('start')
+    .description('start the gateway')
+    .option('--config <file>', 'YAML or JSON file with options (MQTIDE_CONFIG)')
+    .option('--host <address>', 'address to listen on (default 127.0.0.1)')
+    .option('--mqtt-port <port>', 'MQTT over TCP (default 1883); 0 takes a free port, off none', portNumber)
+    .option('--http-port <port>', 'WebSocket, page, metrics (default 8083); 0 takes a free port, off none', portNumber)
+    .addOption(new Option('--data-dir <folder>', 'folder of the database (default ./data)').conflicts('inMemory'))
+    .option('--in-memory', 'store nothing on disk')
+    .addOption(
+      new Option('--durability <level>', 'what acknowledged messages survive: a power cut, a crash, neither').choices([
+        'fsync',
+        'process',
+        'none',
+      ]),
+    )
+    .option('--quarantine-store', 'set a damaged database aside and go on with what can be read of it')
+    .option('--allow-anonymous', 'let clients without credentials connect, also from other machines')
+    .addOption(new Option('--log-level <level>', 'least severe level to log (default info)').choices([...logLevels]))
+    .addHelpText('after', environmentHelp)
+    .action((flags: Flags) => start(flags, context))
+}
+
+function portNumber(text: string): number | false {
+  if (text === 'off') return false
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a port number, or off.')
+  return Number(text)
+}
+
+async function start(flags: Flags, context: CliContext): Promise<void> {
+  const sources = sourcesOf(flags, context)
+  const loaded = loadConfig(sources)
+  const { config } = loaded
+  const log = createLog(config.logLevel)
+  const running: Running = { sources, started: config, log, gateway: undefined }
+  // Before anything opens, so that a signal never meets a half-started gateway with the default answer.
+  const signals = answerSignals(context, running)
+  for (const warning of loaded.warnings) log.warn(warning)
+  processMetrics()
+  try {
+    const gateway = await open(config, log)
+    running.gateway = gateway
+    await listen(gateway, config)
+    context.stdout.write(`${readyLine(gateway, context.pid)}\n`)
+    if (context.stdout.isTTY) context.stdout.write(hints(gateway, config))
+    warnIfOpen(config, log)
+    await untilStopped(gateway, context, signals.stopped)
+  } finally {
+    signals.release()
+  }
+}
+
+/** @throws CliError where the store refuses; its messages say what to do */
+async function open(config: GatewayConfig, log: Log): Promise<Gateway> {
+  const { createGateway, StoreError } = await import('../gateway.ts')
+  try {
+    if (config.quarantineStore && !config.inMemory) {
+      const { quarantineIfDamaged } = await import('./quarantine.ts')
+      quarantineIfDamaged(config.dataDir, log)
+    }
+    return await createGateway(config)
+  } catch (error) {
+    throw error instanceof StoreError ? new CliError(error.message) : error
+  }
+}
+
+/** The flags as a layer over environment and file. */
+function sourcesOf(flags: Flags, context: CliContext): ConfigSources {
+  const { config: file, ...given } = flags
+  const options: FileOptions = given
+  // A folder given by flag means it, whatever the file says about memory.
+  if (options.dataDir !== undefined) options.inMemory = false
+  const names = Object.fromEntries(
+    Object.keys(options).map((name) => [name, `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`]),
+  )
+  return { file, environment: context.environment, flags: { options, names } }
+}
+
+async function listen(gateway: Gateway, config: GatewayConfig): Promise<void> {
+  try {
+    await gateway.listen()
+  } catch (error) {
+    await gateway.close()
+    throw listenError(error, config)
+  }
+}
+
+/** What went wrong while binding, in words that name the flag to change. */
+function listenError(error: unknown, config: GatewayConfig): unknown {
+  const { code, port, address } = error as NodeJS.ErrnoException & { port?: number; address?: string }
+  const flag = port === config.httpPort && port !== config.mqttPort ? '--http-port' : '--mqtt-port'
+  switch (code) {
+    case 'EADDRINUSE':
+      return new CliError(`port ${port} on ${address} is in use; choose another one with ${flag} (0 takes a free one)`)
+    case 'EACCES':
+      return new CliError(`port ${port} may not be opened by this user; choose one above 1023 with ${flag}`)
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return new CliError(`${config.host} is no address of this machine; choose another one with --host`)
+    default:
+      return error
+  }
+}
+
+function url(scheme: string, { host, port }: { host: string; port: number }): string {
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+function readyLine({ addresses }: Gateway, pid: number): string {
+  const parts = [`mqtide ${version} ready: `]
+  if (addresses.mqtt) parts.push(`MQTT ${url('mqtt', addresses.mqtt)}, `)
+  if (addresses.http) parts.push(`HTTP ${url('http', addresses.http)}, `)
+  return `${parts.join('')}pid ${pid}`
+}
+
+/** What to try next, for somebody who reads it on a terminal. */
+function hints({ addresses }: Gateway, config: GatewayConfig): string {
+  const reachable = ({ host, port }: { host: string; port: number }) => ({
+    host: host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host,
+    port,
+  })
+  const lines = ['']
+  if (addresses.http) {
+    lines.push(`  Page         ${url('http', reachable(addresses.http))}/`)
+    lines.push(`  WebSocket    ${url('ws', reachable(addresses.http))}/mqtt`)
+  }
+  lines.push(`  Data         ${config.inMemory ? 'in memory only, gone at the end' : config.dataDir}`)
+  if (addresses.mqtt) {
+    const { host, port } = reachable(addresses.mqtt)
+    lines.push(`  Subscribe    mosquitto_sub -h ${host} -p ${port} -t 'hello/#' -v`)
+    lines.push(`  Publish      mosquitto_pub -h ${host} -p ${port} -t hello/world -m 'Hi there'`)
+  }
+  lines.push('  Stop         Ctrl + C', '', '')
+  return lines.join('\n')
+}
+
+function warnIfOpen(config: GatewayConfig, log: Log): void {
+  if (isLoopback(config.host) || config.authenticator || !config.allowAnonymous) return
+  log.warn({ host: config.host }, 'clients from other machines may connect without credentials, as allowAnonymous says')
+}
+
+interface Running {
+  sources: ConfigSources
+  /** The configuration in force, log level aside. */
+  started: GatewayConfig
+  log: Log
+  /** Undefined while it opens. */
+  gateway: Gateway | undefined
+}
+
+function answerSignals(context: CliContext, running: Running): { stopped: Promise<void>; release(): void } {
+  let stopSignals = 0
+  const { promise: stopped, resolve } = Promise.withResolvers<void>()
+  const onStop = () => {
+    // Whoever asks twice doesn't want to wait.
+    if (++stopSignals > 1) context.exit(ExitCode.fatal)
+    resolve()
+  }
+  const releases = [
+    context.onSignal('SIGTERM', onStop),
+    context.onSignal('SIGINT', onStop),
+    context.onSignal('SIGHUP', () => reload(running)),
+  ]
+  const release = () => {
+    for (const one of releases) one()
+  }
+  return { stopped, release }
+}
+
+async function untilStopped(gateway: Gateway, context: CliContext, stopped: Promise<void>): Promise<void> {
+  try {
+    await Promise.race([stopped, gateway.failed])
+    setTimeout(() => context.exit(ExitCode.fatal), stopTimeoutMs).unref()
+    await gateway.close()
+  } catch (error) {
+    // Nothing can be made safe any more. To end is what clients understand: they keep what wasn't acknowledged.
+    context.stderr.write(`mqtide: ${(error as Error).message}\n`)
+    context.exit(ExitCode.fatal)
+  }
+}
+
+function reload(running: Running): void {
+  let loaded: LoadedConfig
+  try {
+    loaded = loadConfig(running.sources)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    running.log.error({ faults: error.message.split('\n') }, 'configuration not reloaded, the old one stays')
+    return
+  }
+  running.log.level = loaded.config.logLevel
+  running.gateway?.setLogLevel(loaded.config.logLevel)
+  const needRestart = changedOptions(running.started, loaded.config).filter((name) => name !== 'logLevel')
+  running.log.info({ needRestart }, 'configuration reloaded')
+}
+
+function changedOptions(before: GatewayConfig, after: GatewayConfig): string[] {
+  const names = Object.keys(after) as (keyof GatewayConfig)[]
+  return names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
+}
