@@ -24,7 +24,7 @@ const generatorScript = fileURLToPath(new URL('generator/main.ts', import.meta.u
 const timing = { quick: { warmupMs: 1000, measureMs: 1000 }, full: { warmupMs: 2000, measureMs: 3000 } } as const
 const connectTimeoutMs = 120_000
 /** The longest a job may take: 1,000,000 messages through a slow broker. */
-const jobTimeoutMs = 300_000
+const jobTimeoutMs = 180_000
 
 /** Runs one job in a generator process on the generator's core. Never rejects: what goes wrong is a fault in the answer. */
 export function generate(job: Job): Promise<Answer> {
@@ -79,6 +79,7 @@ export function unavailability(scenario: Scenario, broker: Broker, subject: stri
   if (scenario.store === 'memory' && broker.settings !== 'memory') return 'not-meant'
   // The gateway itself is judged with what it promises; the peers also with their in-memory settings, for comparison.
   if (scenario.store === 'durable' && broker.settings === 'memory' && broker.name === subject) return 'not-meant'
+  if (scenario.store === 'surviving' && broker.settings === 'memory') return 'not-meant'
   const lacking = scenario.needs.filter((need) => !broker.capabilities.has(need))
   return lacking.length > 0 ? `has no ${lacking.join(', ')}` : undefined
 }

@@ -79,11 +79,22 @@ function marks(result: BrokerResult): string {
   return `${saturated}${disturbed}`
 }
 
-function cell(result: BrokerResult, figure: Figure, subject: BrokerResult | undefined): string {
+/** A table's cell has no room for a stack trace, and no bars. */
+const faultCharactersMax = 100
+
+function faultsIn(result: BrokerResult, brief: boolean): string {
+  const failed = result.runs.filter((run) => run.faults.length > 0)
+  if (failed.length === 0) return ''
+  if (brief) return ' ✗'
+  const reason = failed[0]!.faults[0]!.replaceAll(/[|\s]+/g, ' ')
+  const short = reason.length > faultCharactersMax ? `${reason.slice(0, faultCharactersMax)}…` : reason
+  return ` ✗ ${failed.length} of ${result.runs.length} runs: ${short}`
+}
+
+function cell(result: BrokerResult, figure: Figure, subject: BrokerResult | undefined, brief: boolean): string {
   if (result.unavailable !== undefined) return result.unavailable
   const values = valuesOf(result, figure)
-  const failed = result.runs.filter((run) => run.faults.length > 0)
-  const faults = failed.length === 0 ? '' : ` ✗ ${failed.length} of ${result.runs.length} runs: ${failed[0]!.faults[0]}`
+  const faults = faultsIn(result, brief)
   if (values.length === 0) return faults.trim() || '-'
   const { median, min, max } = spread(values)
   const range = values.length > 1 ? ` (${formatFigure(min, figure.unit)} - ${formatFigure(max, figure.unit)})` : ''
@@ -129,7 +140,7 @@ function table(scenarios: readonly ScenarioResult[], subjectLabels: ReadonlySet<
     for (const [index, figure] of scenario.figures.entries()) {
       const cells = labels.map((label) => {
         const result = scenario.brokers.find((broker) => broker.label === label)
-        return result === undefined ? '' : cell(result, figure, subject)
+        return result === undefined ? '' : cell(result, figure, subject, index > 0)
       })
       lines.push(row([index === 0 ? `\`${scenario.name}\`` : '', figureTitle(figure.name), ...cells]))
     }

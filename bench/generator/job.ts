@@ -19,7 +19,8 @@ export type Job = { target: Target; connectTimeoutMs: number } & (
   | ({ kind: 'latency'; spec: LoadSpec; shares: readonly number[] } & Timed)
   | ({ kind: 'stalled'; spec: LoadSpec } & Timed)
   | { kind: 'retained'; spec: LoadSpec; messages: number }
-  | { kind: 'fill'; spec: LoadSpec; messages: number }
+  /** Up to `messages`, or as many as the broker accepts in `fillMsMax`. */
+  | { kind: 'fill'; spec: LoadSpec; messages: number; fillMsMax: number }
   | { kind: 'drain'; spec: LoadSpec; sentByPublisher: readonly number[] }
   | { kind: 'storm'; connections: number; pendingMax: number }
   | { kind: 'idle'; connections: readonly number[]; carryBytes: number }

@@ -1,5 +1,4 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync } from 'node:fs'
 import { type Broker, type Capability, findProgram, type Peer, type Place, type Settings } from './broker.ts'
 import { filled, template, written } from './templates.ts'
 
@@ -15,10 +14,10 @@ function broker(program: string, version: string, settings: Settings): Broker {
     configuration: template(`mosquitto/${settings}.conf`),
     webSocketPath: '/mqtt',
     command(place: Place) {
-      // Started by root, Mosquitto becomes the user mosquitto, who has to write its database here.
-      chmodSync(place.folder, 0o777)
       const tls = place.certificate === undefined ? '' : filled('mosquitto/tls.conf', place)
-      const file = written(place, 'mosquitto.conf', filled(`mosquitto/${settings}.conf`, place) + tls)
+      // Started by root, Mosquitto would become the user mosquitto, who can't reach these files.
+      const user = process.getuid?.() === 0 ? 'user root\n' : ''
+      const file = written(place, 'mosquitto.conf', user + filled(`mosquitto/${settings}.conf`, place) + tls)
       return { program, args: ['-c', file] }
     },
   }

@@ -28,8 +28,11 @@ export interface Scenario {
   title: string
   group: Group
   needs: readonly Capability[]
-  /** 'durable': each broker runs with every durable setting it has, and in memory for comparison. */
-  store: 'memory' | 'durable'
+  /**
+   * - durable: each broker runs with every durable setting it has, peers also in memory for comparison
+   * - surviving: durable settings only, because the scenario ends the broker meanwhile
+   */
+  store: 'memory' | 'durable' | 'surviving'
   /** The first is the one that is compared. */
   figures: readonly [Figure, ...Figure[]]
   /** Part of the selection that `--quick` runs by itself. */

@@ -6,12 +6,19 @@ import { Load } from '../load.ts'
 import { between, read, settle, sleep } from '../measurement.ts'
 import { faultsOf, figuresOf, stallMs } from './throughput.ts'
 
-/** Publishes exactly `messages` and waits for the acknowledgements; returns the figures of that span. */
-async function publishExactly(load: Load, messages: number, brokerPids: readonly number[]): Promise<Figures> {
+/** Publishes `messages`, or what the broker accepts in `publishMsMax`, and waits for the acknowledgements; returns the span's figures. */
+async function publishExactly(
+  load: Load,
+  messages: number,
+  publishMsMax: number,
+  brokerPids: readonly number[],
+): Promise<Figures> {
   const from = read(load, brokerPids)
+  const until = performance.now() + publishMsMax
   // Even shares: a publisher that went round its topics twice would overwrite retained messages.
   const share = Math.ceil(messages / load.publishers.length)
   load.plan = () => {
+    if (performance.now() > until) return
     let room = Math.min(messages - load.sent, load.spec.windowMessages - (load.sent - load.acknowledgedCount))
     const each = Math.max(1, Math.floor(room / load.publishers.length))
     for (let i = 0; i < load.publishers.length && room > 0; i++) {
@@ -24,7 +31,8 @@ async function publishExactly(load: Load, messages: number, brokerPids: readonly
   load.start()
   let movedAt = performance.now()
   let before = -1
-  while (load.acknowledgedCount < messages && load.failure === undefined) {
+  const goal = (): number => (performance.now() > until ? load.sent : messages)
+  while (load.acknowledgedCount < goal() && load.failure === undefined) {
     await sleep(2)
     if (load.acknowledgedCount !== before) movedAt = performance.now()
     else if (performance.now() - movedAt > stallMs) break
@@ -41,7 +49,7 @@ export async function runRetained(job: Job & { kind: 'retained' }): Promise<Answ
   const residentBefore = residentBytes(target.brokerPids)
   const store = new Load({ ...spec, subscribers: 0, retain: true, topicsPerPublisher }, 'bench')
   await store.openPublishers(target.publishers, connectTimeoutMs)
-  const stored = await publishExactly(store, messages, target.brokerPids)
+  const stored = await publishExactly(store, messages, Number.POSITIVE_INFINITY, target.brokerPids)
   const residentAfter = residentBytes(target.brokerPids)
   const collect = new Load({ ...spec, topology: 'fan-in', subscribers: 1, topicsPerPublisher }, 'collect')
   const from = read(collect, target.brokerPids)
@@ -72,7 +80,7 @@ export async function runFill(job: Job & { kind: 'fill' }): Promise<Answer> {
   await sleep(300)
   load.fanOut = 0
   await load.openPublishers(target.publishers, connectTimeoutMs)
-  const figures = await publishExactly(load, messages, target.brokerPids)
+  const figures = await publishExactly(load, messages, job.fillMsMax, target.brokerPids)
   for (const publisher of load.publishers) figures[`sent.${publisher.index}`] = publisher.sent
   const faults = faultsOf(load, { ...load.totals(), lost: 0 })
   load.close()
