@@ -2,7 +2,7 @@
  * MQTT 3.1.1 section 4.8: what a wrong or hostile client costs itself, and nobody else.
  */
 
-import { connack, connect, hex, packet, puback, publish, subscribe } from '../bytes.ts'
+import { connack, connect, hex, packet, puback, publish, subscribe, toHex } from '../bytes.ts'
 import { conformance, withGateway } from '../harness.ts'
 import { expectDelivery, subscribed } from './expect.ts'
 
@@ -125,11 +125,12 @@ withGateway({ authenticator: failing }, () => {
   conformance(
     '3.1.1',
     ['MQTT-4.8.0-2', 'MQTT-3.2.2-4', 'MQTT-3.2.2-5'],
-    'a CONNECT that cannot be checked now is answered with return code 3, then closed',
+    'a CONNECT that cannot be checked now is closed, with return code 3 if any',
     async (wire) => {
       const client = await wire.open()
       client.send(connect({ clientId: wire.id(), username: 'user', password: 'password' }))
-      await client.expectPacket('20 02 00 03')
+      const answer = await client.expectPacket().catch(() => undefined)
+      if (answer !== undefined && toHex(answer) !== '20 02 00 03') throw new Error(`received ${toHex(answer)}`)
       await client.expectClosed()
     },
   )
@@ -173,8 +174,7 @@ withGateway({ limits: { connectionsMax: 2 } }, () => {
       const refused = await wire.open().catch(() => undefined)
       refused?.send(connect({ clientId: wire.id('third') }))
       const answer = await refused?.expectPacket().catch(() => undefined)
-      if (answer !== undefined && Buffer.compare(answer, hex('20 02 00 03')) !== 0)
-        throw new Error('the third was accepted')
+      if (answer !== undefined && toHex(answer) !== '20 02 00 03') throw new Error('the third was accepted')
       await refused?.expectClosed()
       for (const client of clients) await client.expectNothing()
     },
