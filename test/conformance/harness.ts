@@ -12,33 +12,21 @@
  */
 
 import { afterAll, describe, test } from 'vitest'
+import type { Gateway, GatewayOptions as Options } from '../../src/gateway.ts'
 import { type ConnectFields, connack, connect, toHex } from './bytes.ts'
 import { type Endpoint, openTcp, openWebSocket, type RawClient, type WebSocketFields } from './client.ts'
 
 export type Version = '3.1' | '3.1.1' | '5.0'
 export type Transport = 'TCP' | 'WebSocket'
 
-/** The part of a gateway that conformance tests use. */
-export interface GatewayUnderTest {
-  readonly addresses: { mqtt: Endpoint | undefined; http: Endpoint | undefined }
-  listen(): Promise<unknown>
-  publish(message: { topic: string; payload: string | Uint8Array; qos?: 0 | 1 | 2; retain?: boolean }): Promise<unknown>
-  disconnectClient(
-    clientId: string,
-    options: { reasonCode: number; serverReference?: string; reasonString?: string },
-  ): boolean
-  metrics(): Record<string, number>
-  close(): Promise<void>
-}
-
-/** Options for `createGateway`, beside the ports and the log level, which the harness sets. */
+/** Options for `createGateway`, beside the ports, the store and the log level, which the harness sets. */
 export type GatewayOptions = Record<string, unknown>
 
 /** What a test gets: clients on one transport, and names nobody else uses. */
 export interface Wire {
   readonly transport: Transport
   /** The gateway in this process; throws when the tests run against a broker started elsewhere. */
-  readonly gateway: GatewayUnderTest
+  readonly gateway: Gateway
   readonly mqtt: Endpoint
   readonly http: Endpoint
   /** A connection on which nothing has been sent. */
@@ -59,13 +47,13 @@ export interface ConformanceOptions {
 
 class Broker {
   readonly options: GatewayOptions
-  #gateway: Promise<GatewayUnderTest> | undefined
+  #gateway: Promise<Gateway> | undefined
 
   constructor(options: GatewayOptions) {
     this.options = options
   }
 
-  started(): Promise<GatewayUnderTest> {
+  started(): Promise<Gateway> {
     this.#gateway ??= startGateway(this.options)
     return this.#gateway
   }
@@ -75,12 +63,16 @@ class Broker {
   }
 }
 
-async function startGateway(options: GatewayOptions): Promise<GatewayUnderTest> {
-  const source = new URL('../../src/gateway.ts', import.meta.url).href
-  const { createGateway } = (await import(source)) as {
-    createGateway(options: GatewayOptions): Promise<GatewayUnderTest>
-  }
-  const gateway = await createGateway({ mqttPort: 0, httpPort: 0, inMemory: true, logLevel: 'silent', ...options })
+async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  // Loaded on demand, so that a run against another broker does not need it.
+  const { createGateway } = await import('../../src/gateway.ts')
+  const gateway = await createGateway({
+    mqttPort: 0,
+    httpPort: 0,
+    inMemory: true,
+    logLevel: 'silent',
+    ...(options as Options),
+  })
   await gateway.listen()
   return gateway
 }
@@ -161,17 +153,17 @@ async function runOnWire(broker: Broker, transport: Transport, run: (wire: Wire)
 
 class OpenWire implements Wire {
   readonly transport: Transport
-  readonly #gateway: GatewayUnderTest | undefined
+  readonly #gateway: Gateway | undefined
   readonly #clients: RawClient[] = []
   readonly #key: string
 
-  constructor(transport: Transport, gateway: GatewayUnderTest | undefined) {
+  constructor(transport: Transport, gateway: Gateway | undefined) {
     this.transport = transport
     this.#gateway = gateway
     this.#key = `${runKey}${(testCount++).toString(36)}`
   }
 
-  get gateway(): GatewayUnderTest {
+  get gateway(): Gateway {
     if (this.#gateway === undefined) throw new Error('this test needs the gateway in its own process')
     return this.#gateway
   }
