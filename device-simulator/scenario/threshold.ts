@@ -21,7 +21,9 @@ const counters = [
   'acknowledged',
   'received',
   'lost',
+  'lostAllowed',
   'duplicates',
+  'duplicatesAllowed',
   'outOfOrder',
   'corrupted',
   'misrouted',
@@ -29,13 +31,14 @@ const counters = [
   'excused',
   'unacknowledged',
   'violations',
+  'sessionsLost',
   'connectFailures',
   'disconnects',
   'unansweredCommands',
+  'unexpectedAnswers',
   'sentPerSecond',
   'receivedPerSecond',
   'memoryPerDevice',
-  'brokerPublishErrors',
 ]
 
 /** The names a threshold may use, as the summary's figures have them. */

@@ -15,7 +15,7 @@
 import { RangeSet } from './range-set.ts'
 import { type FlowSnapshot, offendersMax, type ReceiverSnapshot, streamKey } from './receiver.ts'
 import type { SenderSnapshot } from './sender.ts'
-import { filterMatches } from './topic.ts'
+import { TopicIndex } from './topic.ts'
 
 export type Promised = 'at most once' | 'at least once' | 'exactly once'
 
@@ -77,15 +77,23 @@ interface Match {
   filters: number
 }
 
-function match(receiver: ReceiverSnapshot, sender: SenderFacts): Match | undefined {
-  let deliveredQos = -1
-  let filters = 0
+/** The senders whose topics a receiver's granted filters match, with the highest QoS among those filters. */
+function matchesOf(receiver: ReceiverSnapshot, senders: TopicIndex<SenderFacts>): Map<SenderFacts, Match> {
+  const matches = new Map<SenderFacts, Match>()
   for (const { filter, granted } of receiver.subscriptions) {
-    if (granted < 0 || granted > 2 || !filterMatches(filter, sender.topic)) continue
-    filters += 1
-    deliveredQos = Math.max(deliveredQos, Math.min(granted, sender.stream % 3))
+    if (granted < 0 || granted > 2) continue
+    for (const sender of senders.matching(filter)) {
+      const deliveredQos = Math.min(granted, sender.stream % 3)
+      const known = matches.get(sender)
+      if (known === undefined) {
+        matches.set(sender, { deliveredQos, filters: 1 })
+      } else {
+        known.filters += 1
+        known.deliveredQos = Math.max(known.deliveredQos, deliveredQos)
+      }
+    }
   }
-  return filters === 0 ? undefined : { deliveredQos, filters }
+  return matches
 }
 
 function promiseOf(qos: number): Promised {
@@ -207,14 +215,17 @@ function rowFor(
 /** Judges a whole run; the receivers are merged already (mergeReceivers). */
 export function judge(senders: readonly SenderFacts[], receivers: readonly ReceiverSnapshot[]): Verdict {
   const rows = new Map<string, VerdictRow>()
+  const brokers = new Map<string, TopicIndex<SenderFacts>>()
+  for (const broker of new Set(receivers.map((receiver) => receiver.broker))) {
+    const reachable = senders.filter((sender) => sender.sent > 0 && sender.broker === broker)
+    brokers.set(broker, new TopicIndex(reachable.map((sender) => ({ topic: sender.topic, value: sender }))))
+  }
   for (const receiver of receivers) {
     const flows = new Map(receiver.flows.map((flow) => [flow.key, flow]))
-    for (const sender of senders) {
-      if (sender.sent === 0 || sender.broker !== receiver.broker) continue
-      const key = streamKey(sender.device, sender.stream)
-      const matched = match(receiver, sender)
-      if (matched === undefined || (sender.topicVaries && !flows.has(key))) continue
-      judgeFlow(rowFor(rows, sender, receiver, matched), sender, receiver, matched, flows.get(key) ?? noFlow)
+    for (const [sender, matched] of matchesOf(receiver, brokers.get(receiver.broker)!)) {
+      const flow = flows.get(streamKey(sender.device, sender.stream))
+      if (sender.topicVaries && flow === undefined) continue
+      judgeFlow(rowFor(rows, sender, receiver, matched), sender, receiver, matched, flow ?? noFlow)
     }
   }
   return summarise([...rows.values()], senders, receivers)

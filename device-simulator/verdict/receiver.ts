@@ -29,16 +29,21 @@ export class Flow {
     this.topic = topic
   }
 
-  take(sequence: number): void {
+  /** What there is to say about it, before the verdict. */
+  take(sequence: number): 'first' | 'duplicate' | 'late' {
+    let kind: 'first' | 'duplicate' | 'late' = 'first'
     if (!this.received.add(sequence)) {
       this.duplicates += 1
       this.duplicated ??= new RangeSet()
       this.duplicated.add(sequence)
+      kind = 'duplicate'
     } else if (sequence < this.highest) {
       this.outOfOrder += 1
       if (this.firstOutOfOrder.length < offendersMax) this.firstOutOfOrder.push(sequence)
+      kind = 'late'
     }
     if (sequence > this.highest) this.highest = sequence
+    return kind
   }
 
   excuse(first: number, last: number): void {

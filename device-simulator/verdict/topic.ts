@@ -34,3 +34,47 @@ export function filterMatches(filter: string, topic: string): boolean {
     t = topicEnd + 1
   }
 }
+
+interface Indexed<T> {
+  topic: string
+  value: T
+}
+
+/**
+ * Topics that can be asked for by filter. They are sorted, so a filter looks only at those that begin with its literal
+ * part: a swarm whose devices each subscribe to topics of their own stays linear.
+ */
+export class TopicIndex<T> {
+  readonly #entries: Indexed<T>[]
+
+  constructor(entries: readonly Indexed<T>[]) {
+    this.#entries = [...entries].sort((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : 0))
+  }
+
+  has(topic: string): boolean {
+    return this.#entries[this.#lowerBound(topic)]?.topic === topic
+  }
+
+  /** In the order of the topics. */
+  *matching(filter: string): Generator<T> {
+    const wildcard = filter.search(/[+#]/)
+    // `a/#` matches `a`, which does not begin with `a/`.
+    const prefix = wildcard < 0 ? filter : filter.slice(0, wildcard).replace(/\/$/, '')
+    for (let i = this.#lowerBound(prefix); i < this.#entries.length; i++) {
+      const { topic, value } = this.#entries[i]!
+      if (!topic.startsWith(prefix)) break
+      if (filterMatches(filter, topic)) yield value
+    }
+  }
+
+  #lowerBound(topic: string): number {
+    let low = 0
+    let high = this.#entries.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#entries[middle]!.topic < topic) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}

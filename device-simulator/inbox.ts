@@ -1,0 +1,221 @@
+/**
+ * The receiving half of a device: its subscriptions and the books of what came. Shared subscriptions keep a receiver that
+ * all members in this thread use.
+ */
+import type { IncomingMessage, SubscriptionRequest } from './client/client.ts'
+import type { Context } from './context.ts'
+import type { GroupLayout } from './layout.ts'
+import { emptyEnvelope, findEnvelope, readEnvelope } from './payload/envelope.ts'
+import { Random } from './random.ts'
+import { fillTemplate, type Variables } from './template.ts'
+import { Receiver, streamKey } from './verdict/receiver.ts'
+import { filterMatches, splitShare } from './verdict/topic.ts'
+
+interface Subscribed {
+  request: SubscriptionRequest
+  receiver: Receiver
+  /** Index of the filter within the receiver. */
+  place: number
+  filter: string
+  work: { mean: number; deviation: number } | undefined
+  isOpen: boolean
+}
+
+/** Receivers of shared subscriptions, by broker, group and filter. */
+export type SharedReceivers = Map<string, Receiver>
+
+const envelope = emptyEnvelope()
+const utf8 = new TextEncoder()
+
+export class Inbox {
+  readonly receivers: Receiver[] = []
+  readonly requests: SubscriptionRequest[]
+  readonly #subscribed: Subscribed[] = []
+  readonly #context: Context
+  readonly #broker: string
+  readonly #durable: boolean
+  readonly #workRandom: Random | undefined
+
+  constructor(context: Context, group: GroupLayout, variables: Variables, number: number, shared: SharedReceivers) {
+    this.#context = context
+    this.#broker = context.layout.brokerOf(group)
+    this.#durable = group.spec.session === 'durable'
+    const clientId = variables['clientId']!
+    const own = group.spec.subscriptions.map((spec) => ({ spec, text: fillTemplate(spec.filter, variables) }))
+    const plain = own.filter(({ text }) => splitShare(text).share === undefined)
+    const base = { group: group.name, broker: this.#broker, durable: this.#durable }
+    const personal =
+      plain.length === 0
+        ? undefined
+        : new Receiver(
+            { ...base, id: clientId, shared: false },
+            plain.map(({ text }) => text),
+          )
+    if (personal !== undefined) this.receivers.push(personal)
+    for (const { spec, text } of own) {
+      const { filter, share } = splitShare(text)
+      const receiver = share === undefined ? personal! : this.#sharedReceiver(shared, base, text, filter)
+      this.#subscribed.push({
+        request: {
+          filter: text,
+          qos: spec.qos,
+          noLocal: spec.noLocal ?? false,
+          retainAsPublished: spec.retainAsPublished ?? false,
+          retainHandling: spec.retainHandling ?? 0,
+        },
+        receiver,
+        place: receiver.subscriptions.findIndex((subscription) => subscription.filter === filter),
+        filter,
+        work: spec.work,
+        isOpen: false,
+      })
+    }
+    this.requests = this.#subscribed.map(({ request }) => request)
+    const works = own.some(({ spec }) => spec.work !== undefined)
+    this.#workRandom = works ? new Random(context.identity.seed, [group.name, number, 'work']) : undefined
+  }
+
+  /** One SUBACK's codes, in the order of `requests`; a clean session is owed nothing from before it. */
+  onGranted(codes: readonly number[]): void {
+    for (const [i, subscribed] of this.#subscribed.entries()) {
+      const code = codes[i] ?? 0x80
+      const state = subscribed.receiver.subscriptions[subscribed.place]!
+      // A durable session and the rest of a shared subscription were there all the time.
+      const wasThere = state.granted >= 0 && (subscribed.receiver.shared || (this.#durable && subscribed.isOpen))
+      state.granted = code
+      subscribed.isOpen = code < 0x80
+      if (!wasThere) this.#excuse(subscribed)
+    }
+  }
+
+  onSessionLost(): void {
+    for (const receiver of this.receivers) receiver.sessionsLost += 1
+  }
+
+  /** A clean session ended: what was in flight to it may be gone for good, and with it a shared subscription's share. */
+  onClosed(): void {
+    if (this.#durable) return
+    for (const subscribed of this.#subscribed) if (subscribed.receiver.shared) this.#excuse(subscribed)
+  }
+
+  workMs(topic: string): number {
+    if (this.#workRandom === undefined) return 0
+    for (const { work, filter } of this.#subscribed) {
+      if (work !== undefined && filterMatches(filter, topic)) {
+        return Math.max(0, work.mean + work.deviation * this.#workRandom.normal())
+      }
+    }
+    return 0
+  }
+
+  onMessage(message: IncomingMessage, nowMs: number): void {
+    const { counters } = this.#context.measures
+    counters.received += 1
+    counters.receivedBytes += message.payload.length
+    if (!this.#read(message)) {
+      this.#onUnmarked(message)
+      return
+    }
+    if (envelope.run !== this.#context.identity.run) {
+      counters.foreign += 1
+      return
+    }
+    const receiver = this.#receiverFor(message.topic)
+    if (receiver === undefined) {
+      this.receivers[0]?.misroute(message.topic)
+      return
+    }
+    if (!envelope.whole) {
+      receiver.corrupt(message.topic)
+      counters.corruptedSeen += 1
+      return
+    }
+    if (message.retain && !this.#keepsRetain(message.topic)) {
+      // Copies of the retained message on subscribing are no part of the stream.
+      receiver.retainedDeliveries += 1
+      counters.retainedDeliveries += 1
+      return
+    }
+    this.#book(receiver, message.topic, nowMs)
+  }
+
+  #book(receiver: Receiver, topic: string, nowMs: number): void {
+    const { device, stream, sequence, intendedUs, lagUs } = envelope
+    let flow = receiver.flows.get(streamKey(device, stream))
+    if (flow === undefined || flow.topic !== topic) {
+      if (!this.#topicVaries(device, stream) && this.#context.layout.expectedTopic(device, stream) !== topic) {
+        receiver.misroute(topic)
+        this.#context.measures.counters.misroutedSeen += 1
+        return
+      }
+      flow ??= receiver.flow(device, stream, topic)
+    }
+    const { measures } = this.#context
+    const kind = flow.take(sequence)
+    if (kind === 'duplicate') measures.counters.duplicatesSeen += 1
+    else if (kind === 'late' && !receiver.shared) measures.counters.outOfOrderSeen += 1
+    const us = nowMs * 1000 - intendedUs
+    measures.interval.record(us)
+    if (measures.isMeasured(intendedUs / 1000)) {
+      measures.latency.endToEnd.record(us)
+      measures.latency.endToEndFromSend.record(us - lagUs)
+    }
+  }
+
+  #topicVaries(device: number, stream: number): boolean {
+    const publication = this.#context.layout.groupOf(device)?.spec.publications[Math.floor(stream / 3)]
+    return publication?.payload.module !== undefined
+  }
+
+  #read({ payload, envelope: property }: IncomingMessage): boolean {
+    if (property !== undefined) return readEnvelope(utf8.encode(property), 0, payload, envelope)
+    const at = findEnvelope(payload)
+    return at >= 0 && readEnvelope(payload, at, payload.subarray(0, at), envelope)
+  }
+
+  /** Without an envelope on a topic of ours, bytes were lost; elsewhere it is someone else's message. */
+  #onUnmarked({ topic }: IncomingMessage): void {
+    const receiver = this.#receiverFor(topic)
+    if (receiver !== undefined && this.#context.layout.topicsAt(this.#broker).has(topic)) {
+      receiver.corrupt(topic)
+      this.#context.measures.counters.corruptedSeen += 1
+    } else {
+      this.#context.measures.counters.foreign += 1
+    }
+  }
+
+  #receiverFor(topic: string): Receiver | undefined {
+    const { length } = this.#subscribed
+    if (length === 1)
+      return filterMatches(this.#subscribed[0]!.filter, topic) ? this.#subscribed[0]!.receiver : undefined
+    return this.#subscribed.find(({ filter }) => filterMatches(filter, topic))?.receiver
+  }
+
+  #keepsRetain(topic: string): boolean {
+    return this.#subscribed.some(({ request, filter }) => request.retainAsPublished && filterMatches(filter, topic))
+  }
+
+  #excuse({ receiver, filter }: Subscribed): void {
+    const { layout, ledger } = this.#context
+    for (const { device, stream } of layout.topicsAt(this.#broker).matching(filter)) {
+      const group = layout.groupOf(device)!
+      const sent = Atomics.load(ledger, layout.slotOf(group, device, stream))
+      if (sent > 0) receiver.excuseUpTo(device, stream, layout.expectedTopic(device, stream)!, sent)
+    }
+  }
+
+  #sharedReceiver(
+    shared: SharedReceivers,
+    base: { group: string; broker: string; durable: boolean },
+    text: string,
+    filter: string,
+  ): Receiver {
+    const id = `${base.broker} ${text}`
+    let receiver = shared.get(id)
+    if (receiver === undefined) {
+      receiver = new Receiver({ ...base, id: text, shared: true }, [filter])
+      shared.set(id, receiver)
+    }
+    return receiver
+  }
+}

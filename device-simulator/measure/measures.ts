@@ -1,0 +1,81 @@
+/** What one part of the swarm counts and times. Plain numbers, added up over the parts. */
+import { Histogram, type HistogramSnapshot } from './histogram.ts'
+
+export const latencyKinds = [
+  'connect',
+  'suback',
+  'puback',
+  'pubcomp',
+  'endToEnd',
+  'endToEndFromSend',
+  'command',
+  'scheduling',
+] as const
+export type LatencyKind = (typeof latencyKinds)[number]
+
+export const counterNames = [
+  'sent',
+  'sentBytes',
+  'untracked',
+  'acknowledged',
+  'refused',
+  'received',
+  'receivedBytes',
+  'foreign',
+  'skippedOffline',
+  'skippedFull',
+  'connects',
+  'connectFailures',
+  'refusedConnects',
+  'disconnects',
+  'errors',
+  'commandsSent',
+  'commandsAnswered',
+  'unansweredCommands',
+  'repliesSent',
+  'retainedDeliveries',
+  'duplicatesSeen',
+  'outOfOrderSeen',
+  'corruptedSeen',
+  'misroutedSeen',
+] as const
+export type CounterName = (typeof counterNames)[number]
+export type Counters = Record<CounterName, number>
+
+export function emptyCounters(): Counters {
+  return Object.fromEntries(counterNames.map((name) => [name, 0])) as Counters
+}
+
+export interface MeasuresSnapshot {
+  counters: Counters
+  /** Of the measured stages. */
+  latency: Record<LatencyKind, HistogramSnapshot>
+  /** End to end since the snapshot before, measured or not. */
+  interval: HistogramSnapshot
+}
+
+export class Measures {
+  readonly counters = emptyCounters()
+  readonly latency = Object.fromEntries(latencyKinds.map((kind) => [kind, new Histogram()])) as Record<
+    LatencyKind,
+    Histogram
+  >
+  readonly interval = new Histogram()
+  /** Messages intended in this span of the run's clock count for the latency figures. */
+  fromMs = Number.POSITIVE_INFINITY
+  toMs = Number.POSITIVE_INFINITY
+
+  isMeasured(intendedMs: number): boolean {
+    return intendedMs >= this.fromMs && intendedMs < this.toMs
+  }
+
+  take(): MeasuresSnapshot {
+    const latency = Object.fromEntries(latencyKinds.map((kind) => [kind, this.latency[kind].snapshot()])) as Record<
+      LatencyKind,
+      HistogramSnapshot
+    >
+    const snapshot = { counters: { ...this.counters }, latency, interval: this.interval.snapshot() }
+    this.interval.reset()
+    return snapshot
+  }
+}

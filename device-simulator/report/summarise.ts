@@ -1,0 +1,130 @@
+/** From the facts of all parts to the summary: the verdict, the retained messages, the thresholds, the exit code. */
+import type { Broker } from '../broker.ts'
+import type { Layout } from '../layout.ts'
+import { latencyKinds } from '../measure/measures.ts'
+import type { Scenario } from '../scenario/schema.ts'
+import type { PartFacts } from '../swarm/part.ts'
+import { judge } from '../verdict/judge.ts'
+import { mergeReceivers } from '../verdict/receiver.ts'
+import { checkRetained, type RetainedVerdict } from '../verdict/retained.ts'
+import { conclude, type FaultSummary, type Second, type StageSummary, type Summary } from './summary.ts'
+import type { Tally } from './tally.ts'
+
+export interface RunFacts {
+  scenario: Scenario
+  layout: Layout
+  seed: number
+  run: number
+  workers: number
+  brokers: ReadonlyMap<string, Broker>
+  startedAt: Date
+  durationSeconds: number
+  stages: StageSummary[]
+  faults: FaultSummary[]
+  tally: Tally
+  facts: readonly PartFacts[]
+  residentBytes: number
+  baselineBytes: number
+  problems: string[]
+  interrupted: boolean
+  series: Second[]
+}
+
+export async function summarise(facts: RunFacts): Promise<Summary> {
+  const { scenario, layout, tally, brokers, problems } = facts
+  const senders = facts.facts.flatMap((part) => part.senders)
+  const receivers = mergeReceivers(facts.facts.flatMap((part) => part.receivers))
+  const verdict = judge(senders, receivers)
+  const retained = await retainedVerdict(facts, senders)
+  const latency = Object.fromEntries(
+    latencyKinds.map((kind) => [kind, tally.latency[kind].figures()]),
+  ) as Summary['latency']
+  const lagged = latency.scheduling.p99 > scenario.generatorLagMax
+  const measuredSeconds = spanOf(facts.stages) || facts.durationSeconds
+  if (verdict.refusedSubscriptions > 0)
+    problems.push(`the broker refused ${verdict.refusedSubscriptions} subscriptions`)
+  if (tally.counters.connects === 0) problems.push('no device ever got a connection')
+  return conclude(
+    {
+      name: scenario.name,
+      version: 1,
+      seed: facts.seed,
+      run: facts.run.toString(16).padStart(6, '0'),
+      client: scenario.client,
+      workers: facts.workers,
+      brokers: Object.fromEntries([...brokers].map(([name, { description }]) => [name, description])),
+      devices: layout.deviceCount,
+      startedAt: facts.startedAt.toISOString(),
+      durationSeconds: Math.round(facts.durationSeconds * 10) / 10,
+      stages: facts.stages,
+      faults: facts.faults,
+      counters: tally.counters,
+      sentPerSecond: averageOf(facts, 'sentPerSecond', measuredSeconds, tally.counters.sent),
+      receivedPerSecond: averageOf(facts, 'receivedPerSecond', measuredSeconds, tally.counters.received),
+      latency,
+      verdict,
+      retained,
+      generator: { schedulingP99: latency.scheduling.p99, schedulingLimit: scenario.generatorLagMax, lagged },
+      memory: {
+        residentBytes: facts.residentBytes,
+        perDeviceBytes: Math.max(0, Math.round((facts.residentBytes - facts.baselineBytes) / layout.deviceCount)),
+      },
+      problems: lagged
+        ? [
+            ...problems,
+            `the generator lagged: p99 of the scheduling error is ${latency.scheduling.p99.toFixed(1)} ms, over the limit of ` +
+              `${scenario.generatorLagMax} ms; the latencies are the generator's, not the broker's`,
+          ]
+        : problems,
+      interrupted: facts.interrupted,
+      series: facts.series,
+    },
+    scenario.thresholds,
+  )
+}
+
+function spanOf(stages: readonly StageSummary[]): number {
+  return stages
+    .filter(({ measured }) => measured)
+    .reduce((sum, { fromSeconds, toSeconds }) => sum + toSeconds - fromSeconds, 0)
+}
+
+/** Over the seconds of the measured stages; over the whole run when there was none. */
+function averageOf(
+  { series, stages, durationSeconds }: RunFacts,
+  figure: 'sentPerSecond' | 'receivedPerSecond',
+  measuredSeconds: number,
+  total: number,
+): number {
+  const measured = new Set(stages.filter((stage) => stage.measured).map(({ name }) => name))
+  const seconds = series.filter(({ stage }) => measured.has(stage))
+  if (seconds.length === 0 || measuredSeconds === 0) return Math.round(total / Math.max(1, durationSeconds))
+  return Math.round(seconds.reduce((sum, second) => sum + second[figure], 0) / seconds.length)
+}
+
+async function retainedVerdict(
+  { scenario, layout, brokers, run, interrupted }: RunFacts,
+  senders: readonly Parameters<typeof judge>[0][number][],
+): Promise<RetainedVerdict> {
+  const total: RetainedVerdict = { checked: 0, wrong: 0, offenders: [] }
+  const retaining = senders.filter(({ group, stream }) => {
+    return scenario.groups[group]?.publications[Math.floor(stream / 3)]?.retain === true
+  })
+  if (retaining.length === 0 || interrupted) return total
+  for (const [name, broker] of brokers) {
+    const own = retaining.filter((sender) => sender.broker === name)
+    const group = layout.groups.find((candidate) => candidate.name === own[0]?.group)
+    if (group === undefined) continue
+    const credentials = group.spec.credentials
+    const username = credentials === undefined ? undefined : layout.variablesOf(group, 0)['username']
+    try {
+      const found = await checkRetained({ url: broker.url, run, username, password: credentials?.password }, own)
+      total.checked += found.checked
+      total.wrong += found.wrong
+      total.offenders.push(...found.offenders)
+    } catch (error) {
+      total.offenders.push(`the retained messages could not be asked for: ${(error as Error).message}`)
+    }
+  }
+  return total
+}

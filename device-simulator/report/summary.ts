@@ -1,0 +1,123 @@
+/** The summary of a run: plain data, the same for the JSON file, the report and the terminal. */
+import type { FaultCounts } from '../fault/disturb.ts'
+import type { LatencyFigures } from '../measure/histogram.ts'
+import type { Counters, LatencyKind } from '../measure/measures.ts'
+import { meetsThreshold, type Threshold } from '../scenario/threshold.ts'
+import type { Verdict } from '../verdict/judge.ts'
+import type { RetainedVerdict } from '../verdict/retained.ts'
+
+/** One second of the run. */
+export interface Second {
+  /** Since the run's start. */
+  seconds: number
+  stage: string
+  online: number
+  sentPerSecond: number
+  receivedPerSecond: number
+  pending: number
+  /** Milliseconds, end to end, of what arrived in this second. */
+  p50: number
+  p99: number
+  faults: string[]
+}
+
+export interface StageSummary {
+  name: string
+  type: string
+  fromSeconds: number
+  toSeconds: number
+  measured: boolean
+}
+
+export interface FaultSummary extends FaultCounts {
+  type: string
+  fromSeconds: number
+  toSeconds: number
+  note: string
+}
+
+export interface Summary {
+  name: string
+  version: 1
+  seed: number
+  run: string
+  client: string
+  workers: number
+  brokers: Record<string, string>
+  devices: number
+  startedAt: string
+  durationSeconds: number
+  stages: StageSummary[]
+  faults: FaultSummary[]
+  counters: Counters
+  sentPerSecond: number
+  receivedPerSecond: number
+  latency: Record<LatencyKind, LatencyFigures>
+  verdict: Verdict
+  retained: RetainedVerdict
+  thresholds: { text: string; value: number; passed: boolean }[]
+  generator: {
+    schedulingP99: number
+    schedulingLimit: number
+    lagged: boolean
+  }
+  memory: { residentBytes: number; perDeviceBytes: number }
+  /** What ended the run early or makes it void, in words. */
+  problems: string[]
+  interrupted: boolean
+  exitCode: number
+  series: Second[]
+}
+
+/** The figure that a threshold names. */
+export function figureOf(summary: Omit<Summary, 'thresholds' | 'exitCode'>, metric: string): number {
+  const [first, kind, point] = metric.split('.')
+  if (first === 'latency') {
+    const figures = summary.latency[kind as LatencyKind]
+    return figures[point as keyof LatencyFigures]
+  }
+  const { verdict, counters } = summary
+  const figures: Record<string, number> = {
+    sent: counters.sent,
+    acknowledged: counters.acknowledged,
+    received: verdict.received,
+    lost: verdict.lost,
+    lostAllowed: verdict.lostAllowed,
+    duplicates: verdict.duplicates,
+    duplicatesAllowed: verdict.duplicatesAllowed,
+    outOfOrder: verdict.outOfOrder,
+    corrupted: verdict.corrupted,
+    misrouted: verdict.misrouted,
+    retainedWrong: summary.retained.wrong,
+    excused: verdict.excused,
+    unacknowledged: verdict.unacknowledged,
+    violations: verdict.violations + summary.retained.wrong,
+    sessionsLost: verdict.sessionsLost,
+    connectFailures: counters.connectFailures,
+    disconnects: counters.disconnects,
+    unansweredCommands: counters.unansweredCommands,
+    unexpectedAnswers: summary.faults.reduce((sum, fault) => sum + fault.unexpected, 0),
+    sentPerSecond: summary.sentPerSecond,
+    receivedPerSecond: summary.receivedPerSecond,
+    memoryPerDevice: summary.memory.perDeviceBytes,
+  }
+  return figures[metric] ?? Number.NaN
+}
+
+export const exitCodes = { ok: 0, badScenario: 2, failed: 99, interrupted: 130 } as const
+
+/** Thresholds and exit code: the last two things that are known. */
+export function conclude(facts: Omit<Summary, 'thresholds' | 'exitCode'>, thresholds: readonly Threshold[]): Summary {
+  const results = thresholds.map((threshold) => {
+    const value = figureOf(facts, threshold.metric)
+    return { text: threshold.text, value, passed: meetsThreshold(threshold, value) }
+  })
+  const failed =
+    facts.verdict.violations > 0 ||
+    facts.retained.wrong > 0 ||
+    facts.problems.length > 0 ||
+    facts.generator.lagged ||
+    results.some(({ passed }) => !passed)
+  const exitCode = facts.interrupted ? exitCodes.interrupted : failed ? exitCodes.failed : exitCodes.ok
+  return { ...facts, thresholds: results, exitCode }
+}
