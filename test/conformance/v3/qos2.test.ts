@@ -247,16 +247,19 @@ conformance('3.1.1', ['MQTT-4.3.3-1'], 'a repeated PUBREC is answered with PUBRE
 conformance(
   '3.1.1',
   ['MQTT-4.8.0-1', 'MQTT-4.3.3-1'],
-  'a PUBACK for a QoS 2 delivery closes and does not end it',
+  'a PUBACK, or a PUBCOMP before the PUBREC, for a QoS 2 delivery closes and does not end it',
   async (wire) => {
-    const topic = wire.topic()
-    const client = await subscribed(wire, topic, 2, { clientId: wire.id(), clean: false })
-    await publishQos2(wire, topic, 'x')
-    const id = await received(client, topic, 'x')
-    client.send(puback(id))
-    await client.expectClosed()
-    const again = await wire.connected({ clientId: wire.id(), clean: false }, true)
-    await again.expectPacket(publish({ topic, payload: 'x', qos: 2, id, dup: true }))
+    for (const wrong of [puback, pubcomp]) {
+      const topic = wire.topic(wrong.name)
+      const session = { clientId: wire.id(wrong.name), clean: false }
+      const client = await subscribed(wire, topic, 2, session)
+      await publishQos2(wire, topic, 'x')
+      const id = await received(client, topic, 'x')
+      client.send(wrong(id))
+      await client.expectClosed()
+      const again = await wire.connected(session, true)
+      await again.expectPacket(publish({ topic, payload: 'x', qos: 2, id, dup: true }))
+    }
   },
 )
 
