@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Gateway } from '../../src/gateway.ts'
 import { describePeer } from '../peers.ts'
+import { eventually } from './eventually.ts'
 import { startGateway } from './gateway.ts'
 import { run, runCommand } from './program.ts'
 
@@ -24,7 +25,7 @@ describePeer("Mosquitto's clients", ['mosquitto_pub', 'mosquitto_sub', 'mosquitt
     let output = ''
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
     const ended = once(child, 'close').then(([exitCode]) => ({ exitCode: exitCode as number, output }))
-    await expect.poll(() => gateway.metrics()['mqtt_subscriptions']).toBe(subscriptions)
+    await eventually(() => gateway.metrics()['mqtt_subscriptions']).toBe(subscriptions)
     return { child, ended, output: () => output }
   }
 
@@ -75,7 +76,7 @@ describePeer("Mosquitto's clients", ['mosquitto_pub', 'mosquitto_sub', 'mosquitt
       ])
       expect((await pub(gateway, ['-V', version, '-t', 'l', '-l', '-q', qos], lines)).exitCode).toBe(0)
       expect((await ended).output).toBe(lines)
-      await expect.poll(() => gateway.metrics()['mqtt_subscriptions']).toBe(0)
+      await eventually(() => gateway.metrics()['mqtt_subscriptions']).toBe(0)
     }
   })
 
@@ -189,10 +190,10 @@ describePeer("Mosquitto's clients", ['mosquitto_pub', 'mosquitto_sub', 'mosquitt
         })
         expect((await theirs.ended).output).toBe('hi\n')
         const ours = runCommand(['sub', ...target, '-V', version, '-t', 'theirs', '-C', '1', '-q', '2', '-v'])
-        await expect.poll(() => gateway.metrics()['mqtt_subscriptions']).toBe(1)
+        await eventually(() => gateway.metrics()['mqtt_subscriptions']).toBe(1)
         await pub(gateway, ['-t', 'theirs', '-m', 'ho', '-q', '2'])
         expect((await ours).stdout.toString()).toBe('theirs ho\n')
-        await expect.poll(() => gateway.metrics()['mqtt_connections']).toBe(0)
+        await eventually(() => gateway.metrics()['mqtt_connections']).toBe(0)
       }
     })
   })

@@ -1,5 +1,6 @@
 /** MQTT.js, the client that most JavaScript users have, over every transport and in every version of the protocol. */
 import { describe, expect, test } from 'vitest'
+import { eventually } from './eventually.ts'
 import { connectClient, cut, startGateway, tcp, transports, versions } from './gateway.ts'
 
 const qualities = [0, 1, 2] as const
@@ -178,7 +179,7 @@ describe('versions side by side', () => {
     await Promise.all(
       Array.from({ length: 100 }, (_, index) => publisher.mqtt.publishAsync('jobs/a', String(index), { qos: 1 })),
     )
-    await expect.poll(() => members.reduce((sum, { received }) => sum + received.length, 0)).toBe(100)
+    await eventually(() => members.reduce((sum, { received }) => sum + received.length, 0)).toBe(100)
     const all = members.flatMap((member) => member.texts().map(Number)).sort((a, b) => a - b)
     expect(all).toEqual(Array.from({ length: 100 }, (_, index) => index))
     for (const member of members) expect(member.received.length).toBe(50)

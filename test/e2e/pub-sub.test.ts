@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { connectAsync, type IPublishPacket, type MqttClient } from 'mqtt'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { describePeer } from '../peers.ts'
+import { eventually } from './eventually.ts'
 import { freePort, type Mosquitto, startMosquitto } from './mosquitto.ts'
 import { run, runCommand, runProgram, startProgram } from './program.ts'
 
@@ -127,7 +128,7 @@ describePeer('pub and sub', ['mosquitto', 'mosquitto_sub'], ({ mosquitto, mosqui
     test('-L takes host, port and topic from a URL', async () => {
       const ended = await runProgram(['pub', '-L', `mqtt://127.0.0.1:${broker.port}/pub/url`, '-m', 'x', '-q', '1'])
       expect(ended).toMatchObject({ exitCode: 0, stderr: '' })
-      await expect.poll(() => received.map((packet) => packet.topic)).toContain('pub/url')
+      await eventually(() => received.map((packet) => packet.topic)).toContain('pub/url')
     })
   })
 

@@ -133,20 +133,14 @@ client.on('message', (topic, payload, packet) => {
 })
 
 function askFrame() {
-  if (frameAsked || paused) return
+  if (frameAsked) return
   frameAsked = true
   requestAnimationFrame(drawFrame)
 }
 
 function drawFrame() {
   frameAsked = false
-  if (paused) return
-  let left = rowsPerFrameMax
-  for (const entry of changed) {
-    if (left-- === 0) break
-    changed.delete(entry)
-    drawRow(entry)
-  }
+  if (!paused) drawChangedRows()
   byId('topic-count').textContent = topics.size.toLocaleString()
   byId('message-count').textContent = messagesTotal.toLocaleString()
   byId('empty').hidden = topics.size > 0
@@ -155,7 +149,16 @@ function drawFrame() {
       `Only the first ${topicsMax.toLocaleString()} topics are shown; ${topicsUnshown.toLocaleString()} messages on others arrived. A narrower filter shows them.`,
     )
   }
-  if (changed.size > 0) askFrame()
+  if (changed.size > 0 && !paused) askFrame()
+}
+
+function drawChangedRows() {
+  let left = rowsPerFrameMax
+  for (const entry of changed) {
+    if (left-- === 0) break
+    changed.delete(entry)
+    drawRow(entry)
+  }
 }
 
 function drawRow(entry) {
