@@ -2,7 +2,7 @@
  * Who may connect: the port for whoever checks credentials, and its way into the core.
  *
  * An authenticator or a method may answer at once or with a promise; until it has answered, nothing of that connection is
- * decoded. One that throws or rejects refuses the client (0x83) and is logged: it never ends the process.
+ * decoded. One that throws or rejects refuses the client (0x88) and is logged: it never ends the process.
  */
 import type { Authority, Exchange, ExchangeStep, Grant, Verdict } from '../core/authority.ts'
 import type { ProtocolVersion } from '../mqtt/packet.ts'
@@ -60,7 +60,7 @@ export function createAuthority(
   methods: Readonly<Record<string, AuthenticationMethod>>,
   context: AuthorityContext,
 ): Authority {
-  const failed = { reasonCode: ReasonCode.implementationSpecificError }
+  const failed = { reasonCode: ReasonCode.serverUnavailable }
   return {
     authenticate({ clientId, username, password, version }, remoteAddress, done) {
       if (authenticator === undefined) {
@@ -84,7 +84,7 @@ export function createAuthority(
 }
 
 function exchangeOf(exchange: AuthenticationExchange, context: AuthorityContext): Exchange {
-  const failed: ExchangeStep = { type: 'failure', reasonCode: ReasonCode.implementationSpecificError }
+  const failed: ExchangeStep = { type: 'failure', reasonCode: ReasonCode.serverUnavailable }
   return {
     next: (data, done) => answer<ExchangeStep>(() => exchange.next(data), failed, context, done),
   }

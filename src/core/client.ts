@@ -63,7 +63,7 @@ export class Client implements PacketSink {
   lastTopic: TopicEntry | null = null
   /** Seconds; 0: off. */
   keepAlive = 0
-  /** Set by the driver whenever bytes arrive. */
+  /** When its last whole packet arrived. */
   lastReceivedAt = 0
   readonly #timeout: Deadline
   #awaiting = false
@@ -166,7 +166,7 @@ export class Client implements PacketSink {
     if (authenticationMethod !== this.authenticationMethod) {
       throw new ProtocolError(ReasonCode.protocolError, 'AUTH names another method than CONNECT did [MQTT-4.12.0-5]')
     }
-    if (packet.reasonCode === ReasonCode.reAuthenticate && this.connected) {
+    if (packet.reasonCode === ReasonCode.reAuthenticate && this.connected && this.exchange === null) {
       this.exchange = this.broker.authority.beginExchange(
         this.authenticationMethod,
         this.clientId,
@@ -198,10 +198,11 @@ export class Client implements PacketSink {
   onFault(error: ProtocolError, decodedVersion: ProtocolVersion | 0): void {
     if (this.ended) return
     const { reasonCode, message } = error
+    // Of a CONNECT that was not understood it is unknown whether texts are wanted and how long a packet may be.
+    const details = this.version === 0 ? {} : { reasonString: message }
     if (this.version === 0) this.version = decodedVersion
     this.link.fault(reasonCode, message)
     this.broker.counters.protocolErrors.add(reasonName(reasonCode))
-    const details = { reasonString: message }
     if (this.connected) {
       this.disconnect(reasonCode, details)
     } else if (this.version !== 0) {
@@ -227,6 +228,12 @@ export class Client implements PacketSink {
       this.link.write(frame.length > this.maximumPacketSize ? encodeDisconnect(5, reasonCode) : frame)
     }
     this.end(reasonName(reasonCode))
+  }
+
+  /** Answers SUBSCRIBE or UNSUBSCRIBE; one longer than the client accepts may not be sent [MQTT-3.1.2-24]. */
+  answer(frame: Uint8Array, ticket: number): void {
+    if (frame.length <= this.maximumPacketSize) this.link.hold(frame, ticket, false)
+    else this.disconnect(ReasonCode.packetTooLarge, { reasonString: 'the answer is larger than Maximum Packet Size' })
   }
 
   /** Another connection has the same client id [MQTT-3.1.4-3]. */
@@ -302,6 +309,8 @@ export class Client implements PacketSink {
 
   #count(type: PacketType): void {
     this.broker.counters.packetsReceived[type]!++
+    // Whole packets count, not bytes [MQTT-3.1.2-22].
+    this.lastReceivedAt = this.broker.now
   }
 
   #unknownAcknowledgement(name: string, packetId: number): void {

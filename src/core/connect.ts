@@ -42,7 +42,11 @@ export function refuse(broker: Broker, client: Client, reasonCode: number, detai
   const code = client.version === 5 ? reasonCode : returnCode(reasonCode)
   const version = client.version === 0 ? 4 : client.version
   if (code !== undefined) {
-    client.link.write(encodeConnack(version, { sessionPresent: false, reasonCode: code, properties }))
+    const connack = { sessionPresent: false, reasonCode: code, properties }
+    let frame = encodeConnack(version, connack)
+    // What is longer than the client accepts goes without its text [MQTT-3.2.2-19, MQTT-3.2.2-20].
+    if (frame.length > client.maximumPacketSize) frame = encodeConnack(version, { ...connack, properties: {} })
+    if (frame.length <= client.maximumPacketSize) client.link.write(frame)
   }
   broker.counters.connects.add(reasonName(reasonCode))
   client.end('connect_refused')
@@ -57,6 +61,7 @@ function withoutProblems(details: Properties): Properties {
 export function onConnect(broker: Broker, client: Client, packet: ConnectPacket): void {
   client.version = packet.version
   client.problemInformation = packet.properties.requestProblemInformation !== 0
+  client.maximumPacketSize = packet.properties.maximumPacketSize ?? Infinity
   const problem = checkConnect(broker, packet)
   if (problem !== undefined) {
     refuse(broker, client, problem)
@@ -149,9 +154,20 @@ function decide(broker: Broker, client: Client, verdict: Verdict): void {
 function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
   const { journal, options, counters } = broker
   const appended = journal.appended
-  const [session, sessionPresent] = findSession(broker, packet)
   const requested = requestedExpiry(packet)
-  session.expiryInterval = Math.min(requested, options.sessionExpirySecondsMax)
+  const expiryInterval = Math.min(requested, options.sessionExpirySecondsMax)
+  const properties = packet.version === 5 ? connackProperties(broker, client, packet, requested, expiryInterval) : {}
+  const connack = encodeConnack(packet.version, { sessionPresent: false, reasonCode: 0, properties })
+  if (connack.length > client.maximumPacketSize) {
+    // [MQTT-3.1.2-24]: it may not be sent, and without it nothing may follow.
+    client.end('connack_too_large')
+    return
+  }
+  const [session, sessionPresent] = findSession(broker, packet)
+  // The flag's byte follows the type and the length, which these properties keep to one or two bytes.
+  // 3.1 has no Session Present: the byte is reserved.
+  if (sessionPresent && packet.version > 3) connack[connack[1]! < 0x80 ? 2 : 3] = 1
+  session.expiryInterval = expiryInterval
   session.username = packet.username ?? ''
   applyLimits(broker, client, packet)
   client.session = session
@@ -165,8 +181,6 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
       journal.will(session, session.will)
     }
   }
-  const properties = packet.version === 5 ? connackProperties(broker, client, packet, requested) : {}
-  const connack = encodeConnack(packet.version, { sessionPresent, reasonCode: 0, properties })
   if (journal.appended === appended) {
     client.link.write(connack)
   } else {
@@ -211,7 +225,6 @@ function applyLimits(broker: Broker, client: Client, packet: ConnectPacket): voi
     client.keepAlive = options.serverKeepAliveSeconds
   }
   client.inflightMax = Math.min(options.inflightMessagesMax, properties.receiveMaximum ?? 65_535)
-  client.maximumPacketSize = properties.maximumPacketSize ?? Infinity
   const aliases = Math.min(properties.topicAliasMaximum ?? 0, options.outgoingTopicAliasMaximum)
   client.outgoingAliases = aliases > 0 ? new OutgoingAliases(aliases) : null
 }
@@ -221,6 +234,7 @@ function connackProperties(
   client: Client,
   packet: ConnectPacket,
   requestedExpiryInterval: number,
+  expiryInterval: number,
 ): Properties {
   const { options } = broker
   const properties: Properties = {
@@ -228,7 +242,6 @@ function connackProperties(
     maximumPacketSize: options.packetBytesMax,
     topicAliasMaximum: options.topicAliasMaximum,
   }
-  const expiryInterval = client.session!.expiryInterval
   if (expiryInterval !== requestedExpiryInterval) properties.sessionExpiryInterval = expiryInterval
   if (options.maximumQos < 2) properties.maximumQos = options.maximumQos
   if (!options.retainAvailable) properties.retainAvailable = 0

@@ -5,6 +5,8 @@
  * nothing is kept of what was sent but its state; for one that outlives it the message stays until it is acknowledged.
  */
 import { PacketType, type Qos } from '../mqtt/packet.ts'
+import { ProtocolError } from '../mqtt/protocol-error.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { Broker } from './broker.ts'
 import {
   type Delivery,
@@ -191,6 +193,11 @@ export function rewind(session: Session): void {
   for (let position = queue.base; position < queue.sendPosition; position++) {
     const delivery = queue.at(position)
     if (delivery === null) continue
+    if (Object.isFrozen(delivery)) {
+      // Nothing was kept of it: its session ended with the connection.
+      queue.forget(position)
+      continue
+    }
     queue.waiting++
     if (delivery.state === DeliveryState.sent) {
       delivery.state = DeliveryState.waiting
@@ -211,30 +218,48 @@ function complete(broker: Broker, session: Session, position: number, delivery: 
   if (!queue.drained || session.pendingRetained.length > 0) pump(broker, session)
 }
 
-/** Returns false for an identifier that is not in flight or not at this QoS. */
-export function onPuback(broker: Broker, session: Session, packetId: number): boolean {
+/**
+ * The delivery that an acknowledgement is for; null: its packet identifier is not in flight, for instance because the session
+ * was replaced meanwhile.
+ *
+ * @throws ProtocolError for one that is in flight and may not be acknowledged like that (figures 4.1 to 4.3)
+ */
+function acknowledged(session: Session, packetId: number, qos: Qos, state: DeliveryState | null): Delivery | null {
   const position = session.queue.find(packetId)
   const delivery = position < 0 ? null : session.queue.at(position)
-  if (delivery === null || delivery.qos !== 1) return false
-  complete(broker, session, position, delivery)
+  if (delivery === null) return null
+  if (delivery.qos !== qos || (state !== null && delivery.state !== state)) {
+    throw new ProtocolError(
+      ReasonCode.protocolError,
+      `packet identifier ${packetId} is in flight at QoS ${delivery.qos}`,
+    )
+  }
+  return delivery
+}
+
+/** Returns false for an identifier that is not in flight. */
+export function onPuback(broker: Broker, session: Session, packetId: number): boolean {
+  const delivery = acknowledged(session, packetId, 1, null)
+  if (delivery === null) return false
+  complete(broker, session, session.queue.find(packetId), delivery)
   return true
 }
 
-/** Answers with PUBREL. Returns false for an identifier that is not in flight or not at this QoS. */
+/** Answers with PUBREL. Returns false for an identifier that is not in flight. */
 export function onPubrec(broker: Broker, session: Session, packetId: number, reasonCode: number): boolean {
   const { queue, link } = session
+  const delivery = acknowledged(session, packetId, 2, null)
+  if (delivery === null || link === null) return false
   const position = queue.find(packetId)
-  const delivery = position < 0 ? null : queue.at(position)
-  if (delivery === null || delivery.qos !== 2 || link === null) return false
   if (reasonCode >= 0x80) {
     // [MQTT-4.3.3-4] no PUBREL; for a shared subscription the message ends here as well [MQTT-4.8.2-6].
     complete(broker, session, position, delivery)
     return true
   }
   let ticket = 0
-  if (delivery.message === null) {
-    if (delivery === sentQos2) queue.replace(position, releasedQos2)
-  } else {
+  if (delivery === sentQos2) {
+    queue.replace(position, releasedQos2)
+  } else if (delivery.message !== null) {
     queue.bytes -= messageBytes(delivery.message)
     delivery.state = DeliveryState.released
     if (session.stored) {
@@ -247,11 +272,10 @@ export function onPubrec(broker: Broker, session: Session, packetId: number, rea
   return true
 }
 
-/** Returns false for an identifier that was not released. */
+/** Returns false for an identifier that is not in flight. */
 export function onPubcomp(broker: Broker, session: Session, packetId: number): boolean {
-  const position = session.queue.find(packetId)
-  const delivery = position < 0 ? null : session.queue.at(position)
-  if (delivery === null || delivery.qos !== 2 || delivery.state !== DeliveryState.released) return false
-  complete(broker, session, position, delivery)
+  const delivery = acknowledged(session, packetId, 2, DeliveryState.released)
+  if (delivery === null) return false
+  complete(broker, session, session.queue.find(packetId), delivery)
   return true
 }

@@ -138,6 +138,11 @@ export class DeliveryQueue {
     if (this.base === this.nextPosition && ring.length > 1024) this.#ring = null
   }
 
+  /** Empties a position without moving anything. */
+  forget(position: number): void {
+    this.#ring![position & this.#mask] = null
+  }
+
   /** Moves past an empty position that was to be sent next. */
   skip(): void {
     this.sendPosition++

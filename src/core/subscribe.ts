@@ -1,10 +1,12 @@
 /** SUBSCRIBE and UNSUBSCRIBE: each filter answered on its own; retained messages follow the SUBACK. */
 import { encodeSuback, encodeUnsuback } from '../mqtt/encoder.ts'
 import type { Qos, SubscribePacket, SubscriptionRequest, UnsubscribePacket } from '../mqtt/packet.ts'
+import { ProtocolError } from '../mqtt/protocol-error.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { parseTopicFilter, type TopicFilter } from '../mqtt/topic.ts'
 import type { Broker } from './broker.ts'
 import type { Client } from './client.ts'
+import type { BrokerOptions } from './options.ts'
 import type { Session } from './session.ts'
 import { handOver } from './sessions.ts'
 import { Subscription } from './subscriptions.ts'
@@ -23,7 +25,7 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   })
   const ticket = broker.journal.appended === appended ? 0 : broker.journal.ticket
   const suback = encodeSuback(session.version, { packetId: packet.packetId, reasonCodes, properties: {} })
-  client.link.hold(suback, ticket, false)
+  client.answer(suback, ticket)
   for (const begin of pending) begin()
   client.pump()
 }
@@ -37,7 +39,7 @@ export function subscribe(
   pending: (() => void)[],
 ): number {
   const parsed = parseTopicFilter(request.topicFilter)
-  if (parsed === undefined) return ReasonCode.topicFilterInvalid
+  if (parsed === undefined) return invalidFilter(session, request.topicFilter)
   const existing = session.subscriptions.get(request.topicFilter)
   const refusal = checkRequest(broker, session, parsed, identifier, existing !== undefined)
   if (refusal !== undefined) return refusal
@@ -77,15 +79,36 @@ function checkRequest(
 ): number | undefined {
   const { options } = broker
   if (parsed.levels.length > options.topicLevelsMax) return ReasonCode.topicFilterInvalid
+  const unavailable = unavailableFeature(options, parsed, identifier)
+  if (unavailable !== undefined) {
+    // A 5.0 client was told in CONNACK (sections 3.2.2.3.11 to 3.2.2.3.13).
+    if (session.version === 5) throw new ProtocolError(unavailable, 'SUBSCRIBE uses what CONNACK said is not available')
+    return unavailable
+  }
+  const grant = session.client?.grant ?? null
+  if (grant !== null && !grant.maySubscribe(parsed.filter)) return ReasonCode.notAuthorized
+  if (!exists && session.subscriptions.size >= options.subscriptionsPerSessionMax) return ReasonCode.quotaExceeded
+  return undefined
+}
+
+function unavailableFeature(options: BrokerOptions, parsed: TopicFilter, identifier: number): ReasonCode | undefined {
   if (parsed.hasWildcard && !options.wildcardSubscriptionAvailable) return ReasonCode.wildcardSubscriptionsNotSupported
   if (parsed.shared !== undefined && !options.sharedSubscriptionAvailable) {
     return ReasonCode.sharedSubscriptionsNotSupported
   }
   if (identifier > 0 && !options.subscriptionIdentifiersAvailable) return ReasonCode.subscriptionIdentifiersNotSupported
-  const grant = session.client?.grant ?? null
-  if (grant !== null && !grant.maySubscribe(parsed.filter)) return ReasonCode.notAuthorized
-  if (!exists && session.subscriptions.size >= options.subscriptionsPerSessionMax) return ReasonCode.quotaExceeded
   return undefined
+}
+
+/** 5.0 answers per filter; in 3.x, which has no code for it, a filter against the rules is a protocol violation [MQTT-4.8.0-1]. */
+function invalidFilter(session: Session, filter: string): ReasonCode {
+  if (session.version !== 5) {
+    throw new ProtocolError(
+      ReasonCode.topicFilterInvalid,
+      `not a topic filter: ${JSON.stringify(filter.slice(0, 200))}`,
+    )
+  }
+  return ReasonCode.topicFilterInvalid
 }
 
 export function onUnsubscribe(broker: Broker, client: Client, packet: UnsubscribePacket): void {
@@ -94,11 +117,11 @@ export function onUnsubscribe(broker: Broker, client: Client, packet: Unsubscrib
   const reasonCodes = packet.topicFilters.map((filter) => unsubscribe(broker, session, filter))
   const ticket = broker.journal.appended === appended ? 0 : broker.journal.ticket
   const unsuback = encodeUnsuback(session.version, { packetId: packet.packetId, reasonCodes, properties: {} })
-  client.link.hold(unsuback, ticket, false)
+  client.answer(unsuback, ticket)
 }
 
 export function unsubscribe(broker: Broker, session: Session, filter: string): number {
-  if (parseTopicFilter(filter) === undefined) return ReasonCode.topicFilterInvalid
+  if (parseTopicFilter(filter) === undefined) return invalidFilter(session, filter)
   const subscription = session.subscriptions.get(filter)
   if (subscription === undefined) return ReasonCode.noSubscriptionExisted
   session.subscriptions.delete(filter)

@@ -96,7 +96,6 @@ export class Connection implements Link {
     const engine = this.#engine
     engine.beginTurn()
     engine.broker.counters.bytesReceived += chunk.length
-    this.client.lastReceivedAt = engine.broker.now
     this.#guard(() => this.#decoder.push(chunk))
     if (engine.commitBacklogged && !this.#closing) this.#pauseForCommit()
   }
@@ -106,8 +105,7 @@ export class Connection implements Link {
     this.#blocked = false
     this.#blockedBytes = 0
     if (this.#closed) return
-    this.#engine.beginTurn()
-    this.client.pump()
+    this.#engine.run(() => this.client.pump())
     this.#markDirty()
   }
 
@@ -115,10 +113,9 @@ export class Connection implements Link {
   onClosed(reason: string): void {
     if (this.#closed) return
     this.#closed = true
-    this.#engine.beginTurn()
     this.#decoder.close()
     this.#drop()
-    this.client.end(reason)
+    this.#engine.run(() => this.client.end(reason))
     this.#engine.connections.delete(this)
   }
 

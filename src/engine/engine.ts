@@ -94,7 +94,7 @@ export class Engine {
 
   endTurn(): void {
     this.#scheduled = false
-    this.broker.onTurn()
+    if (this.broker.turnWanted) this.run(() => this.broker.onTurn())
     this.#commits.endTurn()
     this.#flush()
     this.#arm()
@@ -107,7 +107,7 @@ export class Engine {
     const holding = this.#holding
     this.#holding = []
     for (const connection of holding) if (!connection.release()) this.#holding.push(connection)
-    this.broker.onCommit()
+    this.run(() => this.broker.onCommit())
     if (this.#commits.backlogged) return
     const paused = this.#pausedForCommit
     this.#pausedForCommit = []
