@@ -1,5 +1,5 @@
 /** `npm run bench`: see docs/performance.md for how to measure and how to read the results. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BaseCheckout, checkOutBase } from './base.ts'
@@ -9,6 +9,7 @@ import { type BenchOptions, parseOptions, UsageError, usage } from './options.ts
 import type { Broker } from './peers/broker.ts'
 import { gateway } from './peers/mqtide.ts'
 import { findPeers } from './peers/registry.ts'
+import { type CpuProfile, ownTime, renderOwnTime } from './profile.ts'
 import { commitOf, isDisturbed, isSaturated, machine, type Results, type Run } from './results.ts'
 import { scenarios } from './scenarios/all.ts'
 import type { Scenario } from './scenarios/scenario.ts'
@@ -43,8 +44,9 @@ interface Lineup {
   base: BaseCheckout | undefined
 }
 
-function gatherBrokers(options: BenchOptions): Lineup {
-  const own = gateway({ folder: repository, name: subject, version: commitOf(repository) })
+function gatherBrokers(options: BenchOptions, profileFolder: string): Lineup {
+  const profile = options.profile ? { profileFolder } : {}
+  const own = gateway({ folder: repository, name: subject, version: commitOf(repository), ...profile })
   const missing = own.length === 0 ? [`${subject}: bin/mqtide.js is not in this checkout`] : []
   const base = options.base === undefined ? undefined : checkOutBase(repository, options.base)
   const baseBrokers = base === undefined ? [] : gateway(base)
@@ -116,13 +118,24 @@ async function main(argv: readonly string[]): Promise<number> {
     lineup?.base?.remove()
     rmSync(dataFolder, { recursive: true, force: true, maxRetries: 5 })
   })
-  lineup = gatherBrokers(options)
+  const profileFolder = join(resultsFolder, 'profiles')
+  lineup = gatherBrokers(options, profileFolder)
   if (lineup.brokers.length === 0) {
     note(`no broker to measure:\n${lineup.missing.join('\n')}`)
     return 1
   }
   writeResults(await runBench(options, lineup, dataFolder), resultsFolder)
+  if (options.profile) printProfiles(profileFolder)
   return 0
+}
+
+/** The main thread's and the workers' profiles, newest last. */
+function printProfiles(folder: string): void {
+  for (const name of readdirSync(folder).sort()) {
+    if (!name.endsWith('.cpuprofile')) continue
+    const shares = ownTime(JSON.parse(readFileSync(join(folder, name), 'utf8')) as CpuProfile)
+    process.stdout.write(`\n${name}, own time without idle:\n${renderOwnTime(shares, 25)}\n`)
+  }
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))

@@ -13,6 +13,7 @@ export const usage = `Usage: npm run bench [-- SCENARIO…] [options]
   --base REV             compare with another revision of this repository, peers only if asked for
   --data-folder DIR      where durable scenarios keep their files (default: a folder beside the results)
   --results DIR          where results are written (bench/results)
+  --profile              write a CPU profile of each run of the gateway beside the results and print its top functions
   --help                 print this`
 
 export interface BenchOptions {
@@ -23,6 +24,7 @@ export interface BenchOptions {
   base: string | undefined
   dataFolder: string | undefined
   results: string
+  profile: boolean
 }
 
 export type Parsed = { action: 'run'; options: BenchOptions } | { action: 'help' } | { action: 'list' }
@@ -38,6 +40,7 @@ const flags = {
   base: { type: 'string' },
   'data-folder': { type: 'string' },
   results: { type: 'string' },
+  profile: { type: 'boolean' },
   help: { type: 'boolean' },
 } as const
 
@@ -66,6 +69,7 @@ export function parseOptions(argv: readonly string[], all: readonly Scenario[]):
     base: values.base,
     dataFolder: values['data-folder'],
     results: values.results ?? 'bench/results',
+    profile: values.profile ?? false,
   }
   return { action: 'run', options }
 }

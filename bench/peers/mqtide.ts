@@ -11,6 +11,8 @@ export interface Checkout {
   name: string
   /** Commit, and whether files differ from it. */
   version: string
+  /** Folder for a CPU profile of each start, if wanted. */
+  profileFolder?: string
 }
 
 /** Empty when the checkout has no program yet. */
@@ -35,7 +37,10 @@ function broker(checkout: Checkout, program: string, settings: Settings): Broker
     command(place: Place) {
       const store = memory ? ['--in-memory'] : ['--data-dir', join(place.folder, 'data')]
       const ports = ['--mqtt-port', String(place.ports.mqtt), '--http-port', String(place.ports.http)]
-      return { program: process.execPath, args: [program, 'start', ...store, ...ports], folder: checkout.folder }
+      const { profileFolder } = checkout
+      const profile = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]
+      const args = [...profile, program, 'start', ...store, ...ports]
+      return { program: process.execPath, args, folder: checkout.folder }
     },
   }
 }

@@ -1,6 +1,6 @@
 /** Many connections: how fast they are accepted, and what an idle one costs. */
 import { performance } from 'node:perf_hooks'
-import { cpuSeconds, residentBytes } from '../../proc.ts'
+import { cpuSeconds, machineBusySeconds, residentBytes } from '../../proc.ts'
 import type { Answer, Figures, Job, Target } from '../job.ts'
 import type { Endpoint, Link } from '../link.ts'
 import { ownCpuSeconds, sleep } from '../measurement.ts'
@@ -102,14 +102,13 @@ export async function runStorm(job: Job & { kind: 'storm' }): Promise<Answer> {
   const start = performance.now()
   const generatorBefore = ownCpuSeconds()
   const brokerBefore = cpuSeconds(target.brokerPids)
+  const machineBefore = machineBusySeconds()
   await storm.openUpTo(connections, pendingMax, false, connectTimeoutMs)
   const seconds = (performance.now() - start) / 1000
-  const figures: Figures = {
-    seconds,
-    connectsPerSecond: connections / seconds,
-    generatorBusy: (ownCpuSeconds() - generatorBefore) / seconds,
-    brokerBusy: (cpuSeconds(target.brokerPids) - brokerBefore) / seconds,
-  }
+  const generatorBusy = (ownCpuSeconds() - generatorBefore) / seconds
+  const brokerBusy = (cpuSeconds(target.brokerPids) - brokerBefore) / seconds
+  const othersBusy = Math.max(0, (machineBusySeconds() - machineBefore) / seconds - generatorBusy - brokerBusy)
+  const figures: Figures = { seconds, connectsPerSecond: connections / seconds, generatorBusy, brokerBusy, othersBusy }
   storm.close()
   return { figures, faults: [] }
 }

@@ -1,0 +1,220 @@
+/**
+ * One broker through the kill test: publishers and durable subscribers at work, kill -9 at random moments, start, repeat.
+ *
+ * Nothing is timed. After the last cycle the publishers finish what is in flight, the subscribers stay connected, and the
+ * books are closed once every acknowledged message has arrived, or nothing has happened for `quietMs`.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Broker } from '../peers/broker.ts'
+import { BrokerProcess } from './broker-process.ts'
+import { type Findings, Ledger, RetainedLedger } from './ledger.ts'
+import { DurablePublisher, type Outgoing } from './publisher.ts'
+import { Random } from './random.ts'
+import { DurableSubscriber } from './subscriber.ts'
+import { askForSession, leaveSession, leaveWill, readRetained, wipeSession } from './visitors.ts'
+
+export interface KillTestResult extends Findings {
+  cycles: number
+  sessionsLost: number
+  /** Retained topics that held an older value than the last acknowledged one. */
+  retainedStale: number
+  /** Sessions that came back after a clean start had been acknowledged. */
+  sessionsRisen: number
+  wills: { left: number; published: number }
+  /** Why the run ended early, for example a broker that did not start again. */
+  aborted: string | undefined
+}
+
+export interface KillTestOptions {
+  cycles: number
+  seed: number
+  onCycle?: (cycle: number) => void
+}
+
+const quietMs = 5000
+const publisherCount = 3
+const subscriberCount = 3
+const retainedTopics = 12
+const window = 20
+/** How long a started broker may take until a crashed client's will is out. */
+const willGraceMs = 1500
+
+export async function killTest(broker: Broker, options: KillTestOptions): Promise<KillTestResult> {
+  const run = new Run(await BrokerProcess.create(broker), broker, options)
+  try {
+    return await run.complete()
+  } finally {
+    await run.dispose()
+  }
+}
+
+class Run {
+  readonly #process: BrokerProcess
+  readonly #options: KillTestOptions
+  readonly #random: Random
+  readonly #ledger = new Ledger()
+  readonly #retained = new RetainedLedger()
+  readonly #publishers: DurablePublisher[] = []
+  readonly #subscribers: DurableSubscriber[] = []
+  readonly #qos: readonly (1 | 2)[]
+  readonly #wills = { left: 0, published: 0 }
+  #retainedStale = 0
+  #sessionsRisen = 0
+
+  constructor(process: BrokerProcess, broker: Broker, options: KillTestOptions) {
+    this.#process = process
+    this.#options = options
+    this.#random = new Random(options.seed)
+    this.#qos = broker.capabilities.has('qos2') ? [1, 2] : [1]
+  }
+
+  async complete(): Promise<KillTestResult> {
+    await this.#process.start()
+    await this.#begin()
+    let aborted: string | undefined
+    let cycles = 0
+    try {
+      for (; cycles < this.#options.cycles; cycles++) {
+        this.#options.onCycle?.(cycles + 1)
+        await this.#cycle(cycles)
+      }
+    } catch (error) {
+      aborted = (error as Error).message
+    }
+    if (aborted === undefined) await this.#settle()
+    return {
+      ...this.#ledger.findings(),
+      cycles,
+      sessionsLost: [...this.#publishers, ...this.#subscribers].reduce((sum, one) => sum + one.sessionsLost, 0),
+      retainedStale: this.#retainedStale,
+      sessionsRisen: this.#sessionsRisen,
+      wills: this.#wills,
+      aborted,
+    }
+  }
+
+  async dispose(): Promise<void> {
+    for (const client of [...this.#publishers, ...this.#subscribers]) client.stop()
+    await this.#process.dispose()
+  }
+
+  /** Subscriptions first: only what is published after their SUBACK is owed to them. */
+  async #begin(): Promise<void> {
+    const port = this.#process.port
+    for (let i = 1; i <= subscriberCount; i++) {
+      const clientId = `subscriber-${i}`
+      this.#ledger.addSubscriber(clientId)
+      const onMessage = (payload: string, connection: number) => this.#ledger.received(clientId, payload, connection)
+      this.#subscribers.push(
+        new DurableSubscriber({
+          clientId,
+          port,
+          topicFilter: 'kill/+',
+          qos: this.#qos.includes(2) ? 2 : 1,
+          random: this.#random,
+          onMessage,
+        }),
+      )
+    }
+    await Promise.all(this.#subscribers.map(({ subscribed }) => subscribed))
+    for (let i = 1; i <= publisherCount; i++) {
+      for (const qos of this.#qos) {
+        const clientId = `publisher-${i}-qos${qos}`
+        this.#ledger.addStream(clientId, qos)
+        this.#publishers.push(new DurablePublisher({ clientId, port, window, next: () => this.#nextOf(clientId, qos) }))
+      }
+    }
+    const next = () => this.#nextRetained()
+    this.#publishers.push(new DurablePublisher({ clientId: 'retainer', port, window: 5, next }))
+    this.#publish(true)
+  }
+
+  #nextOf(stream: string, qos: 1 | 2): Outgoing {
+    const { number, payload } = this.#ledger.next(stream)
+    return {
+      topic: `kill/${stream}`,
+      payload,
+      qos,
+      retain: false,
+      onSend: () => this.#ledger.sent(stream, number),
+      onAcknowledged: () => this.#ledger.acknowledged(stream, number),
+    }
+  }
+
+  #retainedChanges = 0
+
+  /** Every ninth change deletes. */
+  #nextRetained(): Outgoing {
+    const change = ++this.#retainedChanges
+    const topic = `retained/${Math.floor(this.#random.next() * retainedTopics)}`
+    const value = change % 9 === 0 ? undefined : `value ${change}`
+    const index = this.#retained.change(topic, value)
+    return {
+      topic,
+      payload: value ?? '',
+      qos: 1,
+      retain: true,
+      onSend: () => {},
+      onAcknowledged: () => this.#retained.acknowledged(topic, index),
+    }
+  }
+
+  async #cycle(cycle: number): Promise<void> {
+    const port = this.#process.port
+    const wiped = `wiped-${cycle}`
+    const task = this.#visit(wiped, cycle)
+    await delay(this.#random.between(150, 900))
+    const visited = await Promise.race([task, delay(50, undefined)])
+    const willing = await Promise.race([leaveWill(port, 'willing', `will/${cycle}`, 'gone'), delay(500, undefined)])
+    await this.#process.kill()
+    this.#publish(false)
+    await this.#process.start()
+    await this.#checkRetained()
+    if (visited === true && (await askForSession(port, wiped)) === true) this.#sessionsRisen++
+    if (willing !== undefined && cycle % 5 === 0) await this.#checkWill(`will/${cycle}`)
+    this.#publish(true)
+  }
+
+  /** True if the broker acknowledged the end of a session: every cycle has one, before or after its death. */
+  async #visit(clientId: string, cycle: number): Promise<boolean> {
+    const port = this.#process.port
+    if ((await leaveSession(port, clientId, `other/${cycle}`)) === undefined) return false
+    return (await wipeSession(port, clientId)) !== undefined
+  }
+
+  async #checkRetained(): Promise<void> {
+    // What is acknowledged while the reader reads may have come after its snapshot.
+    const owed = this.#retained.owed()
+    const found = await readRetained(this.#process.port, 'retained/#', [...owed.keys()], 400)
+    for (const [topic, values] of owed) if (!values().includes(found.get(topic))) this.#retainedStale++
+  }
+
+  /** The client that left it died with the broker's connection and does not come back. */
+  async #checkWill(topic: string): Promise<void> {
+    this.#wills.left++
+    for (const deadline = Date.now() + willGraceMs; Date.now() < deadline; ) {
+      const found = await readRetained(this.#process.port, topic, [topic], 100)
+      if (!found.has(topic)) continue
+      this.#wills.published++
+      return
+    }
+  }
+
+  #publish(publishing: boolean): void {
+    for (const publisher of this.#publishers) publisher.publishing = publishing
+  }
+
+  async #settle(): Promise<void> {
+    this.#publish(false)
+    for (const subscriber of this.#subscribers) subscriber.settle()
+    let changes = -1
+    for (let quietSince = Date.now(); Date.now() - quietSince < quietMs; await delay(50)) {
+      if (this.#ledger.changes !== changes) quietSince = Date.now()
+      changes = this.#ledger.changes
+      const { lost } = this.#ledger.findings()
+      // A little longer than needed: what comes after the last one due is a duplicate, and counts.
+      if (lost === 0 && this.#publishers.every(({ isIdle }) => isIdle) && Date.now() - quietSince > 700) break
+    }
+    await this.#checkRetained()
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Clients of one short task each: they look at what is retained, wipe a session with a clean start, or leave a will behind.
+ */
+import type { Packet } from 'mqtt-packet'
+import { Link } from './link.ts'
+
+const answerTimeoutMs = 10_000
+
+/** The retained messages that match, by topic, once all of `topics` were seen or `quietMs` passed without another one. */
+export function readRetained(
+  port: number,
+  topicFilter: string,
+  topics: readonly string[],
+  quietMs: number,
+): Promise<Map<string, string>> {
+  return new Promise((resolve, reject) => {
+    const found = new Map<string, string>()
+    let timer = setTimeout(() => reject(new Error('no SUBACK')), answerTimeoutMs)
+    const finish = () => {
+      clearTimeout(timer)
+      link.end()
+      resolve(found)
+    }
+    const onPacket = (packet: Packet) => {
+      if (packet.cmd === 'connack') link.send(subscribe(topicFilter))
+      if (packet.cmd === 'publish' && packet.retain) found.set(packet.topic, String(packet.payload))
+      if (packet.cmd !== 'suback' && packet.cmd !== 'publish') return
+      clearTimeout(timer)
+      timer = setTimeout(finish, quietMs)
+      if (topics.every((topic) => found.has(topic))) finish()
+    }
+    const link = new Link(port, { clientId: 'kill-test-reader', clean: true }, { onPacket, onClose: () => finish() })
+  })
+}
+
+/** Connects, does one thing, and resolves with the CONNACK's session present flag; undefined if the broker went away. */
+function visit(
+  port: number,
+  connect: ConstructorParameters<typeof Link>[1],
+  onConnected: (link: Link) => void,
+  isDone: (packet: Packet) => boolean,
+): Promise<boolean | undefined> {
+  return new Promise((resolve) => {
+    let present: boolean | undefined
+    const link = new Link(port, connect, {
+      onPacket: (packet) => {
+        if (packet.cmd === 'connack') {
+          present = packet.sessionPresent
+          onConnected(link)
+        }
+        if (!isDone(packet)) return
+        link.destroy()
+        resolve(present)
+      },
+      onClose: () => resolve(undefined),
+    })
+  })
+}
+
+const subscribe = (topic: string): Packet => ({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic, qos: 1 }] })
+
+/** A durable session with a subscription, left at once. */
+export function leaveSession(port: number, clientId: string, topicFilter: string): Promise<boolean | undefined> {
+  return visit(
+    port,
+    { clientId },
+    (link) => link.send(subscribe(topicFilter)),
+    (packet) => packet.cmd === 'suback',
+  )
+}
+
+/** [MQTT-3.1.2-6] Once the CONNACK came, nothing of the session may be there ever again. */
+export function wipeSession(port: number, clientId: string): Promise<boolean | undefined> {
+  return visit(
+    port,
+    { clientId, clean: true },
+    () => {},
+    (packet) => packet.cmd === 'connack',
+  )
+}
+
+export function askForSession(port: number, clientId: string): Promise<boolean | undefined> {
+  return visit(
+    port,
+    { clientId },
+    () => {},
+    (packet) => packet.cmd === 'connack',
+  )
+}
+
+/** Connects with a will and stays until the broker dies; resolves with whether it was connected. */
+export function leaveWill(port: number, clientId: string, topic: string, payload: string): Promise<Link | undefined> {
+  return new Promise((resolve) => {
+    const will = { topic, payload, qos: 1 as const, retain: true }
+    const link = new Link(
+      port,
+      { clientId, clean: true, will },
+      { onPacket: (packet) => resolve(packet.cmd === 'connack' ? link : undefined), onClose: () => resolve(undefined) },
+    )
+  })
+}
