@@ -113,6 +113,23 @@ conformance(
   },
 )
 
+const verdict = { reasonCode: 0x87, reasonString: 'not before the first of next month, '.repeat(4) }
+
+withGateway({ authenticator: { authenticate: () => verdict } }, () => {
+  conformance(
+    '5.0',
+    ['MQTT-3.2.2-19'],
+    'a reason string that exceeds the Maximum Packet Size is left out of a refusal',
+    async (wire) => {
+      const whole = await expectConnectRefused(wire, connect({ clientId: wire.id() }), 0x87)
+      const narrow = property.maximumPacketSize(whole.length - 1)
+      const short = await expectConnectRefused(wire, connect({ clientId: wire.id(), properties: narrow }), 0x87)
+      expect(short.length).toBeLessThan(whole.length)
+      expect(valuesOf(short, 31)).toEqual([])
+    },
+  )
+})
+
 conformance(
   '5.0',
   ['MQTT-3.2.2-19', 'MQTT-3.2.2-20'],

@@ -3,6 +3,7 @@
  */
 
 import { expect } from 'vitest'
+import type { AuthenticationRequest } from '../../../src/auth/authenticator.ts'
 import { concat, field, hex, packet } from '../bytes.ts'
 import { conformance, withGateway } from '../harness.ts'
 import {
@@ -134,12 +135,9 @@ withGateway({ authenticator: { authenticate: refuseEveryoneButAlice } }, () => {
   })
 })
 
-function refuseEveryoneButAlice(request: { username?: string; password?: Uint8Array | string }): {
-  reasonCode: number
-} {
-  const password =
-    typeof request.password === 'string' ? request.password : Buffer.from(request.password ?? []).toString()
-  return { reasonCode: request.username === 'alice' && password === 'secret' ? 0x00 : 0x86 }
+function refuseEveryoneButAlice(request: AuthenticationRequest): { reasonCode: number } {
+  const accepted = request.username === 'alice' && Buffer.from(request.password ?? []).toString() === 'secret'
+  return { reasonCode: accepted ? 0x00 : 0x86 }
 }
 
 conformance(

@@ -184,4 +184,25 @@ withGateway({ limits: { receiveMaximum: 2 } }, () => {
       await expectAcknowledged(client, 'puback', 100, taken)
     }
   })
+
+  conformance(
+    '5.0',
+    ['MQTT-3.3.4-7'],
+    'an exchange that is completed after a reconnect does not widen the window',
+    async (wire) => {
+      const first = await connected5(wire, { clientId: wire.id(), properties: property.sessionExpiryInterval(60) })
+      first.send(publish({ topic: wire.topic(), qos: 2, id: 1 }))
+      await expectAcknowledged(first, 'pubrec', 1, taken)
+      first.destroy()
+      const second = await connected5(wire, { clientId: wire.id(), clean: false }, true)
+      second.send(acknowledge('pubrel', 1))
+      await expectAcknowledged(second, 'pubcomp', 1)
+      for (const id of [2, 3]) {
+        second.send(publish({ topic: wire.topic(), qos: 2, id }))
+        await expectAcknowledged(second, 'pubrec', id, taken)
+      }
+      second.send(publish({ topic: wire.topic(), qos: 2, id: 4 }))
+      await expectDisconnected(second, 0x93)
+    },
+  )
 })

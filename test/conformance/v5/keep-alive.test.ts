@@ -6,7 +6,7 @@ import { expect } from 'vitest'
 import { pingreq, pingresp } from '../bytes.ts'
 import { conformance, withGateway } from '../harness.ts'
 import { connected5, expectDisconnected, expectPublish, leave, next, subscribed } from './expect.ts'
-import { decode, publish, valuesOf } from './packets.ts'
+import { decode, property, publish, valuesOf } from './packets.ts'
 
 const serverKeepAlive = 19
 
@@ -66,6 +66,26 @@ conformance('5.0', ['MQTT-3.1.2-22'], 'a keep alive of 0 or 65,535 closes nobody
   await off.expectNothing()
   await most.expectNothing()
 })
+
+conformance(
+  '5.0',
+  ['MQTT-3.1.2-22'],
+  'a keep alive of one second ends after one second and before three',
+  async (wire) => {
+    const watcher = await connected5(wire)
+    await subscribed(watcher, wire.topic())
+    await connected5(wire, { clientId: wire.id('s'), keepAlive: 1, will: { topic: wire.topic(), payload: 'silent' } })
+    for (const seconds of [1, 3]) {
+      const clock = await connected5(wire, {
+        clientId: wire.id(`c${seconds}`),
+        properties: property.sessionExpiryInterval(60),
+        will: { topic: wire.topic(), payload: `${seconds} s`, properties: property.willDelayInterval(seconds) },
+      })
+      clock.destroy()
+    }
+    for (const payload of ['1 s', 'silent', '3 s']) await expectPublish(watcher, { topic: wire.topic(), payload })
+  },
+)
 
 withGateway({ protocol: { serverKeepAliveSeconds: 1 } }, () => {
   conformance(

@@ -253,6 +253,27 @@ conformance(
   },
 )
 
+conformance('5.0', ['MQTT-3.1.2-24'], 'a SUBACK or UNSUBACK that would be too large is not sent', async (wire) => {
+  const filters = Array.from({ length: 100 }, (_, i) => `${wire.topic()}/${i}`)
+  for (const bytes of [
+    subscribe(
+      1,
+      filters.map((filter) => [filter, 0]),
+    ),
+    unsubscribe(1, filters),
+  ]) {
+    const client = await connected5(wire, { properties: property.maximumPacketSize(90) })
+    client.send(bytes)
+    // What the server does in its place is left open; a client that waits for the answer is best told by a close.
+    await client.expectClosed().catch(async () => {
+      const decoded = await next(client)
+      expect(decoded.type).toBe('disconnect')
+      expect(decoded.length).toBeLessThanOrEqual(90)
+      await client.expectClosed()
+    })
+  }
+})
+
 withGateway({ limits: { packetBytesMax: 1000 } }, () => {
   conformance(
     '5.0',
