@@ -31,7 +31,8 @@ export interface KillTestOptions {
   onCycle?: (cycle: number) => void
 }
 
-const quietMs = 5000
+/** Longer than the 30 s after which nats-server sends again. */
+const quietMs = 40_000
 const publisherCount = 3
 const subscriberCount = 3
 const retainedTopics = 12

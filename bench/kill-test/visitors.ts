@@ -22,7 +22,7 @@ export function readRetained(
       resolve(found)
     }
     const onPacket = (packet: Packet) => {
-      if (packet.cmd === 'connack') link.send(subscribe(topicFilter))
+      if (packet.cmd === 'connack') link.send(subscribe(topicFilter, 0))
       if (packet.cmd === 'publish' && packet.retain) found.set(packet.topic, String(packet.payload))
       if (packet.cmd !== 'suback' && packet.cmd !== 'publish') return
       clearTimeout(timer)
@@ -57,14 +57,16 @@ function visit(
   })
 }
 
-const subscribe = (topic: string): Packet => ({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic, qos: 1 }] })
+const subscribe = (topic: string, qos: 0 | 1): Packet => {
+  return { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic, qos }] }
+}
 
 /** A durable session with a subscription, left at once. */
 export function leaveSession(port: number, clientId: string, topicFilter: string): Promise<boolean | undefined> {
   return visit(
     port,
     { clientId },
-    (link) => link.send(subscribe(topicFilter)),
+    (link) => link.send(subscribe(topicFilter, 1)),
     (packet) => packet.cmd === 'suback',
   )
 }
