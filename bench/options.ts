@@ -78,7 +78,9 @@ export function parseOptions(argv: readonly string[], all: readonly Scenario[]):
 export function parsePeers(text: string): PeerRequest[] {
   if (text === 'none' || text === '') return []
   return text.split(',').map((item) => {
-    const [name = '', path] = item.split('=', 2)
+    const equals = item.indexOf('=')
+    const name = equals < 0 ? item : item.slice(0, equals)
+    const path = equals < 0 ? undefined : item.slice(equals + 1)
     if (path === '') throw new UsageError(`--peers ${item}: the path is empty`)
     if (path !== undefined) return { name, path }
     if (peers.some((peer) => peer.name === name)) return { name }

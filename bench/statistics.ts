@@ -41,7 +41,8 @@ export class LatencyHistogram {
   record(microseconds: number): void {
     this.count++
     if (microseconds > this.maxMicroseconds) this.maxMicroseconds = microseconds
-    const exponent = microseconds < subBuckets ? 0 : 31 - Math.clz32(microseconds) - 5
+    // Values below 128 have a bucket each; above, the seven highest bits choose it.
+    const exponent = Math.max(0, 25 - Math.clz32(microseconds))
     this.#counts[exponent * subBuckets + (microseconds >>> exponent)]!++
   }
 
@@ -50,7 +51,9 @@ export class LatencyHistogram {
     let seen = 0
     for (let i = 0; i < this.#counts.length; i++) {
       seen += this.#counts[i]!
-      if (seen > 0 && seen >= share * this.count) return (i % subBuckets) * 2 ** Math.floor(i / subBuckets)
+      if (seen === 0 || seen < share * this.count) continue
+      const exponent = Math.max(0, Math.floor(i / subBuckets) - 1)
+      return (i - exponent * subBuckets) * 2 ** exponent
     }
     return 0
   }
