@@ -19,6 +19,7 @@ import type { Variables } from './template.ts'
 /** Messages in flight at once, whatever more the broker would take. */
 const inflightMessagesMax = 1000
 const connackTimeoutMs = 10_000
+const packetIdentifierNotFound = 0x92
 
 export class Device implements PublicationOwner {
   readonly number: number
@@ -235,7 +236,8 @@ export class Device implements PublicationOwner {
   #onAcknowledged({ stream, sequence, qos }: Letter, code: number, sentMs: number): void {
     const { measures } = this.#context
     const { counters, latency } = measures
-    if (code >= 0x80) {
+    // A PUBREL sent again finds its packet identifier gone when PUBCOMP was lost: the message had been accepted.
+    if (code >= 0x80 && code !== packetIdentifierNotFound) {
       counters.refused += 1
       stream?.refuse(sequence)
     } else {

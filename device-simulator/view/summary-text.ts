@@ -20,7 +20,8 @@ export function summaryText(summary: Summary, colours: boolean): string {
   const lines = [
     '',
     `${summary.name}: ${formatCount(summary.devices)} devices (${summary.client}), ${summary.durationSeconds} s, seed ${summary.seed}`,
-    `  sent ${formatCount(counters.sent)} (${formatCount(summary.sentPerSecond)}/s), acknowledged ${formatCount(counters.acknowledged)}, ` +
+    `  sent ${formatCount(counters.sent)} (${formatCount(summary.sentPerSecond)}/s), acknowledged ${formatCount(counters.acknowledged)}` +
+      `${counters.refused > 0 ? ` (${formatCount(counters.refused)} refused)` : ''}, ` +
       `received ${formatCount(counters.received)} (${formatCount(summary.receivedPerSecond)}/s)`,
     `  ${formatCount(counters.disconnects)} breaks, ${formatCount(counters.connectFailures)} failed connects, ` +
       `${formatCount(counters.skippedOffline + counters.skippedFull)} messages not sent because the device was offline`,
