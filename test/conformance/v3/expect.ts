@@ -2,7 +2,7 @@
  * What the 3.1.1 chapters expect again and again: a connection that is closed for its bytes, and a subscriber in place.
  */
 
-import { type Bytes, type ConnectFields, suback, subscribe, toHex } from '../bytes.ts'
+import { type Bytes, type ConnectFields, suback, subscribe } from '../bytes.ts'
 import type { RawClient } from '../client.ts'
 import type { Wire } from '../harness.ts'
 
@@ -21,23 +21,6 @@ export async function closesConnection(wire: Wire, ...packets: Bytes[]): Promise
     const client = await wire.connected()
     client.send(packet)
     await client.expectClosed()
-  }
-}
-
-/**
- * A filter that breaks the rules of section 4.7 is never granted. Section 4.8 lets the connection be closed for it, and
- * section 3.9.3 has a return code for a subscription that failed: both are accepted here.
- */
-export async function refusesFilter(wire: Wire, ...filters: string[]): Promise<void> {
-  for (const filter of filters) {
-    const client = await wire.connected()
-    client.send(subscribe(1, [[filter, 0]]))
-    const answer = await client.expectPacket().catch((error: Error) => error)
-    if (answer instanceof Error) {
-      if (!client.closed) throw answer
-    } else if (toHex(answer) !== '90 03 00 01 80') {
-      throw new Error(`expected the filter ${filter} to be refused\nreceived ${toHex(answer)}`)
-    }
   }
 }
 
