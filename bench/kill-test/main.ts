@@ -16,7 +16,8 @@ const names = ['mqtide', 'mosquitto', 'aedes', 'nats']
 const usage = `npm run kill-test -- [--broker ${names.join('|')}] [--cycles N] [--seed S]
 
 Publishers (QoS 1 and 2), durable subscribers that come and go, retained updates, clean starts and wills; kill -9 at random
-moments, start again, repeat. Defaults: mqtide, 20 cycles, a random seed that is printed.
+moments, start again, repeat. Defaults: mqtide, 20 cycles, a random seed that is printed. Ctrl + C ends it early, with a
+report.
 `
 
 /** The durable settings of a broker, or all it has. */
@@ -106,10 +107,12 @@ async function main(): Promise<number> {
   const brokers = brokersOf(values.broker)
   if (brokers.length === 0) return 2
   let exitCode = 0
+  const interrupted = new AbortController()
+  process.once('SIGINT', () => interrupted.abort())
   for (const broker of brokers) {
     process.stderr.write(`${broker.label} ${broker.version}, ${cycles} cycles, seed ${seed}\n`)
     const onCycle = (cycle: number) => process.stderr.write(`\rcycle ${cycle}`)
-    const result = await killTest(broker, { cycles, seed, onCycle })
+    const result = await killTest(broker, { cycles, seed, onCycle, signal: interrupted.signal })
     process.stderr.write('\r')
     process.stdout.write(report(broker, result, seed))
     if (hasLost(result)) exitCode = 1

@@ -29,6 +29,8 @@ export interface KillTestOptions {
   cycles: number
   seed: number
   onCycle?: (cycle: number) => void
+  /** Ends the run early, in order: what was done until then is settled and counted. */
+  signal?: AbortSignal
 }
 
 /** Longer than the 30 s after which nats-server sends again. */
@@ -75,7 +77,7 @@ class Run {
     let aborted: string | undefined
     let cycles = 0
     try {
-      for (; cycles < this.#options.cycles; cycles++) {
+      for (; cycles < this.#options.cycles && this.#options.signal?.aborted !== true; cycles++) {
         this.#options.onCycle?.(cycles + 1)
         await this.#cycle(cycles)
       }
