@@ -3,7 +3,7 @@
  * the publisher's topic) as often as `copies` says. Built on mqtt-packet, which shares no code with the generator.
  */
 import { createServer as createHttpServer } from 'node:http'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { generate, type IPublishPacket, type Packet, parser } from 'mqtt-packet'
 import { createWebSocketStream, WebSocketServer } from 'ws'
@@ -23,13 +23,6 @@ export interface Script {
   silent?: boolean
 }
 
-export interface ScriptedBroker {
-  port: number
-  /** Acknowledgements (PUBACK, PUBCOMP) that subscribers sent. */
-  acknowledgements: number
-  close(): Promise<void>
-}
-
 interface Subscription {
   filter: RegExp
   qos: 0 | 1 | 2
@@ -37,50 +30,46 @@ interface Subscription {
   version: number
 }
 
-/** Starts it on a free port; over WebSocket if `webSocket`. */
-export async function scriptedBroker(script: Script = {}, webSocket = false): Promise<ScriptedBroker> {
-  const subscriptions: Subscription[] = []
-  const streams = new Set<Duplex>()
-  let published = 0
-  const broker: ScriptedBroker = { port: 0, acknowledgements: 0, close: () => closeAll(server, streams) }
-  const write = (stream: Duplex, bytes: Buffer): void => {
-    if (script.byteByByte) for (const byte of bytes) stream.write(Buffer.of(byte))
-    else stream.write(bytes)
+export class ScriptedBroker {
+  port = 0
+  /** Acknowledgements (PUBACK, PUBCOMP) that subscribers sent. */
+  acknowledgements = 0
+  readonly #script: Script
+  readonly #server: Server
+  readonly #streams = new Set<Duplex>()
+  readonly #subscriptions: Subscription[] = []
+  #published = 0
+  #batch: IPublishPacket[] = []
+
+  constructor(script: Script, webSocket: boolean) {
+    this.#script = script
+    const accept = (stream: Duplex): void => this.#accept(stream)
+    this.#server = webSocket ? webSocketServer(accept) : createServer(accept)
   }
-  const deliver = (packet: IPublishPacket, n: number): void => {
-    for (const { filter, qos, stream, version } of subscriptions) {
-      if (!filter.test(packet.topic)) continue
-      const granted = Math.min(qos, packet.qos) as 0 | 1 | 2
-      const id = granted > 0 ? { messageId: (n % 65_535) + 1 } : {}
-      const copy: IPublishPacket = { ...packet, ...id, qos: granted, dup: false, retain: false }
-      if (version === 5) copy.properties = { ...packet.properties, userProperties: { of: 'broker' } }
-      const bytes = generate(copy, { protocolVersion: version })
-      for (let i = 0; i < (script.copies?.(n) ?? 1); i++) write(stream, script.damage?.(bytes, n) ?? bytes)
-    }
+
+  async listen(): Promise<void> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
+    this.port = (this.#server.address() as AddressInfo).port
   }
-  let batch: IPublishPacket[] = []
-  const onPublish = (packet: IPublishPacket): void => {
-    if (!script.reverse) {
-      deliver(packet, published++)
-    } else if (batch.push(packet) === 1) {
-      setImmediate(() => {
-        for (const one of batch.reverse()) deliver(one, published++)
-        batch = []
-      })
-    }
+
+  async close(): Promise<void> {
+    for (const stream of this.#streams) stream.destroy()
+    await new Promise((resolve) => this.#server.close(resolve))
   }
-  const accept = (stream: Duplex): void => {
-    streams.add(stream)
+
+  #accept(stream: Duplex): void {
+    this.#streams.add(stream)
     stream.on('error', () => {})
     const decode = parser()
     let version = 4
     decode.on('packet', (packet: Packet) => {
       if (packet.cmd === 'connect') version = packet.protocolVersion ?? 4
-      answer(packet, version, stream)
+      this.#answer(packet, version, stream)
     })
     stream.on('data', (chunk: Buffer) => decode.parse(chunk))
   }
-  const answer = (packet: Packet, version: number, stream: Duplex): void => {
+
+  #answer(packet: Packet, version: number, stream: Duplex): void {
     const reply = (one: Packet): boolean => stream.write(generate(one, { protocolVersion: version }))
     switch (packet.cmd) {
       case 'connect':
@@ -88,15 +77,15 @@ export async function scriptedBroker(script: Script = {}, webSocket = false): Pr
         break
       case 'subscribe':
         for (const { topic, qos } of packet.subscriptions) {
-          subscriptions.push({ filter: expressionOf(topic), qos, stream, version })
+          this.#subscriptions.push({ filter: expressionOf(topic), qos, stream, version })
         }
-        reply({ cmd: 'suback', messageId: packet.messageId!, granted: [script.subackCode ?? 0] })
+        reply({ cmd: 'suback', messageId: packet.messageId!, granted: [this.#script.subackCode ?? 0] })
         break
       case 'publish':
-        if (packet.qos > 0 && !script.silent) {
+        if (packet.qos > 0 && !this.#script.silent) {
           reply({ cmd: packet.qos === 1 ? 'puback' : 'pubrec', messageId: packet.messageId! })
         }
-        onPublish(packet)
+        this.#onPublish(packet)
         break
       case 'pubrel':
         reply({ cmd: 'pubcomp', messageId: packet.messageId! })
@@ -106,12 +95,43 @@ export async function scriptedBroker(script: Script = {}, webSocket = false): Pr
         break
       case 'puback':
       case 'pubcomp':
-        broker.acknowledgements++
+        this.acknowledgements++
     }
   }
-  const server = webSocket ? webSocketServer(accept) : createServer(accept)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  broker.port = (server.address() as AddressInfo).port
+
+  #onPublish(packet: IPublishPacket): void {
+    if (!this.#script.reverse) {
+      this.#deliver(packet, this.#published++)
+    } else if (this.#batch.push(packet) === 1) {
+      setImmediate(() => {
+        for (const one of this.#batch.reverse()) this.#deliver(one, this.#published++)
+        this.#batch = []
+      })
+    }
+  }
+
+  #deliver(packet: IPublishPacket, n: number): void {
+    const { copies, damage, byteByByte } = this.#script
+    for (const { filter, qos, stream, version } of this.#subscriptions) {
+      if (!filter.test(packet.topic)) continue
+      const granted = Math.min(qos, packet.qos) as 0 | 1 | 2
+      const id = granted > 0 ? { messageId: (n % 65_535) + 1 } : {}
+      const copy: IPublishPacket = { ...packet, ...id, qos: granted, dup: false, retain: false }
+      if (version === 5) copy.properties = { ...packet.properties, userProperties: { of: 'broker' } }
+      const encoded = generate(copy, { protocolVersion: version })
+      const bytes = damage?.(encoded, n) ?? encoded
+      for (let i = 0; i < (copies?.(n) ?? 1); i++) {
+        if (byteByByte) for (const byte of bytes) stream.write(Buffer.of(byte))
+        else stream.write(bytes)
+      }
+    }
+  }
+}
+
+/** Starts one on a free port; over WebSocket if `webSocket`. */
+export async function scriptedBroker(script: Script = {}, webSocket = false): Promise<ScriptedBroker> {
+  const broker = new ScriptedBroker(script, webSocket)
+  await broker.listen()
   return broker
 }
 
@@ -124,9 +144,4 @@ function webSocketServer(accept: (stream: Duplex) => void): Server {
 
 function expressionOf(filter: string): RegExp {
   return new RegExp(`^${filter.replaceAll('+', '[^/]*').replace('#', '.*')}$`)
-}
-
-function closeAll(server: Server, streams: Set<Duplex | Socket>): Promise<void> {
-  for (const stream of streams) stream.destroy()
-  return new Promise((resolve) => server.close(() => resolve()))
 }
