@@ -16,7 +16,7 @@ import {
   next,
   subscribed,
 } from './expect.ts'
-import { acknowledge, decode, property, publish, valuesOf } from './packets.ts'
+import { acknowledge, decode, type PropertyValue, property, publish, valuesOf } from './packets.ts'
 
 const responseInformation = 26
 
@@ -26,36 +26,37 @@ conformance(
   'all properties of a message reach every subscriber unaltered',
   async (wire) => {
     const p = property
-    const properties = concat(
-      p.payloadFormatIndicator(1),
-      p.contentType('text/plain; é'),
-      p.responseTopic('answer/to'),
-      p.correlationData(hex('00 01 ff 80')),
-      p.userProperty('', ''),
-      p.userProperty('k', 'v'),
-    )
-    for (const qos of [0, 1, 2]) {
-      const clients = [await connected5(wire), await connected5(wire)]
-      for (const client of clients) await subscribed(client, wire.topic(), qos)
-      const publisher = await connected5(wire)
-      publisher.send(
-        publish({ topic: wire.topic(), payload: 'text', qos: 2, id: 1, properties }),
-        acknowledge('pubrel', 1),
-      )
-      for (const client of clients) {
-        const decoded = await next(client)
-        expect(decoded).toMatchObject({ type: 'publish', topic: wire.topic(), payload: 'text', flags: qos << 1 })
-        const sorted = decoded.properties.toSorted((a, b) => a[0] - b[0])
-        expect(sorted).toEqual([
-          [1, 1],
-          [3, 'text/plain; é'],
-          [8, 'answer/to'],
-          [9, hex('00 01 ff 80')],
-          [38, ['', '']],
-          [38, ['k', 'v']],
-        ])
+    const before = concat(p.payloadFormatIndicator(1), p.contentType('text/plain; é'), p.userProperty('', ''))
+    const behind = concat(p.responseTopic('answer/to'), p.correlationData(hex('00 01 ff 80')), p.userProperty('k', 'v'))
+    const forwarded: [number, PropertyValue][] = [
+      [1, 1],
+      [3, 'text/plain; é'],
+      [8, 'answer/to'],
+      [9, hex('00 01 ff 80')],
+      [38, ['', '']],
+      [38, ['k', 'v']],
+    ]
+    // Between them what is made anew for each hop: nothing, an alias, an expiry interval.
+    const between = {
+      nothing: [noProperties, forwarded],
+      alias: [p.topicAlias(1), forwarded],
+      expiry: [p.messageExpiryInterval(1000), forwarded.toSpliced(1, 0, [2, 1000])],
+    } as const
+    const publisher = await connected5(wire)
+    await eachCase(between, async ([middle, expected]) => {
+      for (const qos of [0, 1, 2]) {
+        const clients = [await connected5(wire), await connected5(wire)]
+        for (const client of clients) await subscribed(client, wire.topic(), qos)
+        const properties = concat(before, middle, behind)
+        const message = publish({ topic: wire.topic(), payload: 'text', qos: 2, id: 1, properties })
+        publisher.send(message, acknowledge('pubrel', 1))
+        for (const client of clients) {
+          const decoded = await next(client)
+          expect(decoded).toMatchObject({ type: 'publish', topic: wire.topic(), payload: 'text', flags: qos << 1 })
+          expect(decoded.properties.toSorted((a, b) => a[0] - b[0])).toEqual(expected)
+        }
       }
-    }
+    })
   },
 )
 

@@ -105,6 +105,29 @@ conformance('5.0', ['MQTT-3.8.3-3'], 'No Local is an option of one subscription,
 
 conformance(
   '5.0',
+  ['MQTT-3.8.3-3', 'MQTT-3.3.4-4'],
+  'of overlapping subscriptions only the one with No Local is left out for its own client',
+  async (wire) => {
+    const client = await connected5(wire)
+    const other = await connected5(wire)
+    await subscribed(client, wire.topic(), noLocal | 2, property.subscriptionIdentifier(1), 1)
+    await subscribed(client, `${wire.topic()}/#`, 1, property.subscriptionIdentifier(2), 2)
+    client.send(publish({ topic: wire.topic(), payload: 'own', qos: 2, id: 1 }))
+    const packets = [await next(client), await next(client)]
+    const delivered = packets.find(({ type }) => type === 'publish')
+    expect(delivered).toMatchObject({ payload: 'own', flags: 1 << 1, properties: [[11, 2]] })
+    other.send(publish({ topic: wire.topic(), payload: 'both', qos: 2, id: 1 }), acknowledge('pubrel', 1))
+    const both = await next(client)
+    expect(both).toMatchObject({ type: 'publish', payload: 'both', flags: 2 << 1 })
+    expect(both.properties.toSorted()).toEqual([
+      [11, 1],
+      [11, 2],
+    ])
+  },
+)
+
+conformance(
+  '5.0',
   ['MQTT-3.8.4-1', 'MQTT-3.8.4-2', 'MQTT-3.8.4-7'],
   'SUBACK has the packet identifier and the granted QoS',
   async (wire) => {

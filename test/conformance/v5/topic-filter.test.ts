@@ -3,6 +3,7 @@
  */
 
 import { expect } from 'vitest'
+import { noProperties } from '../bytes.ts'
 import { conformance } from '../harness.ts'
 import { connected5, eachCase, expectFault, expectFilterRefused, expectPublish, next, subscribed } from './expect.ts'
 import { publish, subscribe, unsubscribe } from './packets.ts'
@@ -100,6 +101,27 @@ conformance(
       expect(topic).not.toMatch(/^\$/)
       if (topic === `x/${tail}` && payload === 'seen') break
     }
+  },
+)
+
+conformance(
+  '5.0',
+  ['MQTT-4.7.2-1'],
+  'retained messages under $ are not sent for a filter that begins with a wildcard',
+  async (wire) => {
+    const tail = wire.topic()
+    const client = await connected5(wire)
+    for (const root of ['$hidden', 'seen'])
+      client.send(publish({ topic: `${root}/${tail}`, payload: root, retain: true }))
+    await client.settled()
+    for (const [i, filter] of [`+/${tail}`, `+/${tail}/#`, `+/+/+`].entries()) {
+      await subscribed(client, filter, 0, noProperties, i + 1)
+      await expectPublish(client, { topic: `seen/${tail}`, payload: 'seen', retain: true })
+      await client.expectNothing()
+    }
+    await subscribed(client, `$hidden/#`, 0, noProperties, 9)
+    await expectPublish(client, { topic: `$hidden/${tail}`, payload: '$hidden', retain: true })
+    for (const root of ['$hidden', 'seen']) client.send(publish({ topic: `${root}/${tail}`, retain: true }))
   },
 )
 
