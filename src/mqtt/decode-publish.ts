@@ -51,10 +51,10 @@ export function fillPublishFrame(
   const first = bytes[start]!
   const qos = ((first >> 1) & 3) as Qos
   const topicStart = bodyStart + 2
-  // Past the packet's end a byte read is the next packet's, or undefined; `end` decides, not what was read.
+  // A length past the packet's end is the next packet's, or none and counts as 0: either way `at` is past the end too.
   const topicEnd = topicStart + ((bytes[bodyStart]! << 8) | bytes[bodyStart + 1]!)
   let at = qos === 0 ? topicEnd : topicEnd + 2
-  if (topicStart > end || at > end) throw malformed('PUBLISH ends inside its Topic Name or Packet Identifier')
+  if (at > end) throw malformed('PUBLISH ends inside its Topic Name or Packet Identifier')
   frame.buffer = bytes
   frame.start = start
   frame.end = end

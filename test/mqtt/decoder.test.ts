@@ -45,6 +45,10 @@ describe('the decoder', () => {
     expect(decoder.bufferedBytes).toBe(0)
   })
 
+  it('leaves an empty topic of 3.x to whoever looks the topic up [MQTT-4.7.3-1]', () => {
+    expect(decode('server', 4, hex('30 02 0000'))).toMatchObject([{ type: 'publish', topic: '', payload: '' }])
+  })
+
   it('refuses a packet id of 0 [MQTT-2.2.1-3]', () => {
     expect(faultOf(() => decode('server', 5, hex("32 07 0001 'a' 0000 00 00"))).reasonCode).toBe(0x82)
   })
