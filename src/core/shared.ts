@@ -29,7 +29,7 @@ export interface SharedGroup {
 
 export function createGroup(name: string, filter: string, strategy: DispatchStrategy): SharedGroup {
   // The state of a xorshift generator may not be 0; seeding from the name keeps the core deterministic.
-  return { name, filter, members: [], strategy, cursor: hashText(filter) | 1, sticky: null }
+  return { name, filter, members: [], strategy, cursor: (hashText(filter) | 1) >>> 0, sticky: null }
 }
 
 function hashText(text: string): number {

@@ -1,0 +1,349 @@
+/**
+ * The broker core with a fake clock and without sockets: devices hand it packets as bytes, through the real decoder, and read
+ * what it put into their links, through the real decoder again. Nothing here waits; time moves when a test says so.
+ */
+import { Broker, type BrokerPorts } from '../../src/core/broker.ts'
+import { Client } from '../../src/core/client.ts'
+import type { Link } from '../../src/core/link.ts'
+import { type BrokerOptions, defaultBrokerOptions } from '../../src/core/options.ts'
+import { Decoder } from '../../src/mqtt/decoder.ts'
+import {
+  encodeAck,
+  encodeConnect,
+  encodeDisconnect,
+  encodeSubscribe,
+  encodeUnsubscribe,
+} from '../../src/mqtt/encoder.ts'
+import {
+  type ConnackPacket,
+  type ConnectPacket,
+  type DisconnectPacket,
+  noProperties,
+  type PacketSink,
+  PacketType,
+  type Properties,
+  type ProtocolVersion,
+  type PublishFrame,
+  type Qos,
+  type SubackPacket,
+  type SubscriptionRequest,
+} from '../../src/mqtt/packet.ts'
+import { ProtocolError } from '../../src/mqtt/protocol-error.ts'
+import { encodePublish, publishProperties } from '../../src/mqtt/publish.ts'
+import type { ReasonCode } from '../../src/mqtt/reason-code.ts'
+import { encodeUtf8 } from '../../src/mqtt/utf8.ts'
+
+export interface SeenPublish {
+  type: 'publish'
+  topic: string
+  payload: string
+  qos: Qos
+  retain: boolean
+  dup: boolean
+  packetId: number
+  properties: Properties
+}
+
+export type Seen =
+  | SeenPublish
+  | ({ type: 'connack' } & ConnackPacket)
+  | ({ type: 'suback' | 'unsuback' } & SubackPacket)
+  | ({ type: 'disconnect' | 'auth' } & DisconnectPacket)
+  | { type: 'puback' | 'pubrec' | 'pubrel' | 'pubcomp'; packetId: number; reasonCode: number }
+  | { type: 'pingresp' }
+
+/** Reads what the broker sends. */
+class Reader implements PacketSink {
+  readonly seen: Seen[] = []
+  onConnack(packet: ConnackPacket): void {
+    this.seen.push({ type: 'connack', ...packet })
+  }
+  onPublish(frame: PublishFrame): void {
+    const text = (start: number, end: number) => Buffer.from(frame.buffer.subarray(start, end)).toString()
+    const properties = { ...publishProperties(frame.buffer.slice(frame.propertiesStart, frame.propertiesEnd)) }
+    this.seen.push({
+      type: 'publish',
+      topic: text(frame.topicStart, frame.topicEnd),
+      payload: text(frame.payloadStart, frame.end),
+      qos: frame.qos,
+      retain: frame.retain,
+      dup: frame.dup,
+      packetId: frame.packetId,
+      properties,
+    })
+  }
+  onPuback(packetId: number, reasonCode: number): void {
+    this.seen.push({ type: 'puback', packetId, reasonCode })
+  }
+  onPubrec(packetId: number, reasonCode: number): void {
+    this.seen.push({ type: 'pubrec', packetId, reasonCode })
+  }
+  onPubrel(packetId: number, reasonCode: number): void {
+    this.seen.push({ type: 'pubrel', packetId, reasonCode })
+  }
+  onPubcomp(packetId: number, reasonCode: number): void {
+    this.seen.push({ type: 'pubcomp', packetId, reasonCode })
+  }
+  onSuback(packet: SubackPacket): void {
+    this.seen.push({ type: 'suback', ...packet })
+  }
+  onUnsuback(packet: SubackPacket): void {
+    this.seen.push({ type: 'unsuback', ...packet })
+  }
+  onPingresp(): void {
+    this.seen.push({ type: 'pingresp' })
+  }
+  onDisconnect(packet: DisconnectPacket): void {
+    this.seen.push({ type: 'disconnect', ...packet })
+  }
+  onAuth(packet: DisconnectPacket): void {
+    this.seen.push({ type: 'auth', ...packet })
+  }
+  onConnect(): void {
+    throw new Error('a server does not send CONNECT')
+  }
+  onSubscribe(): void {
+    throw new Error('a server does not send SUBSCRIBE')
+  }
+  onUnsubscribe(): void {
+    throw new Error('a server does not send UNSUBSCRIBE')
+  }
+  onPingreq(): void {
+    throw new Error('a server does not send PINGREQ')
+  }
+}
+
+interface Held {
+  frame: Uint8Array
+  ticket: number
+  answers: boolean
+}
+
+/** A link whose fullness and commits a test decides. */
+export class FakeLink implements Link {
+  full = false
+  empty = true
+  readingPaused = false
+  inboundInflight = 0
+  closed: string | undefined
+  faults: string[] = []
+  readonly held: Held[] = []
+  readonly #output: Uint8Array[] = []
+  readonly #committed: () => number
+  #holdAll = false
+
+  constructor(committed: () => number) {
+    this.#committed = committed
+  }
+
+  write(frame: Uint8Array, start = 0, end = frame.length): void {
+    const own = frame.slice(start, end)
+    if (this.#holdAll && this.held.length > 0) this.held.push({ frame: own, ticket: 0, answers: false })
+    else this.#output.push(new Uint8Array(own))
+  }
+
+  writePublish(frame: Uint8Array, start: number, end: number, first: number, packetIdAt: number, id: number): void {
+    const own = new Uint8Array(frame.subarray(start, end))
+    own[0] = first
+    if (packetIdAt > 0) {
+      own[packetIdAt - start] = id >> 8
+      own[packetIdAt - start + 1] = id & 0xff
+    }
+    this.write(own)
+  }
+
+  hold(frame: Uint8Array, ticket: number, answers: boolean): void {
+    this.held.push({ frame: new Uint8Array(frame), ticket, answers })
+    this.release()
+  }
+
+  holdAck(firstByte: number, packetId: number, ticket: number, answers: boolean): void {
+    this.hold(Uint8Array.of(firstByte, 2, packetId >> 8, packetId & 0xff), ticket, answers)
+  }
+
+  holdAll(): void {
+    this.#holdAll = true
+  }
+
+  release(): void {
+    for (let first = this.held[0]; first !== undefined && first.ticket <= this.#committed(); first = this.held[0]) {
+      this.held.shift()
+      if (first.answers) this.inboundInflight--
+      this.#output.push(first.frame)
+    }
+    if (this.held.length === 0) this.#holdAll = false
+  }
+
+  pauseReading(): void {}
+  resumeReading(): void {}
+
+  close(reason: string): void {
+    this.closed = reason
+  }
+
+  fault(_reasonCode: ReasonCode, text: string): void {
+    this.faults.push(text)
+  }
+
+  takeOutput(): Uint8Array[] {
+    return this.#output.splice(0)
+  }
+}
+
+export class World {
+  readonly broker: Broker
+  now = 1_700_000_000_000
+
+  constructor(options: Partial<BrokerOptions> = {}, ports: BrokerPorts = {}) {
+    this.broker = new Broker({ ...defaultBrokerOptions, ...options }, ports)
+    this.broker.now = this.now
+  }
+
+  /** Lets time pass; what is due happens at its own time. */
+  advance(ms: number): void {
+    const end = this.now + ms
+    for (let next = this.broker.deadlines.next; next <= end; next = this.broker.deadlines.next) {
+      this.now = Math.max(this.now, next)
+      this.broker.advance(this.now)
+    }
+    this.now = end
+    this.broker.advance(end)
+  }
+
+  /** Ends a turn: what was put off to the next one happens. */
+  turn(): void {
+    while (this.broker.turnWanted) this.broker.onTurn()
+  }
+
+  device(version: ProtocolVersion = 5): Device {
+    return new Device(this, version)
+  }
+
+  /** A connected device that has read its CONNACK. */
+  connected(clientId: string, options: Partial<ConnectPacket> = {}): Device {
+    const device = this.device(options.version ?? 5)
+    device.connect({ clientId, ...options })
+    const [connack] = device.take()
+    if (connack?.type !== 'connack' || connack.reasonCode !== 0) throw new Error(`refused: ${JSON.stringify(connack)}`)
+    device.sessionPresent = connack.sessionPresent
+    return device
+  }
+}
+
+export class Device {
+  readonly link: FakeLink
+  readonly client: Client
+  readonly version: ProtocolVersion
+  sessionPresent = false
+  readonly #world: World
+  readonly #decoder: Decoder
+  readonly #reader = new Reader()
+  readonly #incoming: Decoder
+  #packetId = 0
+
+  constructor(world: World, version: ProtocolVersion) {
+    this.#world = world
+    this.version = version
+    this.link = new FakeLink(() => world.broker.journal.committed)
+    this.client = new Client(world.broker, this.link, '192.0.2.1:4711')
+    this.#decoder = new Decoder(this.client, { role: 'server', packetBytesMax: world.broker.options.packetBytesMax })
+    this.#incoming = new Decoder(this.#reader, { role: 'client', version, packetBytesMax: 268_435_460 })
+  }
+
+  /** Hands bytes to the broker as a socket would. */
+  send(bytes: Uint8Array): this {
+    this.#world.broker.now = this.#world.now
+    try {
+      this.#decoder.push(bytes)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.client.onFault(error, this.#decoder.version)
+    }
+    return this
+  }
+
+  connect(options: Partial<ConnectPacket> = {}): this {
+    const { version } = this
+    return this.send(
+      encodeConnect({ version, cleanStart: true, keepAlive: 0, clientId: '', properties: noProperties, ...options }),
+    )
+  }
+
+  publish(
+    topic: string,
+    payload: string,
+    options: { qos?: Qos; retain?: boolean; dup?: boolean; packetId?: number; expiry?: number } = {},
+  ): number {
+    const { qos = 0, retain = false, dup = false, expiry = -1 } = options
+    const packetId = qos === 0 ? 0 : (options.packetId ?? ++this.#packetId)
+    const parts = { topic: encodeUtf8(topic), payload: Buffer.from(payload), forwardProperties: new Uint8Array(0) }
+    const common = { qos, retain, dup, packetId, subscriptionIdentifiers: [], topicAlias: 0, omitTopic: false }
+    this.send(encodePublish(this.version, parts, { ...common, expiryIntervalSeconds: expiry }).bytes)
+    return packetId
+  }
+
+  subscribe(
+    topicFilter: string,
+    qos: Qos = 0,
+    options: Partial<SubscriptionRequest> = {},
+    properties = noProperties,
+  ): this {
+    const request = {
+      topicFilter,
+      qos,
+      noLocal: false,
+      retainAsPublished: false,
+      retainHandling: 0 as const,
+      ...options,
+    }
+    return this.send(
+      encodeSubscribe(this.version, { packetId: ++this.#packetId, subscriptions: [request], properties }),
+    )
+  }
+
+  unsubscribe(topicFilter: string): this {
+    const packet = { packetId: ++this.#packetId, topicFilters: [topicFilter], properties: noProperties }
+    return this.send(encodeUnsubscribe(this.version, packet))
+  }
+
+  acknowledge(type: 'puback' | 'pubrec' | 'pubrel' | 'pubcomp', packetId: number, reasonCode = 0): this {
+    return this.send(encodeAck(this.version, PacketType[type], packetId, reasonCode))
+  }
+
+  disconnect(reasonCode = 0, properties: Properties = noProperties): this {
+    return this.send(encodeDisconnect(this.version, reasonCode, properties))
+  }
+
+  /** The socket dies without a word. */
+  drop(): this {
+    this.client.end('socket_error')
+    return this
+  }
+
+  /** Everything the broker has sent since the last call. */
+  take(): Seen[] {
+    for (const frame of this.link.takeOutput()) this.#incoming.push(frame)
+    return this.#reader.seen.splice(0)
+  }
+
+  /** The PUBLISH packets among what was sent since the last call; the rest is dropped. */
+  takePublishes(): SeenPublish[] {
+    return this.take().filter((packet) => packet.type === 'publish')
+  }
+
+  /** Takes deliveries and acknowledges them fully, again and again, until nothing more comes. Returns their payloads. */
+  drain(): string[] {
+    const payloads: string[] = []
+    for (let packets = this.take(); packets.length > 0; packets = this.take()) {
+      for (const packet of packets) {
+        if (packet.type === 'publish') {
+          payloads.push(packet.payload)
+          if (packet.qos === 1) this.acknowledge('puback', packet.packetId)
+          if (packet.qos === 2) this.acknowledge('pubrec', packet.packetId)
+        } else if (packet.type === 'pubrel') this.acknowledge('pubcomp', packet.packetId)
+      }
+      this.#world.turn()
+    }
+    return payloads
+  }
+}
