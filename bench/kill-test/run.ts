@@ -31,16 +31,18 @@ export interface KillTestOptions {
   onCycle?: (cycle: number) => void
   /** Ends the run early, in order: what was done until then is settled and counted. */
   signal?: AbortSignal
+  /** With acknowledged messages still missing, how long nothing must happen until they count as lost. */
+  quietMs?: number
 }
 
 /** Longer than the 30 s after which nats-server sends again. */
-const quietMs = 40_000
+const defaultQuietMs = 40_000
 const publisherCount = 3
 const subscriberCount = 3
 const retainedTopics = 12
 const window = 20
 /** How long a started broker may take until a crashed client's will is out. */
-const willGraceMs = 1500
+const willGraceMs = 5000
 
 export async function killTest(broker: Broker, options: KillTestOptions): Promise<KillTestResult> {
   const run = new Run(await BrokerProcess.create(broker), broker, options)
@@ -210,6 +212,7 @@ class Run {
   async #settle(): Promise<void> {
     this.#publish(false)
     for (const subscriber of this.#subscribers) subscriber.settle()
+    const { quietMs = defaultQuietMs } = this.#options
     let changes = -1
     for (let quietSince = Date.now(); Date.now() - quietSince < quietMs; await delay(50)) {
       if (this.#ledger.changes !== changes) quietSince = Date.now()
