@@ -64,7 +64,7 @@ export class Device implements PublicationOwner {
     this.publications = group.spec.publications.map(
       (spec, i) => new Publication(context, group, this, i, context.layout.identityOf(group, index, spec)),
     )
-    this.inbox = new Inbox(context, group, this.variables, shown, shared)
+    this.inbox = new Inbox(context, group, this.variables, shown, this.protocol, shared)
     this.#births = new BirthCertificates(this)
     const events = {
       onOnline: (sessionPresent: boolean, receiveMaximum: number) => this.#onOnline(sessionPresent, receiveMaximum),
@@ -72,9 +72,7 @@ export class Device implements PublicationOwner {
       onClosed: () => this.#onClosed(),
       onMessage: (message: IncomingMessage) => this.#onMessage(message),
       workMs: (topic: string) => this.inbox.workMs(topic),
-      onError: () => {
-        context.measures.counters.errors += 1
-      },
+      onError: (text: string) => context.measures.noteError(text),
     }
     const linkRandom = new Random(context.identity.seed, [group.name, shown, 'link'])
     this.#client =
@@ -322,8 +320,9 @@ export class Device implements PublicationOwner {
     this.#client.flush()
   }
 
-  #onRefused(_code: number): void {
+  #onRefused(code: number): void {
     this.#context.measures.counters.refusedConnects += 1
+    this.#context.measures.noteError(`CONNACK with code 0x${code.toString(16).padStart(2, '0')}`)
   }
 
   #onClosed(): void {

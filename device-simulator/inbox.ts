@@ -7,8 +7,9 @@ import type { Context } from './context.ts'
 import type { GroupLayout } from './layout.ts'
 import { emptyEnvelope, findEnvelope, readEnvelope } from './payload/envelope.ts'
 import { Random } from './random.ts'
+import type { Protocol } from './scenario/schema.ts'
 import { fillTemplate, type Variables } from './template.ts'
-import { Receiver, streamKey } from './verdict/receiver.ts'
+import { Receiver, type ReceiverIdentity, streamKey } from './verdict/receiver.ts'
 import { filterMatches, splitShare } from './verdict/topic.ts'
 
 interface Subscribed {
@@ -36,14 +37,27 @@ export class Inbox {
   readonly #durable: boolean
   readonly #workRandom: Random | undefined
 
-  constructor(context: Context, group: GroupLayout, variables: Variables, number: number, shared: SharedReceivers) {
+  constructor(
+    context: Context,
+    group: GroupLayout,
+    variables: Variables,
+    number: number,
+    protocol: Protocol,
+    shared: SharedReceivers,
+  ) {
     this.#context = context
     this.#broker = context.layout.brokerOf(group)
     this.#durable = group.spec.session === 'durable'
     const clientId = variables['clientId']!
     const own = group.spec.subscriptions.map((spec) => ({ spec, text: fillTemplate(spec.filter, variables) }))
+    const allModern = [group.spec.protocol].flat().every((version) => version === '5.0')
     const plain = own.filter(({ text }) => splitShare(text).share === undefined)
-    const base = { group: group.name, broker: this.#broker, durable: this.#durable }
+    const base = {
+      group: group.name,
+      broker: this.#broker,
+      durable: this.#durable,
+      readsProperties: protocol === '5.0',
+    }
     const personal =
       plain.length === 0
         ? undefined
@@ -54,7 +68,7 @@ export class Inbox {
     if (personal !== undefined) this.receivers.push(personal)
     for (const { spec, text } of own) {
       const { filter, share } = splitShare(text)
-      const receiver = share === undefined ? personal! : this.#sharedReceiver(shared, base, text, filter)
+      const receiver = share === undefined ? personal! : this.#sharedReceiver(shared, base, text, filter, allModern)
       this.#subscribed.push({
         request: {
           filter: text,
@@ -175,12 +189,16 @@ export class Inbox {
 
   /** Without an envelope on a topic of ours, bytes were lost; elsewhere it is someone else's message. */
   #onUnmarked({ topic }: IncomingMessage): void {
+    const { counters } = this.#context.measures
     const receiver = this.#receiverFor(topic)
-    if (receiver !== undefined && this.#context.layout.topicsAt(this.#broker).has(topic)) {
-      receiver.corrupt(topic)
-      this.#context.measures.counters.corruptedSeen += 1
+    const streams = receiver === undefined ? [] : [...this.#context.layout.topicsAt(this.#broker).matching(topic)]
+    if (receiver === undefined || streams.length === 0) {
+      counters.foreign += 1
+    } else if (!receiver.readsProperties && streams.some(({ inProperty }) => inProperty)) {
+      counters.untrackedReceived += 1
     } else {
-      this.#context.measures.counters.foreign += 1
+      receiver.corrupt(topic)
+      counters.corruptedSeen += 1
     }
   }
 
@@ -206,14 +224,17 @@ export class Inbox {
 
   #sharedReceiver(
     shared: SharedReceivers,
-    base: { group: string; broker: string; durable: boolean },
+    base: Omit<ReceiverIdentity, 'id' | 'shared'>,
     text: string,
     filter: string,
+    allModern: boolean,
   ): Receiver {
     const id = `${base.broker} ${text}`
     let receiver = shared.get(id)
     if (receiver === undefined) {
-      receiver = new Receiver({ ...base, id: text, shared: true }, [filter])
+      // Members of a shared subscription may speak different versions; a 3.x member can't read properties.
+      const readsProperties = base.readsProperties && allModern
+      receiver = new Receiver({ ...base, readsProperties, id: text, shared: true }, [filter])
       shared.set(id, receiver)
     }
     return receiver

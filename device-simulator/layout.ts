@@ -24,6 +24,8 @@ export type Identity = 'payload' | 'property' | 'none'
 export interface TrackedStream {
   device: number
   stream: number
+  /** The envelope travels as a user property. */
+  inProperty: boolean
 }
 
 export class Layout {
@@ -122,10 +124,12 @@ export class Layout {
       for (let i = 0; i < group.spec.count; i++) {
         const variables = this.variablesOf(group, i)
         for (const [p, publication] of group.spec.publications.entries()) {
-          if (this.identityOf(group, i, publication) === 'none') continue
+          const identity = this.identityOf(group, i, publication)
+          if (identity === 'none') continue
           const topic = this.topicOf(group, publication, variables)
-          for (const qos of qosOf(publication))
-            yield { topic, value: { device: group.firstDevice + i, stream: p * 3 + qos } }
+          const inProperty = identity === 'property'
+          const device = group.firstDevice + i
+          for (const qos of qosOf(publication)) yield { topic, value: { device, stream: p * 3 + qos, inProperty } }
         }
       }
     }

@@ -22,6 +22,7 @@ export const counterNames = [
   'received',
   'receivedBytes',
   'foreign',
+  'untrackedReceived',
   'skippedOffline',
   'skippedFull',
   'connects',
@@ -42,12 +43,15 @@ export const counterNames = [
 export type CounterName = (typeof counterNames)[number]
 export type Counters = Record<CounterName, number>
 
+const errorTextsMax = 20
+
 export function emptyCounters(): Counters {
   return Object.fromEntries(counterNames.map((name) => [name, 0])) as Counters
 }
 
 export interface MeasuresSnapshot {
   counters: Counters
+  errors: [text: string, count: number][]
   /** Of the measured stages. */
   latency: Record<LatencyKind, HistogramSnapshot>
   /** End to end since the snapshot before, measured or not. */
@@ -61,9 +65,18 @@ export class Measures {
     Histogram
   >
   readonly interval = new Histogram()
+  /** The first different things that clients reported, and how often. */
+  readonly errors = new Map<string, number>()
   /** Messages intended in this span of the run's clock count for the latency figures. */
   fromMs = Number.POSITIVE_INFINITY
   toMs = Number.POSITIVE_INFINITY
+
+  noteError(text: string): void {
+    this.counters.errors += 1
+    const known = this.errors.get(text)
+    if (known !== undefined) this.errors.set(text, known + 1)
+    else if (this.errors.size < errorTextsMax) this.errors.set(text, 1)
+  }
 
   isMeasured(intendedMs: number): boolean {
     return intendedMs >= this.fromMs && intendedMs < this.toMs
@@ -74,7 +87,12 @@ export class Measures {
       LatencyKind,
       HistogramSnapshot
     >
-    const snapshot = { counters: { ...this.counters }, latency, interval: this.interval.snapshot() }
+    const snapshot = {
+      counters: { ...this.counters },
+      errors: [...this.errors],
+      latency,
+      interval: this.interval.snapshot(),
+    }
     this.interval.reset()
     return snapshot
   }

@@ -59,6 +59,7 @@ export async function summarise(facts: RunFacts): Promise<Summary> {
       stages: facts.stages,
       faults: facts.faults,
       counters: tally.counters,
+      errors: Object.fromEntries(tally.errors),
       sentPerSecond: averageOf(facts, 'sentPerSecond', measuredSeconds, tally.counters.sent),
       receivedPerSecond: averageOf(facts, 'receivedPerSecond', measuredSeconds, tally.counters.received),
       latency,

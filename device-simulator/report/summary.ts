@@ -50,6 +50,8 @@ export interface Summary {
   stages: StageSummary[]
   faults: FaultSummary[]
   counters: Counters
+  /** What the clients reported, and how often. */
+  errors: Record<string, number>
   sentPerSecond: number
   receivedPerSecond: number
   latency: Record<LatencyKind, LatencyFigures>

@@ -8,6 +8,7 @@ export class Tally {
   readonly devices: number
   counters: Counters = emptyCounters()
   latency = emptyLatency()
+  errors = new Map<string, number>()
   online = 0
   ready = 0
   pending = 0
@@ -25,6 +26,7 @@ export class Tally {
     const counters = emptyCounters()
     const latency = emptyLatency()
     const interval = new Histogram()
+    this.errors = new Map()
     this.online = 0
     this.ready = 0
     this.pending = 0
@@ -32,6 +34,7 @@ export class Tally {
       for (const name of Object.keys(counters) as (keyof Counters)[]) counters[name] += snapshot.measures.counters[name]
       for (const kind of latencyKinds) latency[kind].add(snapshot.measures.latency[kind])
       interval.add(snapshot.measures.interval)
+      for (const [text, count] of snapshot.measures.errors) this.errors.set(text, (this.errors.get(text) ?? 0) + count)
       this.online += snapshot.online
       this.ready += snapshot.ready
       this.pending += snapshot.pending

@@ -175,7 +175,10 @@ export class Fleet implements Part {
     for (const device of this.#devices) {
       pending += device.pending
       finished &&= device.publications.every((publication) => publication.finished)
+      finished &&= device.group.spec.requests.length === 0
     }
+    // A part without publications has nothing to wait for, and nothing to end the stage for.
+    if (!this.#devices.some((device) => device.publications.length > 0)) finished = this.#context.layout.slotCount > 0
     return { pending, received: this.#context.measures.counters.received, finished }
   }
 
@@ -193,6 +196,7 @@ export class Fleet implements Part {
             clientId: device.clientId,
             durable: group.spec.session === 'durable',
             topicVaries: publication.spec.payload.module !== undefined,
+            inProperty: publication.identity === 'property',
           })
         }
       }

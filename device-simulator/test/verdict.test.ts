@@ -24,7 +24,10 @@ function feed(setup: Setup, arrive: (receiver: Receiver, stream: SenderStream) =
   stream.sent = sent
   if (qos > 0) stream.acknowledged.addRange(0, sent - 1)
   stream.resentAcrossSessions = setup.resent ?? false
-  const receiver = new Receiver({ id: 'consumer-0', group: 'consumers', broker: 'main', durable, shared }, ['a/#'])
+  const receiver = new Receiver(
+    { id: 'consumer-0', group: 'consumers', broker: 'main', durable, shared, readsProperties: true },
+    ['a/#'],
+  )
   receiver.subscriptions[0]!.granted = granted
   arrive(receiver, stream)
   const facts: SenderFacts = {
@@ -34,6 +37,7 @@ function feed(setup: Setup, arrive: (receiver: Receiver, stream: SenderStream) =
     clientId: 'sender-3',
     durable: senderDurable,
     topicVaries: false,
+    inProperty: false,
   }
   return judge([facts], mergeReceivers([receiver.snapshot()]))
 }
@@ -124,14 +128,22 @@ describe('the verdict', () => {
     stream.acknowledged.addRange(0, 9)
     const members = [upTo(6), [5, 6, 7, 8, 9]].map((sequences) => {
       const member = new Receiver(
-        { id: '$share/w/jobs/#', group: 'workers', broker: 'main', durable: true, shared: true },
+        { id: '$share/w/jobs/#', group: 'workers', broker: 'main', durable: true, shared: true, readsProperties: true },
         ['jobs/#'],
       )
       member.subscriptions[0]!.granted = 2
       deliver(...sequences)(member, stream)
       return member.snapshot()
     })
-    const facts = { ...stream.snapshot(), group: 'g', broker: 'main', clientId: 'c', durable: true, topicVaries: false }
+    const facts = {
+      ...stream.snapshot(),
+      group: 'g',
+      broker: 'main',
+      clientId: 'c',
+      durable: true,
+      topicVaries: false,
+      inProperty: false,
+    }
     expect(judge([facts], mergeReceivers(members))).toMatchObject({
       received: 10,
       lost: 0,

@@ -26,6 +26,8 @@ export interface SenderFacts extends SenderSnapshot {
   durable: boolean
   /** A module chose other topics than the publication's: routing and order can't be judged. */
   topicVaries: boolean
+  /** The envelope is a user property: receivers of MQTT 3.x can't see it. */
+  inProperty: boolean
 }
 
 export interface VerdictRow {
@@ -225,6 +227,7 @@ export function judge(senders: readonly SenderFacts[], receivers: readonly Recei
     for (const [sender, matched] of matchesOf(receiver, brokers.get(receiver.broker)!)) {
       const flow = flows.get(streamKey(sender.device, sender.stream))
       if (sender.topicVaries && flow === undefined) continue
+      if (sender.inProperty && !receiver.readsProperties) continue
       judgeFlow(rowFor(rows, sender, receiver, matched), sender, receiver, matched, flow ?? noFlow)
     }
   }

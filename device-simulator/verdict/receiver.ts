@@ -59,12 +59,23 @@ export interface ReceiverSubscription {
   granted: number
 }
 
+export interface ReceiverIdentity {
+  id: string
+  group: string
+  broker: string
+  durable: boolean
+  shared: boolean
+  /** Speaks MQTT 5.0; a shared subscription reads what all its members can read. */
+  readsProperties: boolean
+}
+
 export class Receiver {
   readonly id: string
   readonly group: string
   readonly broker: string
   readonly durable: boolean
   readonly shared: boolean
+  readonly readsProperties: boolean
   readonly subscriptions: ReceiverSubscription[]
   readonly flows = new Map<number, Flow>()
   corrupted = 0
@@ -74,15 +85,13 @@ export class Receiver {
   readonly firstCorrupted: string[] = []
   readonly firstMisrouted: string[] = []
 
-  constructor(
-    identity: { id: string; group: string; broker: string; durable: boolean; shared: boolean },
-    filters: readonly string[],
-  ) {
+  constructor(identity: ReceiverIdentity, filters: readonly string[]) {
     this.id = identity.id
     this.group = identity.group
     this.broker = identity.broker
     this.durable = identity.durable
     this.shared = identity.shared
+    this.readsProperties = identity.readsProperties
     this.subscriptions = filters.map((filter) => ({ filter, granted: -1 }))
   }
 
@@ -121,6 +130,7 @@ export class Receiver {
       broker: this.broker,
       durable: this.durable,
       shared: this.shared,
+      readsProperties: this.readsProperties,
       subscriptions: this.subscriptions,
       corrupted: this.corrupted,
       misrouted: this.misrouted,
@@ -154,12 +164,7 @@ export interface FlowSnapshot {
   excused: number[]
 }
 
-export interface ReceiverSnapshot {
-  id: string
-  group: string
-  broker: string
-  durable: boolean
-  shared: boolean
+export interface ReceiverSnapshot extends ReceiverIdentity {
   subscriptions: ReceiverSubscription[]
   corrupted: number
   misrouted: number
@@ -189,6 +194,7 @@ function mergeTwo(a: ReceiverSnapshot, b: ReceiverSnapshot): ReceiverSnapshot {
   return {
     ...a,
     durable: a.durable && b.durable,
+    readsProperties: a.readsProperties && b.readsProperties,
     subscriptions: a.subscriptions.map((subscription, i) => ({
       filter: subscription.filter,
       granted: Math.max(subscription.granted, b.subscriptions[i]?.granted ?? -1),

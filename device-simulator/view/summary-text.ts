@@ -54,6 +54,8 @@ export function summaryText(summary: Summary, colours: boolean): string {
   }
   if (retained.checked > 0) lines.push(`  retained: ${retained.checked} topics checked, ${retained.wrong} wrong`)
   for (const fault of summary.faults) lines.push(`  fault ${fault.type}: ${faultText(fault)}`)
+  for (const [text, count] of Object.entries(summary.errors).slice(0, 5))
+    lines.push(`  clients reported ${formatCount(count)} times: ${text}`)
   lines.push('')
   for (const { text, value, passed } of summary.thresholds) {
     lines.push(
