@@ -53,7 +53,7 @@ function gauge(name: string, help: string, read: (gauges: Gauges) => number): Me
 }
 
 const metrics: readonly Metric[] = [
-  gauge('mqtt_connections', 'Clients connected now.', (g) => g.connections),
+  gauge('mqtt_connections', 'Network connections now, those before their CONNECT included.', (g) => g.connections),
   {
     name: 'mqtt_sessions',
     help: 'Sessions now, with and without a connected client.',
@@ -110,6 +110,16 @@ const metrics: readonly Metric[] = [
   counter('mqtt_retained_changes_total', 'Retained messages set or removed.', (c) => c.retainedChanges),
   counter('mqtt_route_cache_hits_total', 'Routes taken from the cache.', (c) => c.routeCacheHits),
   counter('mqtt_route_cache_misses_total', 'Routes that had to be looked up.', (c) => c.routeCacheMisses),
+  counter(
+    'mqtt_unknown_acknowledgements_total',
+    'PUBACK, PUBREC and PUBCOMP for a packet identifier that is not in flight.',
+    (c) => c.unknownAcknowledgements,
+  ),
+  counter(
+    'mqtt_internal_errors_total',
+    'Faults of the gateway itself; each cost one connection.',
+    (c) => c.internalErrors,
+  ),
   counter(
     'mqtt_commit_pauses_total',
     'Times that reading stopped since too much waited for a commit.',
