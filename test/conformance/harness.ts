@@ -8,9 +8,13 @@
  * Each test file has one gateway of its own, in this process, on free ports; `withGateway` gives a group of tests
  * another one with other options. Tests of a file share a gateway, so every client id and topic is made unique with
  * `wire.id` and `wire.topic`. With MQTIDE_CONFORMANCE_TARGET=host:port[,websocketPort] the tests run against a broker
- * that is running already; groups that need options are then skipped.
+ * that is running already; groups that need options are then skipped. With MQTIDE_CONFORMANCE_STORE=sqlite each gateway
+ * keeps its state in a database of its own, below the system's folder for temporary files.
  */
 
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, describe, test } from 'vitest'
 import type { Gateway, GatewayOptions as Options } from '../../src/gateway.ts'
 import { type ConnectFields, connack, connect, toHex } from './bytes.ts'
@@ -45,36 +49,38 @@ export interface ConformanceOptions {
   timeoutMs?: number
 }
 
+const onSqlite = process.env['MQTIDE_CONFORMANCE_STORE'] === 'sqlite'
+
+/** A gateway that starts when the first test needs it. */
 class Broker {
-  readonly options: GatewayOptions
+  readonly #options: GatewayOptions
   #gateway: Promise<Gateway> | undefined
+  #dataDir: string | undefined
 
   constructor(options: GatewayOptions) {
-    this.options = options
+    this.#options = options
   }
 
   started(): Promise<Gateway> {
-    this.#gateway ??= startGateway(this.options)
+    this.#gateway ??= this.#start()
     return this.#gateway
+  }
+
+  async #start(): Promise<Gateway> {
+    // Loaded on demand, so that a run against another broker does not need it.
+    const { createGateway } = await import('../../src/gateway.ts')
+    if (onSqlite) this.#dataDir = mkdtempSync(join(tmpdir(), 'mqtide-conformance-'))
+    const store: Options = this.#dataDir === undefined ? { inMemory: true } : { dataDir: this.#dataDir }
+    const options = { mqttPort: 0, httpPort: 0, logLevel: 'silent' as const, ...store, ...(this.#options as Options) }
+    const gateway = await createGateway(options)
+    await gateway.listen()
+    return gateway
   }
 
   async close(): Promise<void> {
     await (await this.#gateway)?.close()
+    if (this.#dataDir !== undefined) rmSync(this.#dataDir, { recursive: true })
   }
-}
-
-async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  // Loaded on demand, so that a run against another broker does not need it.
-  const { createGateway } = await import('../../src/gateway.ts')
-  const gateway = await createGateway({
-    mqttPort: 0,
-    httpPort: 0,
-    inMemory: true,
-    logLevel: 'silent',
-    ...(options as Options),
-  })
-  await gateway.listen()
-  return gateway
 }
 
 interface Target {

@@ -3,8 +3,8 @@
  */
 
 import { connack, connect, hex, packet, puback, publish, subscribe, toHex } from '../bytes.ts'
-import { conformance, withGateway } from '../harness.ts'
-import { expectDelivery, subscribed } from './expect.ts'
+import { conformance, type Wire, withGateway } from '../harness.ts'
+import { closesConnection, expectDelivery, subscribed } from './expect.ts'
 
 const malformed = [
   hex('00 00'),
@@ -115,11 +115,61 @@ conformance('3.1.1', [], 'a subscriber that does not read delays nobody else', a
   await publisher.expectNothing()
 })
 
+conformance(
+  '3.1.1',
+  ['MQTT-3.2.2-5', 'MQTT-3.1.4-5'],
+  'a refusal reaches a client that goes on sending',
+  async (wire) => {
+    const client = await wire.open()
+    const flood = publish({ topic: wire.topic(), payload: new Uint8Array(1_000_000) })
+    client.send(connect({ clientId: '', clean: false }))
+    for (let i = 0; i < 4; i++) client.send(flood)
+    await client.expectPacket('20 02 00 02')
+    await client.expectClosed()
+  },
+)
+
 const failing = {
   authenticate(): never {
     throw new Error('the user directory does not answer')
   },
 }
+
+/** All protocol errors that the gateway has counted, under whatever reason. */
+function protocolErrors(wire: Wire): number {
+  const counted = Object.entries(wire.gateway.metrics()).filter(([name]) =>
+    name.startsWith('mqtt_protocol_errors_total'),
+  )
+  return counted.reduce((sum, [, value]) => sum + value, 0)
+}
+
+withGateway({}, () => {
+  conformance('3.1.1', ['MQTT-4.8.0-1'], 'each violation is counted once, under its reason', async (wire) => {
+    const before = wire.gateway.metrics()
+    const total = protocolErrors(wire)
+    await closesConnection(wire, ...malformed)
+    if (protocolErrors(wire) !== total + malformed.length) throw new Error(`counted ${protocolErrors(wire) - total}`)
+    const name = 'mqtt_protocol_errors_total{reason="malformed_packet"}'
+    if ((wire.gateway.metrics()[name] ?? 0) <= (before[name] ?? 0)) throw new Error(`${name} did not rise`)
+  })
+
+  conformance(
+    '3.1.1',
+    ['MQTT-4.8.0-1'],
+    'a connection that ends as it should is not counted as a violation',
+    async (wire) => {
+      const total = protocolErrors(wire)
+      const polite = await wire.connected()
+      polite.send('e0 00')
+      await polite.expectClosed()
+      const broken = await wire.connected({ clientId: wire.id() })
+      broken.destroy()
+      const next = await wire.connected({ clientId: wire.id() })
+      await next.expectNothing()
+      if (protocolErrors(wire) !== total) throw new Error(`counted ${protocolErrors(wire) - total}`)
+    },
+  )
+})
 
 withGateway({ authenticator: failing }, () => {
   conformance(

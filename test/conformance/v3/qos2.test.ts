@@ -2,10 +2,10 @@
  * MQTT 3.1.1 sections 3.5 to 3.7 and 4.3.3: PUBREC, PUBREL, PUBCOMP and the QoS 2 exchange.
  */
 
-import { connack, connect, disconnect, puback, pubcomp, publish, pubrec, pubrel, toHex } from '../bytes.ts'
+import { connack, connect, disconnect, pingreq, puback, pubcomp, publish, pubrec, pubrel, toHex } from '../bytes.ts'
 import type { RawClient } from '../client.ts'
 import { conformance, type Wire } from '../harness.ts'
-import { closesConnection, expectDelivery, subscribed } from './expect.ts'
+import { closesConnection, expectDelivery, packetIdOf, subscribed } from './expect.ts'
 
 /** A QoS 2 message from a publisher of its own, through to the PUBCOMP. */
 async function publishQos2(wire: Wire, topic: string, payload: string): Promise<void> {
@@ -285,5 +285,66 @@ conformance(
     )
     await client.expectPackets(connack(), pubrec(1), pubcomp(1), pubrec(1), pubcomp(1))
     await other.expectPackets(publish({ topic, payload: '1' }), publish({ topic, payload: '2' }))
+  },
+)
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-2', 'MQTT-4.6.0-3'],
+  'a publisher may have all 65535 identifiers open at QoS 2',
+  async (wire) => {
+    const topic = wire.topic()
+    const client = await wire.connected()
+    const ids = Array.from({ length: 65_535 }, (_, i) => i + 1)
+    client.send(Buffer.concat(ids.map((id) => publish({ topic, qos: 2, id }))))
+    for (const id of ids) await client.expectPacket(pubrec(id))
+    client.send(Buffer.concat(ids.map((id) => pubrel(id))))
+    for (const id of ids) await client.expectPacket(pubcomp(id))
+  },
+)
+
+/** Handles what the broker sends as a QoS 2 receiver does, until its connection is broken off or all has come. */
+async function receiveSome(client: RawClient, packets: number, open: Set<number>, taken: string[]): Promise<void> {
+  for (let i = 0; i < packets; i++) {
+    client.send(pingreq)
+    for (let packet = await client.expectPacket(); packet[0] !== 0xd0; packet = await client.expectPacket()) {
+      if (packet[0] === 0x62) {
+        const id = packet[2]! * 256 + packet[3]!
+        open.delete(id)
+        client.send(pubcomp(id))
+        continue
+      }
+      const id = packetIdOf(packet)
+      if (!open.has(id)) taken.push(new TextDecoder().decode(packet.subarray(-4)))
+      open.add(id)
+      client.send(pubrec(id))
+    }
+  }
+}
+
+conformance(
+  '3.1.1',
+  ['MQTT-4.3.3-1', 'MQTT-4.4.0-1', 'MQTT-4.6.0-1'],
+  'each message comes exactly once and in order over connections that break',
+  async (wire) => {
+    const topic = wire.topic()
+    const count = 400
+    const session = { clientId: wire.id(), clean: false }
+    let client = await subscribed(wire, topic, 2, session)
+    const publisher = await wire.connected()
+    const open = new Set<number>()
+    const taken: string[] = []
+    for (let i = 0; i < count; i++) {
+      publisher.send(publish({ topic, payload: String(i).padStart(4, '0'), qos: 2, id: i + 1 }), pubrel(i + 1))
+      if (i % 10 !== 9) continue
+      await receiveSome(client, i % 4, open, taken)
+      client.destroy()
+      client = await wire.connected(session, true)
+    }
+    await publisher.expectPackets(...Array.from({ length: count }, (_, i) => [pubrec(i + 1), pubcomp(i + 1)]).flat())
+    while (open.size > 0 || taken.length < count) await receiveSome(client, 1, open, taken)
+    await receiveSome(client, 2, open, taken)
+    const expected = Array.from({ length: count }, (_, i) => String(i).padStart(4, '0'))
+    if (taken.join() !== expected.join()) throw new Error(`taken: ${taken}`)
   },
 )
