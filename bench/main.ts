@@ -10,7 +10,7 @@ import type { Broker } from './peers/broker.ts'
 import { gateway } from './peers/mqtide.ts'
 import { findPeers } from './peers/registry.ts'
 import { type CpuProfile, ownTime, renderOwnTime } from './profile.ts'
-import { commitOf, isDisturbed, isSaturated, machine, type Results, type Run } from './results.ts'
+import { commitOf, isDisturbed, isSaturated, isWaiting, machine, type Results, type Run } from './results.ts'
 import { scenarios } from './scenarios/all.ts'
 import type { Scenario } from './scenarios/scenario.ts'
 import { figureTitle, formatFigure, renderReport } from './table.ts'
@@ -30,6 +30,7 @@ function tellRun(scenario: Scenario, broker: Broker, run: Run): void {
   const used = `broker ${cores('brokerBusy')}, generator ${cores('generatorBusy')}, others ${cores('othersBusy')} cores`
   const marks = [
     ...(isSaturated(run.figures) ? ['generator saturated'] : []),
+    ...(isWaiting(run.figures) ? ['neither at its limit'] : []),
     ...(isDisturbed(run.figures) ? ['disturbed'] : []),
     ...run.faults,
   ]

@@ -99,3 +99,13 @@ export function isSaturated(figures: Figures): boolean {
 export function isDisturbed(figures: Figures): boolean {
   return (figures['othersBusy'] ?? 0) > othersBusyMax
 }
+
+/** Below this use of both cores, neither broker nor generator set the pace. */
+const waitingBusyMax = 0.85
+
+/** Neither side used its core fully though the machine was theirs: the disk, the window or a queue in the kernel set the pace. */
+export function isWaiting(figures: Figures): boolean {
+  const { generatorBusy, brokerBusy } = figures
+  if (generatorBusy === undefined || brokerBusy === undefined || isDisturbed(figures)) return false
+  return generatorBusy < waitingBusyMax && brokerBusy < waitingBusyMax
+}

@@ -1,5 +1,5 @@
 /** Results as Markdown. */
-import { type BrokerResult, isDisturbed, isSaturated, type Results, type ScenarioResult } from './results.ts'
+import { type BrokerResult, isDisturbed, isSaturated, isWaiting, type Results, type ScenarioResult } from './results.ts'
 import { type Figure, groups } from './scenarios/scenario.ts'
 import { pairedRatio, spread } from './statistics.ts'
 
@@ -36,6 +36,8 @@ export function formatFigure(value: number, unit: Figure['unit']): string {
           : `${Math.round(value)} B`
     case 'seconds':
       return `${significant(value)} s`
+    case 'messages':
+      return Math.round(value).toLocaleString('en')
     case 'share':
       return `${significant(value * 100)} %`
   }
@@ -76,7 +78,8 @@ export function timesBetter(figure: Figure, subject: BrokerResult, other: Broker
 function marks(result: BrokerResult): string {
   const saturated = result.runs.some((run) => isSaturated(run.figures)) ? ' ≥' : ''
   const disturbed = result.runs.some((run) => isDisturbed(run.figures)) ? ' ~' : ''
-  return `${saturated}${disturbed}`
+  const waiting = result.runs.some((run) => isWaiting(run.figures)) ? ' ◦' : ''
+  return `${saturated}${waiting}${disturbed}`
 }
 
 /** A table's cell has no room for a stack trace, and no bars. */
@@ -113,6 +116,7 @@ const figureWords: Record<string, string> = {
   brokerResidentBytes: 'resident memory',
   bytesPerSubscription: 'memory per subscription',
   bytesPerRetained: 'memory per retained message',
+  acknowledged: 'messages queued',
   restartSeconds: 'ready after restart',
   seconds: 'all connected',
   keptShare: 'throughput kept',
@@ -162,7 +166,7 @@ export function renderReport(results: Results, plots: readonly string[]): string
     `${machine.processor}, ${machine.cores} cores, ${memory}, Linux ${machine.kernel}, Node ${machine.node}; ${pinning}; durable files on ${machine.dataFileSystem}.`,
     `${results.rounds} round${results.rounds === 1 ? '' : 's'} in alternation${results.quick ? ', quick (short runs: for a look, not for a record)' : ''}.`,
     `Cells: median (minimum - maximum) and, in bold, how many times better ${results.subject} is (median of the rounds' own ratios).`,
-    'Marks: ≥ the generator was at its limit, so the broker can do at least this; ~ other programs used the machine meanwhile; ✗ the run does not count.',
+    'Marks: ≥ the generator was at its limit, so the broker can do at least this; ◦ neither used its core fully, so the disk, the window or the kernel set the pace; ~ other programs used the machine meanwhile; ✗ the run does not count.',
   ]
   if (results.missing.length > 0) lines.push('', `Not on this machine: ${results.missing.join('; ')}.`)
   for (const group of groups) {

@@ -49,7 +49,7 @@ const fanIns: Scenario[] = [
     name: 'fan-in-500-single',
     title: 'QoS 0 fan-in 500 to 1, 64 B, one message per write (the system calls decide)',
     quick: true,
-    load: { topology: 'fan-in', publishers: 500, subscribers: 1, windowMessages: 1000, burstMessagesMax: 1 },
+    load: { topology: 'fan-in', publishers: 500, subscribers: 1, windowMessages: 5000, burstMessagesMax: 1 },
   }),
 ]
 

@@ -11,7 +11,7 @@ export type Group = (typeof groups)[number]
 export interface Figure {
   /** Name in the answer's figures. */
   name: string
-  unit: 'per second' | 'microseconds' | 'bytes' | 'seconds' | 'share'
+  unit: 'per second' | 'microseconds' | 'bytes' | 'seconds' | 'share' | 'messages'
   better: 'higher' | 'lower'
 }
 

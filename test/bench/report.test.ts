@@ -3,7 +3,14 @@ import { growthPlots } from '../../bench/growth-plots.ts'
 import { decades, renderPlot } from '../../bench/plot.ts'
 import { parseStat } from '../../bench/proc.ts'
 import { type CpuProfile, ownTime, renderOwnTime } from '../../bench/profile.ts'
-import { type BrokerResult, isDisturbed, isSaturated, type Results, type ScenarioResult } from '../../bench/results.ts'
+import {
+  type BrokerResult,
+  isDisturbed,
+  isSaturated,
+  isWaiting,
+  type Results,
+  type ScenarioResult,
+} from '../../bench/results.ts'
 import { LatencyHistogram, median, pairedRatio, spread } from '../../bench/statistics.ts'
 import { figureTitle, formatFigure, renderReport, timesBetter } from '../../bench/table.ts'
 
@@ -108,6 +115,10 @@ describe('the table', () => {
   test('marks runs in which the generator was the limit or others used the machine', () => {
     const limited = broker('Other', [1e5], { generatorBusy: 0.99, brokerBusy: 0.5, othersBusy: 0.4 })
     expect(renderReport(results([scenario([limited])]), [])).toContain('100 k/s ≥ ~ |')
+    expect(isWaiting({ generatorBusy: 0.3, brokerBusy: 0.3, othersBusy: 0 })).toBe(true)
+    expect(isWaiting({ generatorBusy: 0.3, brokerBusy: 0.98, othersBusy: 0 })).toBe(false)
+    expect(isWaiting({ generatorBusy: 0.3, brokerBusy: 0.3, othersBusy: 1 })).toBe(false)
+    expect(isWaiting({ bytesEach: 3 })).toBe(false)
     expect(isSaturated({ generatorBusy: 0.99, brokerBusy: 0.99 })).toBe(false)
     expect(isSaturated({ generatorBusy: 0.5, brokerBusy: 0.5 })).toBe(false)
     expect(isDisturbed({ othersBusy: 0.05 })).toBe(false)

@@ -82,6 +82,7 @@ export async function runFill(job: Job & { kind: 'fill' }): Promise<Answer> {
   await load.openPublishers(target.publishers, connectTimeoutMs)
   const figures = await publishExactly(load, messages, job.fillMsMax, target.brokerPids)
   for (const publisher of load.publishers) figures[`sent.${publisher.index}`] = publisher.sent
+  figures['acknowledged'] = load.acknowledgedCount
   const faults = faultsOf(load, { ...load.totals(), lost: 0 })
   load.close()
   return { figures, faults }
