@@ -4,7 +4,7 @@
  * The power cut is played back: strace lists what the store wrote and what it forced to the disk, and the files are cut to
  * what was forced when a number was acknowledged. Whatever the disk kept beyond that is luck.
  */
-import { closeSync, cpSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, cpSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -82,6 +82,24 @@ describe('kill -9', () => {
     const { sessions } = await open(store)
     await store.close()
     expect(sessions.map((one) => one.number)).toEqual(acknowledged.slice(0, sessions.length))
+  })
+})
+
+describe('a checkpoint', () => {
+  it('that was interrupted after the first page leaves a file that looks truncated, and opens whole', async () => {
+    const options = { dataDir: folder, durability: 'fsync', worker: false, commitsMax: 100 } as const
+    const { acknowledged } = await acknowledgedBy(spawnCommitter(options))
+    const path = join(folder, 'mqtide.db')
+    const file = readFileSync(path)
+    const log = readFileSync(`${path}-wal`)
+    const frames = Array.from({ length: Math.floor((log.length - 32) / (24 + 8192)) }, (_, index) =>
+      log.subarray(32 + index * (24 + 8192), 32 + (index + 1) * (24 + 8192)),
+    )
+    const firstPage = frames.filter((frame) => frame.readUInt32BE(0) === 1).at(-1)!
+    file.set(firstPage.subarray(24), 0)
+    expect(file.readUInt32BE(28) * 8192).toBeGreaterThan(file.length)
+    writeFileSync(path, file)
+    await expectAll(folder, acknowledged.at(-1)!, 0)
   })
 })
 
