@@ -116,7 +116,7 @@ export class Gateway {
         onPage: (page) => this.#engine.run(() => onQueuePage(this.broker, page)),
         onFatal: (error) => this.fatal(error),
       },
-      { pendingBytesMax: config.limits.pendingCommitBytesMax, durability: config.durability },
+      { pendingBytesMax: config.limits.pendingCommitBytesMax, durability: config.durability, clock },
     )
     const authority = createAuthority(
       config.authenticator as Authenticator | undefined,

@@ -1,12 +1,14 @@
 /**
- * The journal's other end: gathers the records of turns into batches, and hands the store one batch at a time. While one is
- * under way the next gathers, so that batches grow with the load and the cost per message falls.
+ * The journal's other end: gathers each turn's records in a slice, and hands the store one batch of slices at a time. While a
+ * batch is under way the next slices gather, so that batches grow with the load and the cost per message falls.
  *
- * Elision: a reference that its recipient acknowledged before its batch was handed over is not written, and a message body
- * whose references all went is not written either. Under load, online durable traffic hardly touches the disk. The records
- * are therefore kept as they came, and packed only when the batch is handed over. The core does not know of this.
+ * Elision: a reference that its recipient acknowledged before its slice was handed over is not written, and a message body
+ * whose references all went is not written either. So that this happens, a slice that holds nothing but references whose
+ * recipients are connected waits up to `elisionWaitMs` for their acknowledgements; when the last has come, the slice is as
+ * good as committed and its frames leave without any disk. Everything else is handed over at once. Under load, online durable
+ * traffic hardly touches the disk. The core does not know of this.
  *
- * A batch that turns out empty is committed at once. A failed commit is fatal: nothing is acknowledged any more.
+ * Slices are committed in order. A failed commit is fatal: nothing is acknowledged any more.
  */
 import type { Delivery } from '../core/delivery-queue.ts'
 import type { Journal } from '../core/journal.ts'
@@ -16,6 +18,7 @@ import type { Subscription } from '../core/subscriptions.ts'
 import type { PendingWill } from '../core/will.ts'
 import { BatchWriter } from '../store/batch.ts'
 import type { Durability, QueuePage, Store } from '../store/store.ts'
+import type { Clock } from './clock.ts'
 import type { Commits } from './engine.ts'
 
 export interface CommitterEvents {
@@ -37,7 +40,34 @@ interface PendingReference {
 
 const nothing = (): void => {}
 
+/** What one turn appended. */
+class Slice {
+  readonly ticket: number
+  /** When its turn ended. */
+  sealedAt = 0
+  readonly records: Pending[] = []
+  /** Records that were not elided. */
+  live = 0
+  /** Nothing is won by waiting: something in it can't be elided, and holds a frame. */
+  urgent = false
+  bytes = 0
+
+  constructor(ticket: number) {
+    this.ticket = ticket
+  }
+}
+
 type Pending = PendingReference | ((writer: BatchWriter) => void)
+
+export interface CommitterOptions {
+  pendingBytesMax: number
+  durability: Durability
+  clock: Clock
+  /** How long acknowledgements of recipients that are connected are waited for, to save the write. Default 2 ms. */
+  elisionWaitMs?: number
+}
+
+const elisionWaitMsDefault = 2
 
 export class Committer implements Journal, Commits {
   readonly durable: boolean
@@ -49,19 +79,30 @@ export class Committer implements Journal, Commits {
   readonly #pendingBytesMax: number
   readonly #durability: Durability
   readonly #writer = new BatchWriter()
-  #pending: Pending[] = []
+  readonly #clock: Clock
+  readonly #elisionWaitMs: number
+  #current: Slice
+  /** Sealed and not handed over, oldest first. */
+  #sealed: Slice[] = []
   readonly #retained = new Map<string, number>()
   #pendingBytes = 0
+  #cancelWait: (() => void) | null = null
   #flyingBytes = 0
+  /** Every slice up to this ticket is committed or on its way. */
+  #handedOver = 0
   #flying = false
   #failed = false
   #pages: { session: Session; fromPosition: number }[] = []
+  #hurry = false
   nextMessageId = 1
   elidedReferences = 0
   batches = 0
   #idle: (() => void)[] = []
 
-  constructor(store: Store, events: CommitterEvents, options: { pendingBytesMax: number; durability: Durability }) {
+  constructor(store: Store, events: CommitterEvents, options: CommitterOptions) {
+    this.#clock = options.clock
+    this.#elisionWaitMs = options.elisionWaitMs ?? elisionWaitMsDefault
+    this.#current = new Slice(1)
     this.durable = store.durable
     this.#store = store
     this.#events = events
@@ -101,24 +142,32 @@ export class Committer implements Journal, Commits {
 
   enqueue(session: Session, position: number, delivery: Delivery): void {
     const message = delivery.message!
+    const slice = this.#current
     delivery.ticket = this.ticket
+    delivery.record = slice.records.length
     message.references++
     this.appended++
-    this.#pendingBytes += messageBytes(message)
-    this.#pending.push({ session, position, delivery, message, elided: false })
-    delivery.record = this.#pending.length - 1
+    this.#grow(messageBytes(message) + recordBytes)
+    slice.live++
+    // A QoS 2 delivery is not even sent before its commit.
+    if (session.link === null || delivery.qos === 2) slice.urgent = true
+    slice.records.push({ session, position, delivery, message, elided: false })
   }
 
   dequeue(session: Session, position: number, delivery: Delivery | null): void {
-    if (delivery?.ticket === this.ticket && delivery.record >= 0) {
-      const record = this.#pending[delivery.record] as PendingReference
+    if (delivery !== null && delivery.record >= 0 && delivery.ticket > this.#handedOver) {
+      const slice =
+        delivery.ticket === this.ticket ? this.#current : this.#sealed[delivery.ticket - this.#sealed[0]!.ticket]!
+      const record = slice.records[delivery.record] as PendingReference
       record.elided = true
       record.message.references--
+      slice.live--
       this.elidedReferences++
       return
     }
     const { number } = session
-    this.#append((writer) => writer.dequeue(number, position))
+    // Nobody waits for a removal.
+    this.#append((writer) => writer.dequeue(number, position), false)
   }
 
   release(session: Session, position: number, delivery: Delivery): void {
@@ -140,13 +189,13 @@ export class Committer implements Journal, Commits {
   /** Of several changes of one topic within a batch only the last is written. */
   retain(topic: string, message: Message | null): void {
     const earlier = this.#retained.get(topic)
-    if (earlier !== undefined) this.#pending[earlier] = nothing
-    this.#retained.set(topic, this.#pending.length)
+    if (earlier !== undefined) this.#current.records[earlier] = nothing
+    this.#retained.set(topic, this.#current.records.length)
     if (message === null) {
       this.#append((writer) => writer.retainedDelete(topic))
       return
     }
-    this.#pendingBytes += messageBytes(message)
+    this.#grow(messageBytes(message))
     this.#append((writer) => {
       this.#body(writer, message)
       writer.retainedPut(topic, message.id)
@@ -171,63 +220,115 @@ export class Committer implements Journal, Commits {
   }
 
   endTurn(): void {
-    if (this.#flying || this.#failed) return
-    if (this.#pending.length > 0) this.#handOver()
-    // Asked behind the batch, so that it sees what the batch wrote.
-    this.#readPages()
+    this.#seal()
+    // A page is read behind everything that was appended before it was asked for.
+    if (this.#pages.length > 0) this.#hurry = true
+    this.#advance()
   }
 
   /** Resolves when everything appended so far is committed. */
   async settled(): Promise<void> {
+    this.#hurry = true
     this.endTurn()
-    if (this.#flying || this.#pending.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+    if (this.#flying || this.#sealed.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 
-  #append(write: (writer: BatchWriter) => void): void {
+  #append(write: (writer: BatchWriter) => void, urgent = true): void {
     this.appended++
-    this.#pendingBytes += 64
-    this.#pending.push(write)
+    this.#grow(recordBytes)
+    const slice = this.#current
+    slice.live++
+    if (urgent) slice.urgent = true
+    slice.records.push(write)
   }
 
-  #handOver(): void {
-    const writer = this.#writer
-    for (const record of this.#pending) {
-      if (typeof record === 'function') record(writer)
-      else if (!record.elided) this.#reference(writer, record)
-    }
-    this.#pending = []
+  #grow(bytes: number): void {
+    this.#pendingBytes += bytes
+    this.#current.bytes += bytes
+  }
+
+  #seal(): void {
+    if (this.#current.records.length === 0) return
+    this.#current.sealedAt = this.#clock.now()
+    this.#sealed.push(this.#current)
     this.#retained.clear()
-    this.#flyingBytes = this.#pendingBytes
-    this.#pendingBytes = 0
-    const ticket = this.ticket++
-    if (writer.records === 0) {
-      this.#flyingBytes = 0
-      this.#commit(ticket)
-      return
+    this.ticket++
+    this.#current = new Slice(this.ticket)
+  }
+
+  /** Commits what needs no disk, and hands over what has to go and waits no longer. */
+  #advance(): void {
+    if (this.#flying || this.#failed) return
+    const before = this.committed
+    while (this.#sealed.length > 0 && this.#sealed[0]!.live === 0) {
+      const slice = this.#sealed.shift()!
+      this.#pendingBytes -= slice.bytes
+      this.#handedOver = slice.ticket
+      this.committed = slice.ticket
     }
+    const due = this.#due()
+    if (due > 0) this.#handOver(this.#sealed.splice(0, due))
+    else this.#readPages()
+    if (this.committed > before) this.#events.onCommit()
+    this.#arm()
+    if (this.#flying || this.#sealed.length > 0) return
+    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  /** How many slices from the oldest on are to be handed over now. */
+  #due(): number {
+    const sealed = this.#sealed
+    if (this.#hurry) {
+      this.#hurry = false
+      return sealed.length
+    }
+    const youngest = this.#clock.now() - this.#elisionWaitMs
+    let due = sealed.length
+    while (due > 0 && !sealed[due - 1]!.urgent && sealed[due - 1]!.sealedAt > youngest) due--
+    return due
+  }
+
+  #arm(): void {
+    if (this.#cancelWait !== null || this.#flying || this.#sealed.length === 0) return
+    this.#cancelWait = this.#clock.after(this.#elisionWaitMs, () => {
+      this.#cancelWait = null
+      this.#advance()
+    })
+  }
+
+  #handOver(slices: readonly Slice[]): void {
+    const writer = this.#writer
+    let bytes = 0
+    for (const slice of slices) {
+      bytes += slice.bytes
+      for (const record of slice.records) {
+        if (typeof record === 'function') record(writer)
+        else if (!record.elided) this.#reference(writer, record)
+      }
+    }
+    this.#pendingBytes -= bytes
+    this.#flyingBytes = bytes
+    this.#handedOver = slices[slices.length - 1]!.ticket
     this.#flying = true
     this.batches++
     this.#store.commit(writer.take(), this.#durability).then(
-      () => {
-        this.#flying = false
-        this.#flyingBytes = 0
-        this.#commit(ticket)
-      },
-      (error: unknown) => {
-        this.#failed = true
-        this.#events.onFatal(error instanceof Error ? error : new Error(String(error)))
-      },
+      () => this.#onCommitted(),
+      (error: unknown) => this.#onFailed(error),
     )
+    this.#readPages()
   }
 
-  #commit(ticket: number): void {
-    this.committed = ticket
+  #onCommitted(): void {
+    this.#flying = false
+    this.#flyingBytes = 0
+    this.committed = this.#handedOver
     this.#events.onCommit()
-    this.endTurn()
-    if (this.#flying || this.#pending.length > 0) return
-    const idle = this.#idle
-    this.#idle = []
-    for (const resolve of idle) resolve()
+    this.#advance()
+  }
+
+  #onFailed(error: unknown): void {
+    this.#failed = true
+    this.#events.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
   #reference(writer: BatchWriter, { session, position, delivery, message }: PendingReference): void {
@@ -259,11 +360,13 @@ export class Committer implements Journal, Commits {
     for (const { session, fromPosition } of pages) {
       this.#store.readQueue(session.number, fromPosition, pageMessagesMax, pageBytesMax).then(
         (page) => this.#events.onPage(page),
-        (error: unknown) => this.#events.onFatal(error instanceof Error ? error : new Error(String(error))),
+        (error: unknown) => this.#onFailed(error),
       )
     }
   }
 }
 
+/** What a record counts for besides its message. */
+const recordBytes = 64
 const pageMessagesMax = 1000
 const pageBytesMax = 1024 * 1024

@@ -40,7 +40,11 @@ class DurableWorld extends World {
   readonly committer: Committer
   readonly devices: Device[] = []
 
-  constructor(store = new SlowStore()) {
+  /** With a wait for acknowledgements, its timer is the test's to fire. */
+  readonly #timers: (() => void)[] = []
+  readonly #waits: boolean
+
+  constructor(store = new SlowStore(), elisionWaitMs = 0) {
     const committer = new Committer(
       store,
       {
@@ -53,9 +57,15 @@ class DurableWorld extends World {
           throw error
         },
       },
-      { pendingBytesMax: 1_000_000, durability: 'fsync' },
+      {
+        pendingBytesMax: 1_000_000,
+        durability: 'fsync',
+        clock: { now: () => this.now, after: (_ms, fire) => this.#after(fire) },
+        elisionWaitMs,
+      },
     )
     super({ inflightMessagesMax: 10, residentMessagesMax: 5 }, { journal: committer })
+    this.#waits = elisionWaitMs > 0
     this.store = store
     this.committer = committer
   }
@@ -64,6 +74,15 @@ class DurableWorld extends World {
     const device = super.device(version)
     this.devices.push(device)
     return device
+  }
+
+  #after(fire: () => void): () => void {
+    this.#timers.push(fire)
+    return () => {}
+  }
+
+  fireTimers(): void {
+    for (const fire of this.#timers.splice(0)) fire()
   }
 
   override turn(): void {
@@ -75,6 +94,10 @@ class DurableWorld extends World {
   async settle(): Promise<void> {
     for (let i = 0; i < 10_000; i++) {
       this.turn()
+      if (this.#waits) {
+        this.now += 2
+        this.fireTimers()
+      }
       if (this.store.waiting > 0) await this.store.finish()
       else await new Promise((resolve) => setImmediate(resolve))
       if (this.store.waiting === 0 && this.committer.appended === this.#seen) return
@@ -236,6 +259,48 @@ describe('elision', () => {
     expect(world.store.batches).toHaveLength(batches)
     expect(publisher.take()).toHaveLength(3)
     expect(world.committer.elidedReferences).toBe(3)
+  })
+
+  it("a turn that only waits for connected recipients is given their acknowledgements' time", async () => {
+    const world = new DurableWorld(new SlowStore(), 2)
+    const subscriber = await world.ready('s')
+    subscriber.subscribe('t', 1)
+    await world.settle()
+    subscriber.take()
+    const publisher = await world.ready('p', {})
+    await world.settle()
+    const batches = world.store.batches.length
+    publisher.publish('t', 'x', { qos: 1 })
+    world.turn()
+    expect(world.store.batches).toHaveLength(batches)
+    expect(publisher.take()).toEqual([])
+    subscriber.acknowledge('puback', subscriber.takePublishes()[0]!.packetId)
+    world.turn()
+    expect(publisher.take()).toMatchObject([{ type: 'puback' }])
+    expect(world.store.batches).toHaveLength(batches)
+
+    publisher.publish('t', 'y', { qos: 1 })
+    world.turn()
+    world.now += 2
+    world.fireTimers()
+    expect(world.store.batches).toHaveLength(batches + 1)
+    expect(publisher.take()).toEqual([])
+    await world.store.finish()
+    expect(publisher.take()).toMatchObject([{ type: 'puback' }])
+  })
+
+  it('a turn with a recipient that is away is handed over at once', async () => {
+    const world = new DurableWorld(new SlowStore(), 2)
+    const [here, away] = [await world.ready('here'), await world.ready('away')]
+    for (const one of [here, away]) one.subscribe('t', 1)
+    away.drop()
+    await world.settle()
+    const publisher = await world.ready('p', {})
+    await world.settle()
+    const batches = world.store.batches.length
+    publisher.publish('t', 'x', { qos: 1 })
+    world.turn()
+    expect(world.store.batches).toHaveLength(batches + 1)
   })
 
   it('the body stays for the recipient that did not acknowledge', async () => {
