@@ -304,6 +304,36 @@ conformance('5.0', ['MQTT-4.2.0-1'], 'packets are read from the stream wherever 
   await client.expectClosed()
 })
 
+conformance(
+  '5.0',
+  ['MQTT-4.2.0-1'],
+  'a conversation gets the same answers byte by byte and in one chunk',
+  async (wire) => {
+    const topic = wire.topic()
+    const properties = concat(property.userProperty('name', 'value'), property.contentType('c'))
+    const said = concat(
+      subscribe(1, [[topic, 0]], property.userProperty('a', 'b')),
+      publish({ topic, payload: 'one', qos: 1, id: 2, properties }),
+      publish({ topic, payload: 'two', qos: 2, id: 3, properties }),
+      acknowledge('pubrel', 3, 0, property.reasonString('r')),
+      unsubscribe(4, [topic]),
+      pingreq,
+      disconnect(0, property.reasonString('done')),
+    )
+    const answers: string[][] = []
+    for (const bytewise of [true, false]) {
+      const client = await connected5(wire)
+      if (bytewise) client.sendBytewise(said)
+      else client.send(said)
+      const heard = []
+      for (let i = 0; i < 8; i++) heard.push(JSON.stringify(await next(client)))
+      await client.expectClosed()
+      answers.push(heard.toSorted())
+    }
+    expect(answers[0]).toEqual(answers[1])
+  },
+)
+
 conformance('5.0', ['MQTT-4.2.0-1'], 'bytes that are no MQTT are closed and harm nobody', async (wire) => {
   const other = await connected5(wire)
   await eachCase({ http: 'GET / HTTP/1.1\r\nHost: x\r\n\r\n', zeros: '\0'.repeat(64) }, async (words) => {

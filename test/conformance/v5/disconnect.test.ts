@@ -8,6 +8,7 @@ import { conformance, withGateway } from '../harness.ts'
 import {
   connected5,
   eachCase,
+  expectConnectRefused,
   expectDisconnected,
   expectFault,
   expectNothingArrives,
@@ -165,6 +166,15 @@ conformance(
     await expectDisconnected(client, 0x81)
   },
 )
+
+const elsewhere = { reasonCode: 0x9c, serverReference: 'second.example:1883' }
+
+withGateway({ authenticator: { authenticate: () => elsewhere } }, () => {
+  conformance('5.0', ['MQTT-3.2.2-7'], 'a CONNECT may be answered with 0x9C and a Server Reference', async (wire) => {
+    const refused = await expectConnectRefused(wire, connect({ clientId: wire.id() }), 0x9c)
+    expect(valuesOf(refused, serverReference)).toEqual(['second.example:1883'])
+  })
+})
 
 withGateway({}, () => {
   conformance(

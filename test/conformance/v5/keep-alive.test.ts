@@ -74,15 +74,14 @@ conformance(
   async (wire) => {
     const watcher = await connected5(wire)
     await subscribed(watcher, wire.topic())
-    await connected5(wire, { clientId: wire.id('s'), keepAlive: 1, will: { topic: wire.topic(), payload: 'silent' } })
+    const clocks = []
     for (const seconds of [1, 3]) {
-      const clock = await connected5(wire, {
-        clientId: wire.id(`c${seconds}`),
-        properties: property.sessionExpiryInterval(60),
-        will: { topic: wire.topic(), payload: `${seconds} s`, properties: property.willDelayInterval(seconds) },
-      })
-      clock.destroy()
+      const will = { topic: wire.topic(), payload: `${seconds} s`, properties: property.willDelayInterval(seconds) }
+      const properties = property.sessionExpiryInterval(60)
+      clocks.push(await connected5(wire, { clientId: wire.id(`c${seconds}`), properties, will }))
     }
+    await connected5(wire, { clientId: wire.id('s'), keepAlive: 1, will: { topic: wire.topic(), payload: 'silent' } })
+    for (const clock of clocks) clock.destroy()
     for (const payload of ['1 s', 'silent', '3 s']) await expectPublish(watcher, { topic: wire.topic(), payload })
   },
 )

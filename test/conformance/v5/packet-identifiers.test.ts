@@ -48,6 +48,7 @@ conformance(
     const rounds = everyIdentifier + 100
     let sent = 0
     let delivered = 0
+    let zeros = 0
     while (delivered < rounds) {
       const burst = Math.min(500, rounds - sent)
       const bytes = []
@@ -57,13 +58,14 @@ conformance(
       const answers = []
       for (let i = 0; i < 2 * burst; i++) {
         const { type, packetId = 0 } = await next(client)
-        expect(packetId).not.toBe(0)
+        if (packetId === 0) zeros++
         if (type !== 'publish') continue
         delivered++
         answers.push(acknowledge('puback', packetId))
       }
       client.send(concat(...answers))
     }
+    expect(zeros).toBe(0)
     await client.expectNothing()
   },
   { transports: ['TCP'], timeoutMs: 60_000 },
