@@ -17,7 +17,7 @@ const style = `
   --a: #2563c9; --b: #d97a1e; --shade: #d97a1e22 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #9aa6b5; --paper: #14181f; --line: #313a46; --good: #4cc38a;
   --bad: #ff7b72; --a: #6ea8ff; --b: #f0a45d; --shade: #f0a45d22 } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 h1 { margin: 0 } h2 { margin: 2rem 0 .5rem; font-size: 1.15rem } .soft { color: var(--soft) }
 .verdict { border-left: .4rem solid var(--good); padding: .5rem 1rem; margin: 1rem 0; font-weight: 600 }
 .verdict.bad { border-color: var(--bad) } .good { color: var(--good) } .bad { color: var(--bad) }
@@ -147,9 +147,9 @@ function verdictTable({ verdict, retained }: Summary): string {
     'expected',
     'received',
     'lost',
-    'lost (allowed)',
+    'allowed',
     'doubled',
-    'doubled (allowed)',
+    'allowed',
     'disorder',
     'excused',
   ]

@@ -98,9 +98,17 @@ function averageOf(
   total: number,
 ): number {
   const measured = new Set(stages.filter((stage) => stage.measured).map(({ name }) => name))
-  const seconds = series.filter(({ stage }) => measured.has(stage))
-  if (seconds.length === 0 || measuredSeconds === 0) return Math.round(total / Math.max(1, durationSeconds))
-  return Math.round(seconds.reduce((sum, second) => sum + second[figure], 0) / seconds.length)
+  let messages = 0
+  let span = 0
+  for (const [i, second] of series.entries()) {
+    if (!measured.has(second.stage)) continue
+    // A busy machine makes some seconds longer than others.
+    const length = second.seconds - (series[i - 1]?.seconds ?? 0)
+    messages += second[figure] * length
+    span += length
+  }
+  if (span === 0 || measuredSeconds === 0) return Math.round(total / Math.max(1, durationSeconds))
+  return Math.round(messages / span)
 }
 
 async function retainedVerdict(

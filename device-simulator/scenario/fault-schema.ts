@@ -69,8 +69,10 @@ const variants = [
 
 export const faultTypes = variants.map((variant) => variant.shape.type.value)
 
-export const fault = z.discriminatedUnion('type', variants, {
-  error: (issue) => (issue.code === 'invalid_union' ? `expected a fault type: ${faultTypes.join(', ')}` : undefined),
-})
+export const fault = z
+  .discriminatedUnion('type', variants, {
+    error: (issue) => (issue.code === 'invalid_union' ? `expected a fault type: ${faultTypes.join(', ')}` : undefined),
+  })
+  .meta({ id: 'Fault', description: 'A fault, a preset or a primitive' })
 export type FaultSpec = z.output<typeof fault>
 export type FaultOf<T extends FaultSpec['type']> = Extract<FaultSpec, { type: T }>
