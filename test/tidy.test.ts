@@ -163,6 +163,17 @@ describe('the documentation', () => {
     expect(found).toEqual([])
   })
 
+  it('names only npm scripts that exist', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+    const found = [...markdownPaths, ...codePaths].flatMap((path) =>
+      [...read(path).matchAll(/`npm run (?:-s )?([a-z][a-z:-]*)/g)]
+        .map((match) => match[1]!)
+        .filter((name) => !(name in scripts))
+        .map((name) => `${path}: package.json has no script ${name}`),
+    )
+    expect(found).toEqual([])
+  })
+
   it('can be reached from the README, page by page', () => {
     const reached = new Set(['README.md'])
     for (const path of reached) {
