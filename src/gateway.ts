@@ -31,8 +31,9 @@ import { flatMetrics, metricsText } from './observe/metrics.ts'
 import { type SysState, sysIntervalMs, sysTopics } from './observe/sys-topics.ts'
 import { version } from './observe/version.ts'
 import { createMemoryStore } from './store/memory.ts'
+import { quarantineStore } from './store/quarantine.ts'
 import { createSqliteStore } from './store/sqlite-store.ts'
-import type { Store } from './store/store.ts'
+import { type Store, StoreError } from './store/store.ts'
 import { createTcpServer, listenBacklog } from './transport/tcp.ts'
 import { acceptWebSockets } from './transport/websocket.ts'
 import { createHttpServer } from './web/http.ts'
@@ -51,7 +52,7 @@ export type { GatewayConfig, GatewayOptions } from './config/schema.ts'
 export type { ReceivedMessage } from './engine/local-subscription.ts'
 export type { Properties, Qos } from './mqtt/packet.ts'
 export { ReasonCode } from './mqtt/reason-code.ts'
-export { StoreError } from './store/store.ts'
+export { StoreError }
 
 export interface OutgoingMessage {
   topic: string
@@ -73,6 +74,9 @@ export interface GatewayWorld {
   clock?: Clock
   store?: Store
 }
+
+/** How often the store is asked for the room that is left. */
+const diskIntervalMs = 5_000
 
 /** How long `close` waits for HTTP requests under way. Connections of MQTT have their own time to read their DISCONNECT. */
 const closeGraceMs = 3_000
@@ -96,6 +100,7 @@ export class Gateway {
   #failure: Error | undefined
   #sysState: SysState | undefined
   #sysTimer: NodeJS.Timeout | undefined
+  #diskTimer: NodeJS.Timeout | undefined
   #closed: Promise<void> | undefined
 
   constructor(config: GatewayConfig, store: Store, log: Log, clock: Clock) {
@@ -130,7 +135,10 @@ export class Gateway {
     const journal = store.durable ? this.#committer : noJournal
     const ports = { journal, authority, counters: new Counters(), log, assignedIdPrefix }
     this.broker = new Broker(brokerOptions(config), ports)
-    this.#engine = new Engine(this.broker, this.#committer, clock, log, config.limits.outputBufferBytesMax)
+    this.#engine = new Engine(this.broker, this.#committer, clock, log, {
+      outputBufferBytesMax: config.limits.outputBufferBytesMax,
+      durability: config.durability,
+    })
   }
 
   /** Loads what the store holds. Called by `createGateway`. */
@@ -155,13 +163,18 @@ export class Gateway {
       const health = () => this.health()
       const metrics = () => metricsText(this.broker.counters, this.broker.gauges())
       const server = createHttpServer({ health, metrics, version })
-      acceptWebSockets(this.#engine, server, connectionsMax)
+      acceptWebSockets(this.#engine, server, { connectionsMax, allowedOrigins: this.config.allowedOrigins })
       this.addresses.http = await this.#bind(server, host, httpPort)
     }
     this.#listening = true
     this.#publishSysTopics()
     this.#sysTimer = setInterval(() => this.#publishSysTopics(), sysIntervalMs)
     this.#sysTimer.unref()
+    if (this.#store.durable) {
+      this.#diskTimer = setInterval(() => this.#watchDisk(), diskIntervalMs)
+      this.#diskTimer.unref()
+      await this.#watchDisk()
+    }
   }
 
   async #bind(server: Server, host: string, port: number): Promise<Address> {
@@ -243,6 +256,7 @@ export class Gateway {
 
   async #close(): Promise<void> {
     clearInterval(this.#sysTimer)
+    clearInterval(this.#diskTimer)
     const servers = this.#servers.map((server) => closeServer(server))
     for (const subscription of [...this.#subscriptions]) subscription.end()
     if (this.#failure === undefined) await this.#committer.settled()
@@ -264,6 +278,23 @@ export class Gateway {
     this.#failure = error
     this.#log.fatal({ err: error }, 'the store failed: nothing is acknowledged any more')
     this.#fail(error)
+  }
+
+  /** Refuses new durable work before the disk is full, and says so once. */
+  async #watchDisk(): Promise<void> {
+    try {
+      const statistics = await this.#store.statistics()
+      const { broker, config } = this
+      broker.counters.store = { ...statistics }
+      const full = statistics.diskFreeBytes < config.limits.diskFreeBytesMin
+      if (full === broker.storeFull) return
+      broker.storeFull = full
+      const fields = { diskFreeBytes: statistics.diskFreeBytes, diskFreeBytesMin: config.limits.diskFreeBytesMin }
+      if (full) this.#log.error(fields, 'the disk is nearly full: what would have to be stored is refused')
+      else this.#log.info(fields, 'the disk has room again')
+    } catch (error) {
+      if (this.#closed === undefined) this.fatal(error instanceof Error ? error : new Error(String(error)))
+    }
   }
 
   #publishSysTopics(): void {
@@ -325,6 +356,19 @@ function brokerOptions(config: GatewayConfig): BrokerOptions {
 
 /** Opens the store and makes a gateway that does not listen yet. Rejects with a ConfigError or a StoreError. */
 export async function createGateway(options: GatewayOptions = {}, world: GatewayWorld = {}): Promise<Gateway> {
+  try {
+    return await openGateway(options, world)
+  } catch (error) {
+    const damaged = error instanceof StoreError && error.kind === 'corrupt'
+    const config = parseGatewayOptions(options)
+    if (!damaged || !config.quarantineStore || world.store !== undefined) throw error
+    const { movedTo, kept, lost } = quarantineStore(config.dataDir)
+    createLog(config.logLevel).warn({ movedTo, kept, lost }, `the database was damaged: ${error.message}`)
+    return openGateway(options, world)
+  }
+}
+
+async function openGateway(options: GatewayOptions, world: GatewayWorld): Promise<Gateway> {
   const config = parseGatewayOptions(options)
   const log = createLog(config.logLevel)
   let gateway: Gateway | undefined

@@ -80,6 +80,9 @@ const limitsSchema = z.strictObject(
     restartWillGraceMs: wholeNumber(0, 86_400_000)
       .default(30_000)
       .describe('After a crash, how long clients may take to come back before their wills are published.'),
+    diskFreeBytesMin: wholeNumber(0, 1024 * GiB)
+      .default(64 * MiB)
+      .describe('Free disk below which nothing new is accepted that would have to be stored; 5.0 clients get 0x97.'),
   },
   'expected the limits as names and values',
 )
@@ -152,6 +155,14 @@ export const gatewayOptionsSchema = z.strictObject(
       .optional()
       .describe(
         'Accept clients without credentials. Needed, said explicitly, to listen beyond loopback without authentication.',
+      ),
+    allowedOrigins: z
+      .array(text(255), 'expected a list of origins such as https://panel.example')
+      .max(1000)
+      .default([])
+      .describe(
+        'Pages that may connect by WebSocket besides our own and those of this machine (localhost), by origin as in ' +
+          'https://panel.example; * allows all.',
       ),
     logLevel: oneOf(...logLevels)
       .default('info')

@@ -51,6 +51,8 @@ export class Broker {
   readonly sessionsByNumber = new Map<number, Session>()
   /** The one message being routed; routing never nests. */
   readonly publication = new Publication()
+  /** The disk is nearly full: nothing new is taken that the store would have to keep. Set by the driver. */
+  storeFull = false
   /** Milliseconds since the epoch, set by the driver before each call. */
   now = 0
   connections = 0

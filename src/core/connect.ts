@@ -93,6 +93,8 @@ function checkConnect(broker: Broker, packet: ConnectPacket): number | undefined
   const emptyIdAllowed = packet.version === 5 || (packet.version === 4 && packet.cleanStart)
   // [MQTT-3.1.3-8] of 3.1.1: an empty client id needs Clean Session 1; 3.1 knows none.
   if (packet.clientId === '' && !emptyIdAllowed) return ReasonCode.clientIdentifierNotValid
+  const known = broker.sessions.has(packet.clientId) && !packet.cleanStart
+  if (broker.storeFull && !known && requestedExpiry(packet) > 0) return ReasonCode.quotaExceeded
   if (packet.will === undefined) return undefined
   if (packet.will.qos > options.maximumQos) return ReasonCode.qosNotSupported
   if (packet.will.retain && !options.retainAvailable) return ReasonCode.retainNotSupported

@@ -16,6 +16,15 @@ export class LabelledCounter {
   }
 }
 
+/** Bytes, and counts since the start. */
+export interface StoreFigures {
+  commits: number
+  recordsWritten: number
+  databaseBytes: number
+  walBytes: number
+  diskFreeBytes: number
+}
+
 export class Counters {
   bytesReceived = 0
   bytesSent = 0
@@ -50,8 +59,12 @@ export class Counters {
   retainedChanges = 0
   routeCacheHits = 0
   routeCacheMisses = 0
-  /** Acknowledgements sent, by what they waited for: fsync, process, none. */
+  /** Acknowledgements to publishers that had nothing to wait for: no durable recipient, nothing retained. */
+  acknowledgedAtOnce = 0
+  /** Those that waited for a commit, by what it survives: fsync, process, none. */
   readonly acknowledgements = new LabelledCounter()
+  /** What the store said of itself last. */
+  store: StoreFigures | undefined
   /** Times that reading stopped because too much waited for a commit. */
   commitPauses = 0
 }

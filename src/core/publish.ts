@@ -161,7 +161,7 @@ export function publishMessage(
 
 function route(broker: Broker, publication: Publication): PublishOutcome {
   const found = broker.topics.route(publication.entry!)
-  if (broker.options.sessionQueueFull === 'reject' && publication.qos > 0 && anyQueueFull(broker, found)) {
+  if (publication.qos > 0 && mustRefuse(broker, publication, found)) {
     publication.end()
     return 'quota-exceeded'
   }
@@ -185,6 +185,15 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
   }
   publication.end()
   return recipients.length === 0 && groups.length === 0 ? 'no-subscribers' : 'delivered'
+}
+
+/** Whether a message that would have to be kept can't be: nobody gets it then, and its publisher is told. */
+function mustRefuse(broker: Broker, publication: Publication, found: Route): boolean {
+  if (broker.storeFull) {
+    if (publication.retain || found.recipients.some(({ session, qos }) => session.stored && qos > 0)) return true
+    if (found.groups.some((group) => group.members.some(({ session, qos }) => session.stored && qos > 0))) return true
+  }
+  return broker.options.sessionQueueFull === 'reject' && anyQueueFull(broker, found)
 }
 
 function anyQueueFull(broker: Broker, found: Route): boolean {

@@ -87,6 +87,7 @@ function checkRequest(
   }
   const grant = session.client?.grant ?? null
   if (grant !== null && !grant.maySubscribe(parsed.filter)) return ReasonCode.notAuthorized
+  if (!exists && session.stored && broker.storeFull) return ReasonCode.quotaExceeded
   if (!exists && session.subscriptions.size >= options.subscriptionsPerSessionMax) return ReasonCode.quotaExceeded
   return undefined
 }

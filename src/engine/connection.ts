@@ -156,7 +156,10 @@ export class Connection implements Link {
 
   hold(frame: Uint8Array, ticket: number, answers: boolean): void {
     if (ticket <= this.#engine.committed && this.#held === null) {
-      if (answers) this.#answered(1)
+      if (answers) {
+        this.#engine.countAnswer(ticket)
+        this.#answered(1)
+      }
       this.write(frame)
       return
     }
@@ -166,7 +169,10 @@ export class Connection implements Link {
   holdAck(firstByte: number, packetId: number, ticket: number, answers: boolean): void {
     this.#engine.broker.counters.packetsSent[firstByte >> 4]!++
     if (ticket <= this.#engine.committed && this.#held === null) {
-      if (answers) this.#answered(1)
+      if (answers) {
+        this.#engine.countAnswer(ticket)
+        this.#answered(1)
+      }
       const at = this.#reserve(4)
       const chunk = this.#chunk!
       chunk[at] = firstByte
@@ -294,6 +300,7 @@ export class Connection implements Link {
   }
 
   #hold(frame: Buffer, ticket: number, answers: boolean): void {
+    if (answers) this.#engine.countAnswer(ticket)
     if (this.#held === null) {
       this.#held = new HeldFrames()
       this.#engine.holding(this)

@@ -20,6 +20,12 @@ export interface Commits {
   endTurn(): void
 }
 
+export interface EngineOptions {
+  outputBufferBytesMax: number
+  /** What commits survive, as the label under which acknowledgements are counted. */
+  durability: string
+}
+
 export interface EngineLog {
   warn(fields: object, text: string): void
   error(fields: object, text: string): void
@@ -33,6 +39,7 @@ export class Engine {
   readonly log: EngineLog
   readonly outputBufferBytesMax: number
   readonly connections = new Set<Connection>()
+  readonly #durability: string
   readonly #clock: Clock
   readonly #commits: Commits
   #dirty: Connection[] = []
@@ -44,10 +51,11 @@ export class Engine {
   #stopped = false
   readonly #endTurn = (): void => this.endTurn()
 
-  constructor(broker: Broker, commits: Commits, clock: Clock, log: EngineLog, outputBufferBytesMax: number) {
+  constructor(broker: Broker, commits: Commits, clock: Clock, log: EngineLog, options: EngineOptions) {
     this.broker = broker
     this.log = log
-    this.outputBufferBytesMax = outputBufferBytesMax
+    this.outputBufferBytesMax = options.outputBufferBytesMax
+    this.#durability = options.durability
     this.#clock = clock
     this.#commits = commits
     broker.now = clock.now()
@@ -82,6 +90,12 @@ export class Engine {
   dirty(connection: Connection): void {
     this.#dirty.push(connection)
     this.beginTurn()
+  }
+
+  /** Counts an acknowledgement to a publisher by what it waits for. */
+  countAnswer(ticket: number): void {
+    if (ticket === 0) this.broker.counters.acknowledgedAtOnce++
+    else this.broker.counters.acknowledgements.add(this.#durability)
   }
 
   holding(connection: Connection): void {

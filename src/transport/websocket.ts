@@ -87,8 +87,14 @@ function writeHeader(buffer: Buffer, start: number, bytes: number): number {
   return start - 10
 }
 
+export interface WebSocketLimits {
+  connectionsMax: number
+  /** Origins of pages that may connect besides our own and those of this machine; `*`: all. */
+  allowedOrigins: readonly string[]
+}
+
 /** Serves upgrades of the HTTP server on the MQTT paths; everything else about HTTP is the server's own. */
-export function acceptWebSockets(engine: Engine, server: Server, connectionsMax: number): void {
+export function acceptWebSockets(engine: Engine, server: Server, limits: WebSocketLimits): void {
   const { counters, options } = engine.broker
   const webSockets = new WebSocketServer({
     noServer: true,
@@ -102,8 +108,8 @@ export function acceptWebSockets(engine: Engine, server: Server, connectionsMax:
     const socket = duplex as Socket
     // Until `ws` takes over, nobody else listens: an error without listener would end the process.
     socket.on('error', () => socket.destroy())
-    const refusal = refusalOf(request)
-    if (refusal !== undefined || engine.connections.size >= connectionsMax) {
+    const refusal = refusalOf(request, limits.allowedOrigins)
+    if (refusal !== undefined || engine.connections.size >= limits.connectionsMax) {
       counters.connectionsRefused++
       const [status, text] = refusal ?? ['503 Service Unavailable', 'too many connections']
       engine.log.warn({ url: request.url, address: socket.remoteAddress }, `WebSocket refused: ${text}`)
@@ -115,10 +121,28 @@ export function acceptWebSockets(engine: Engine, server: Server, connectionsMax:
   })
 }
 
+/**
+ * Any page that a browser shows may open a WebSocket to any address it can reach, so that the server has to look at where
+ * the page came from (RFC 6455, section 10.2). Programs send no Origin.
+ */
+function isAllowedOrigin(origin: string | undefined, host: string | undefined, allowed: readonly string[]): boolean {
+  if (origin === undefined || allowed.includes('*') || allowed.includes(origin)) return true
+  if (!URL.canParse(origin)) return false
+  const page = new URL(origin)
+  return page.host === host || /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(page.hostname)
+}
+
 /** HTTP status and text; undefined: it may be upgraded. */
-function refusalOf(request: IncomingMessage): [status: string, text: string] | undefined {
+function refusalOf(
+  request: IncomingMessage,
+  allowedOrigins: readonly string[],
+): [status: string, text: string] | undefined {
   const path = (request.url ?? '/').split('?')[0]!
   if (!paths.has(path)) return ['404 Not Found', `no WebSocket at ${path.slice(0, 100)}: MQTT is at /mqtt and at /`]
+  if (!isAllowedOrigin(request.headers.origin, request.headers.host, allowedOrigins)) {
+    const origin = String(request.headers.origin).slice(0, 200)
+    return ['403 Forbidden', `pages of ${origin} may not connect here; list it in allowedOrigins`]
+  }
   const offered = request.headers['sec-websocket-protocol']
   if (offered === undefined) return undefined
   const names = offered.split(',').map((name) => name.trim())

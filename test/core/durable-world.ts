@@ -1,0 +1,129 @@
+/**
+ * The core and the committer on a durable store whose commits end when a test says so, and new processes on what it holds.
+ */
+import { expect } from 'vitest'
+import { BrokerRecovery, onQueuePage } from '../../src/core/recovery.ts'
+import { Committer } from '../../src/engine/committer.ts'
+import { MemoryStore } from '../../src/store/memory.ts'
+import type { Durability, Store } from '../../src/store/store.ts'
+import { type Device, World } from './world.ts'
+
+export const lasting = { cleanStart: false, properties: { sessionExpiryInterval: 3600 } }
+
+/** A durable store whose commits end when the test says so. */
+export class SlowStore extends MemoryStore implements Store {
+  readonly batches: ArrayBuffer[] = []
+  #waiting: (() => void)[] = []
+
+  constructor() {
+    super({ durable: true })
+  }
+
+  override async commit(batch: ArrayBuffer, durability: Durability): Promise<void> {
+    this.batches.push(batch.slice(0))
+    await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    await super.commit(batch, durability)
+  }
+
+  async finish(): Promise<void> {
+    this.#waiting.shift()?.()
+    // The commit's promise and the committer's reaction.
+    for (let i = 0; i < 10; i++) await Promise.resolve()
+  }
+
+  get waiting(): number {
+    return this.#waiting.length
+  }
+}
+
+export class DurableWorld extends World {
+  readonly store: SlowStore
+  readonly committer: Committer
+  readonly devices: Device[] = []
+
+  /** With a wait for acknowledgements, its timer is the test's to fire. */
+  readonly #timers: (() => void)[] = []
+  readonly #waits: boolean
+
+  constructor(store = new SlowStore(), elisionWaitMs = 0) {
+    const committer = new Committer(
+      store,
+      {
+        onCommit: () => {
+          for (const device of this.devices) device.link.release()
+          this.broker.onCommit()
+        },
+        onPage: (page) => onQueuePage(this.broker, page),
+        onFatal: (error) => {
+          throw error
+        },
+      },
+      {
+        pendingBytesMax: 1_000_000,
+        durability: 'fsync',
+        clock: { now: () => this.now, after: (_ms, fire) => this.#after(fire) },
+        elisionWaitMs,
+      },
+    )
+    super({ inflightMessagesMax: 10, residentMessagesMax: 5 }, { journal: committer })
+    this.#waits = elisionWaitMs > 0
+    this.store = store
+    this.committer = committer
+  }
+
+  override device(version: 3 | 4 | 5 = 5): Device {
+    const device = super.device(version)
+    this.devices.push(device)
+    return device
+  }
+
+  #after(fire: () => void): () => void {
+    this.#timers.push(fire)
+    return () => {}
+  }
+
+  fireTimers(): void {
+    for (const fire of this.#timers.splice(0)) fire()
+  }
+
+  override turn(): void {
+    super.turn()
+    this.committer.endTurn()
+  }
+
+  /** Ends turns and commits until nothing is under way. */
+  async settle(): Promise<void> {
+    for (let i = 0; i < 10_000; i++) {
+      this.turn()
+      if (this.#waits) {
+        this.now += 2
+        this.fireTimers()
+      }
+      if (this.store.waiting > 0) await this.store.finish()
+      else await new Promise((resolve) => setImmediate(resolve))
+      if (this.store.waiting === 0 && this.committer.appended === this.#seen) return
+      this.#seen = this.committer.appended
+    }
+  }
+  #seen = -1
+
+  async ready(clientId: string, options: object = lasting): Promise<Device> {
+    const device = this.device().connect({ clientId, ...options })
+    await this.settle()
+    expect(device.take()[0]).toMatchObject({ type: 'connack', reasonCode: 0 })
+    return device
+  }
+
+  /** A new process on what the store holds. */
+  async restart(): Promise<DurableWorld> {
+    const world = new DurableWorld(this.store)
+    world.now = this.now
+    world.broker.now = this.now
+    const recovery = new BrokerRecovery(world.broker)
+    const numbers = await this.store.open(recovery)
+    world.broker.nextSessionNumber = numbers.nextSessionNumber
+    world.committer.nextMessageId = numbers.nextMessageId
+    recovery.end()
+    return world
+  }
+}

@@ -1,0 +1,180 @@
+/** What happens at each limit of the core: chosen, counted, and never a loss of what was acknowledged. */
+import { describe, expect, it } from 'vitest'
+import { DurableWorld, lasting } from './durable-world.ts'
+import { type Device, World } from './world.ts'
+
+function away(world: World, clientId = 's'): void {
+  world.connected(clientId, lasting).subscribe('t', 1).drop()
+}
+
+function returned(world: World, clientId = 's'): Device {
+  return world.device().connect({ clientId, ...lasting })
+}
+
+describe('a full session queue', () => {
+  it('drop-oldest lets the oldest go that was never sent', () => {
+    const world = new World({ sessionQueueMessagesMax: 3 })
+    away(world)
+    const publisher = world.connected('p')
+    for (let i = 0; i < 5; i++) publisher.publish('t', String(i), { qos: 1 })
+    expect(publisher.take().map((one) => one.type)).toEqual(new Array(5).fill('puback'))
+    expect(returned(world).drain()).toEqual(['2', '3', '4'])
+    expect(world.broker.counters.messagesDropped.get('queue_full')).toBe(2)
+  })
+
+  it('drop-oldest never drops what was sent before', () => {
+    const world = new World({ sessionQueueMessagesMax: 2, inflightMessagesMax: 2 })
+    const first = world.connected('s', lasting)
+    first.subscribe('t', 1).take()
+    const publisher = world.connected('p')
+    publisher.publish('t', 'sent', { qos: 1 })
+    first.drop()
+    for (const payload of ['a', 'b', 'c']) publisher.publish('t', payload, { qos: 1 })
+    expect(returned(world).drain()).toEqual(['sent', 'c'])
+  })
+
+  it('drop-newest keeps what waits', () => {
+    const world = new World({ sessionQueueMessagesMax: 3, sessionQueueFull: 'drop-newest' })
+    away(world)
+    const publisher = world.connected('p')
+    for (let i = 0; i < 5; i++) publisher.publish('t', String(i), { qos: 1 })
+    expect(returned(world).drain()).toEqual(['0', '1', '2'])
+    expect(world.broker.counters.messagesDropped.get('queue_full')).toBe(2)
+  })
+
+  it('reject: nobody gets the message, a 5.0 publisher is told 0x97 and a 3.x publisher is not acknowledged', () => {
+    const world = new World({ sessionQueueMessagesMax: 1, sessionQueueFull: 'reject' })
+    away(world)
+    const online = world.connected('online')
+    online.subscribe('t', 1).take()
+    const publisher = world.connected('p')
+    publisher.publish('t', 'fits', { qos: 1 })
+    publisher.publish('t', 'too much', { qos: 1, retain: true })
+    publisher.publish('t', 'too much', { qos: 2, packetId: 7 })
+    expect(publisher.take()).toMatchObject([
+      { type: 'puback', reasonCode: 0 },
+      { type: 'puback', reasonCode: 0x97 },
+      { type: 'pubrec', packetId: 7, reasonCode: 0x97 },
+    ])
+    const old = world.connected('old', { version: 4 })
+    old.publish('t', 'too much', { qos: 1 })
+    expect(old.take()).toEqual([])
+    expect(old.link.closed).toBeDefined()
+    expect(online.takePublishes().map((one) => one.payload)).toEqual(['fits'])
+    expect(world.broker.retained.count).toBe(0)
+    expect(returned(world).drain()).toEqual(['fits'])
+  })
+
+  it('bytes count as well as messages', () => {
+    const world = new World({ sessionQueueBytesMax: 250 })
+    away(world)
+    const publisher = world.connected('p')
+    for (let i = 0; i < 5; i++) publisher.publish('t', `${i}`.repeat(100), { qos: 1 })
+    expect(
+      returned(world)
+        .drain()
+        .map((payload) => payload[0]),
+    ).toEqual(['2', '3', '4'])
+  })
+})
+
+describe('a client that does not read', () => {
+  it('loses QoS 0, counted, keeps QoS 1 in its queue, and gets it in order when it reads again', () => {
+    const world = new World()
+    const [slow, healthy] = [world.connected('slow'), world.connected('healthy')]
+    for (const one of [slow, healthy]) one.subscribe('t', 1).take()
+    slow.link.full = true
+    slow.link.empty = false
+    const publisher = world.connected('p')
+    for (let i = 0; i < 100; i++) publisher.publish('t', String(i), { qos: i % 2 === 0 ? 0 : 1 })
+    expect(healthy.drain()).toHaveLength(100)
+    expect(slow.take()).toEqual([])
+    expect(world.broker.counters.messagesDropped.get('slow_consumer')).toBe(50)
+    slow.link.full = false
+    slow.client.pump()
+    expect(slow.drain()).toEqual(Array.from({ length: 50 }, (_, i) => String(2 * i + 1)))
+  })
+
+  it('takes retained messages at its own pace, all of them', () => {
+    const world = new World({ inflightMessagesMax: 10 })
+    const publisher = world.connected('p')
+    for (let i = 0; i < 2000; i++) publisher.publish(`r/${i}`, String(i), { retain: true, qos: 1, packetId: 1 })
+    const device = world.connected('s')
+    device.subscribe('r/#', 1)
+    expect(device.take().filter((one) => one.type === 'publish')).toHaveLength(10)
+    device.unsubscribe('r/#')
+    for (let i = 1; i <= 10; i++) device.acknowledge('puback', i)
+    expect(device.drain()).toHaveLength(1990)
+  })
+})
+
+describe('further limits', () => {
+  it('one retained message too many is refused with 0x97; changing and deleting go on', () => {
+    const world = new World({ retainedMessagesMax: 1 })
+    const publisher = world.connected('p')
+    publisher.publish('a', '1', { qos: 1, retain: true })
+    publisher.publish('b', '1', { qos: 1, retain: true })
+    publisher.publish('a', '2', { qos: 1, retain: true })
+    const codes = publisher.take().map((one) => (one.type === 'puback' ? one.reasonCode : -1))
+    expect(codes).toEqual([0x10, 0x97, 0x10])
+    publisher.publish('a', '', { qos: 1, retain: true })
+    expect(world.broker.retained.count).toBe(0)
+  })
+
+  it('one subscription too many is refused with 0x97, and one that exists may be changed', () => {
+    const world = new World({ subscriptionsPerSessionMax: 1 })
+    const device = world.connected('s')
+    device.subscribe('a').subscribe('b').subscribe('a', 1)
+    expect(device.take()).toMatchObject([{ reasonCodes: [0] }, { reasonCodes: [0x97] }, { reasonCodes: [1] }])
+  })
+
+  it('a topic of too many levels is refused, as a name with 0x90 and as a filter with 0x8F', () => {
+    const world = new World({ topicLevelsMax: 3 })
+    const device = world.connected('s')
+    device.subscribe('a/b/c/d').subscribe('a/b/#')
+    expect(device.take()).toMatchObject([{ reasonCodes: [0x8f] }, { reasonCodes: [0] }])
+    device.publish('a/b/c', 'x')
+    expect(device.takePublishes()).toHaveLength(1)
+    device.publish('a/b/c/d', 'x')
+    expect(device.take()).toMatchObject([{ type: 'disconnect', reasonCode: 0x90 }])
+  })
+
+  it('the route cache is emptied when full, and routes and aliases stay right', () => {
+    const world = new World({ routeCacheEntriesMax: 16 })
+    const subscriber = world.connected('s')
+    subscriber.subscribe('t/#').take()
+    const publisher = world.connected('p')
+    for (let i = 0; i < 100; i++) publisher.publish(`t/${i % 40}`, '')
+    expect(subscriber.takePublishes()).toHaveLength(100)
+    expect(world.broker.topics.size).toBeLessThanOrEqual(16)
+    subscriber.unsubscribe('t/#').take()
+    for (let i = 0; i < 40; i++) publisher.publish(`t/${i}`, '')
+    expect(subscriber.take()).toEqual([])
+  })
+
+  it('with the disk nearly full nothing is taken that would have to be stored, and everything else goes on', async () => {
+    const world = new DurableWorld()
+    ;(await world.ready('s')).subscribe('t', 1).drop()
+    const online = await world.ready('online', {})
+    online.subscribe('#', 1)
+    await world.settle()
+    online.take()
+    const publisher = await world.ready('p', {})
+    world.broker.storeFull = true
+    publisher.publish('t', 'stored', { qos: 1 })
+    publisher.publish('u', 'kept', { qos: 1, retain: true })
+    publisher.publish('u', 'passing', { qos: 1 })
+    const codes = publisher.take().map((one) => (one.type === 'puback' ? one.reasonCode : -1))
+    expect(codes).toEqual([0x97, 0x97, 0])
+    expect(online.takePublishes().map((one) => one.payload)).toEqual(['passing'])
+    const late = world.device().connect({ clientId: 'late', ...lasting })
+    expect(late.take()).toMatchObject([{ type: 'connack', reasonCode: 0x97 }])
+    const known = world.device().connect({ clientId: 's', ...lasting })
+    known.subscribe('more', 1)
+    await world.settle()
+    expect(known.take()).toMatchObject([
+      { type: 'connack', reasonCode: 0 },
+      { type: 'suback', reasonCodes: [0x97] },
+    ])
+  })
+})
