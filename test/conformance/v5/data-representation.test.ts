@@ -132,6 +132,12 @@ conformance('5.0', ['MQTT-1.5.5-1'], 'a remaining length that is not minimal is 
   )
 })
 
+conformance('5.0', ['MQTT-1.5.5-1'], 'a CONNECT whose remaining length is not minimal is refused', async (wire) => {
+  const bytes = connect({ clientId: wire.id() })
+  const padded = concat(Uint8Array.of(0x10, 0x80 | (bytes.length - 2), 0x00), bytes.subarray(2))
+  await expectConnectRefused(wire, padded, 0x81)
+})
+
 conformance('5.0', ['MQTT-1.5.5-1'], 'a variable byte integer of five bytes is malformed', async (wire) => {
   await expectFault(wire, 'c0 80 80 80 80 00', 0x81)
   await expectFault(wire, 'c0 ff ff ff ff 7f', 0x81)

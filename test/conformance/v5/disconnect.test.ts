@@ -2,6 +2,7 @@
  * MQTT 5.0 sections 3.14 DISCONNECT, 4.11 server redirection and 4.13 handling errors.
  */
 
+import type { Socket } from 'node:net'
 import { expect } from 'vitest'
 import { concat, field, hex, packet, pingreq } from '../bytes.ts'
 import { conformance, withGateway } from '../harness.ts'
@@ -165,6 +166,26 @@ conformance(
     for (let i = 0; i < 5; i++) client.send(more)
     await expectDisconnected(client, 0x81)
   },
+)
+
+conformance(
+  '5.0',
+  ['MQTT-4.13.2-1'],
+  'the end of the connection behind a DISCONNECT is orderly, not a reset, though the client sends on',
+  async (wire) => {
+    const client = await connected5(wire)
+    const { socket } = client.link as unknown as { socket: Socket }
+    const ended = new Promise<string>((resolve) => {
+      socket.once('end', () => resolve('FIN'))
+      socket.once('error', ({ message }) => resolve(message))
+    })
+    const more = publish({ topic: wire.topic(), payload: 'x'.repeat(100_000) })
+    client.send('c1 00', more)
+    for (let i = 0; i < 20; i++) client.send(more)
+    await expectDisconnected(client, 0x81)
+    expect(await ended).toBe('FIN')
+  },
+  { transports: ['TCP'] },
 )
 
 const elsewhere = { reasonCode: 0x9c, serverReference: 'second.example:1883' }
