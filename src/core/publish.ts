@@ -35,6 +35,8 @@ export class Publication {
   #identified: EncodedPublish | null = null
   #identifiedBy: readonly number[] | null = null
   #identifiedVariant = -1
+  /** Something below was made for this message and has to be let go: most need nothing, and clearing costs. */
+  #made = false
 
   beginFrame(frame: PublishFrame, version5: boolean, entry: TopicEntry, publisher: Session, now: number): void {
     this.#reset(entry, frame.qos, frame.retain, publisher, now)
@@ -49,6 +51,7 @@ export class Publication {
     this.#reset(entry, message.qos, retain, publisher, now)
     this.frame = null
     this.verbatim = false
+    this.#made = true
     this.#message = message
     this.#expiry = remainingExpiry(message, now)
   }
@@ -59,15 +62,13 @@ export class Publication {
     this.retain = retain
     this.publisher = publisher
     this.now = now
-    this.#message = null
-    this.#parts = null
-    this.#variants.fill(null)
-    this.#identified = null
   }
 
   /** Lets go of the chunk and the message. */
   end(): void {
     this.frame = null
+    if (!this.#made) return
+    this.#made = false
     this.#message = null
     this.#parts = null
     this.#identified = null
@@ -76,6 +77,7 @@ export class Publication {
 
   /** The message as a thing of its own; copied on the first call. */
   get message(): Message {
+    this.#made = true
     this.#message ??= messageFromFrame(this.frame!, this.entry!, this.publisher?.clientId ?? '', this.now)
     return this.#message
   }
@@ -100,6 +102,7 @@ export class Publication {
 
   get parts(): PublishParts {
     if (this.#parts !== null) return this.#parts
+    this.#made = true
     const frame = this.frame
     this.#parts =
       this.#message ??
