@@ -195,7 +195,16 @@ function in5(role: Role, around: (properties: string) => string, opens = false) 
   return (properties: string): Properties => {
     const bytes = hex(around(properties))
     const [seen] = (opens ? decodeFirst(bytes, role) : decode(role, 5, bytes)) as [Seen]
-    if ('topic' in seen) return publishProperties(Buffer.from(seen.properties, 'hex'))
+    if ('topic' in seen) return asObject(seen.properties)
     return seen.properties ?? (seen.packet as { properties: Properties }).properties
+  }
+}
+
+/** What decodes them here would refuse them too, and hide that the decoder of PUBLISH, which only walks them, did not. */
+function asObject(properties: string): Properties {
+  try {
+    return publishProperties(Buffer.from(properties, 'hex'))
+  } catch (error) {
+    throw new Error('the decoder of PUBLISH let it pass', { cause: error })
   }
 }
