@@ -24,6 +24,8 @@ export interface Context {
   readonly measures: Measures
   /** Per stream, how many messages were sent; shared by all threads. */
   readonly ledger: Int32Array
+  /** What the devices' clocks show at the start, Unix milliseconds. */
+  readonly clockStartMs: number
   /** Milliseconds on the run's clock. */
   now(): number
   /** The rate of publications at present, 1 being the scenario's; 0 is none. */

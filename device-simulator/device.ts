@@ -151,7 +151,7 @@ export class Device implements PublicationOwner {
 
   clockMs(elapsedMs: number): number {
     const drift = this.#clockDrift === 0 ? 0 : (this.#clockDrift * (this.#context.now() - this.#clockSetMs)) / 1000
-    return Date.parse(this.#context.scenario.epoch) + elapsedMs + this.#clockOffsetMs + drift
+    return this.#context.clockStartMs + elapsedMs + this.#clockOffsetMs + drift
   }
 
   nextSparkplugSequence(): number {

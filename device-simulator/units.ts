@@ -7,7 +7,7 @@ const durationUnits: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_
 const sizeUnits: Record<string, number> = { B: 1, kB: 1000, KiB: 1024, MB: 1_000_000, MiB: 1024 * 1024 }
 
 export const durationPattern = /^(\d+(\.\d+)?(ms|s|m|h|d))+$/
-export const sizePattern = /^(\d+(?:\.\d+)?)\s*(B|kB|KiB|MB|MiB)$/
+export const sizePattern = /^(\d+(?:\.\d+)?)\s*(B|kB|KiB|MB|MiB)?$/
 
 /** Milliseconds, or undefined. */
 export function parseDurationMs(text: string | number): number | undefined {
@@ -25,9 +25,8 @@ export function parseDurationMs(text: string | number): number | undefined {
 export function parseSizeBytes(text: string | number): number | undefined {
   if (typeof text === 'number') return Number.isInteger(text) && text >= 0 ? text : undefined
   const trimmed = text.trim()
-  if (/^\d+$/.test(trimmed)) return Number(trimmed)
   const match = sizePattern.exec(trimmed)
-  return match === null ? undefined : Math.floor(Number(match[1]) * sizeUnits[match[2]!]!)
+  return match === null ? undefined : Math.floor(Number(match[1]) * sizeUnits[match[2] ?? 'B']!)
 }
 
 export function formatDuration(ms: number): string {

@@ -155,7 +155,9 @@ async function loadFaker(): Promise<unknown> {
       {},
       {
         get(_, property) {
-          throw new Error(`the module uses faker.${String(property)}: run npm install --no-save @faker-js/faker`)
+          // A promise that resolves to this looks for `then`.
+          if (property === 'then' || typeof property === 'symbol') return undefined
+          throw new Error(`the module uses faker.${property}: run npm install --no-save @faker-js/faker`)
         },
       },
     )

@@ -64,6 +64,7 @@ export class Fleet implements Part {
       measures: new Measures(),
       schedule: new Schedule(now, () => this.#flush()),
       ledger: new Int32Array(init.ledger),
+      clockStartMs: Date.parse(scenario.epoch),
       now,
       rate: 1,
       address: (broker) => this.#brokers.get(broker),

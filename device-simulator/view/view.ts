@@ -95,7 +95,7 @@ export function panelLines(
   p99: readonly number[],
   columns: number,
 ): string[] {
-  const width = Math.max(10, Math.min(40, columns - 40))
+  const width = Math.max(10, Math.min(30, columns - 50))
   const full = Math.round(stageShare * width)
   const progress = `${'█'.repeat(full)}${'░'.repeat(width - full)}`
   const { counters, latency } = tally
@@ -112,7 +112,8 @@ export function panelLines(
       : `p50 ${formatDuration(figures.p50)}  p99 ${formatDuration(figures.p99)}  max ${formatDuration(figures.max)}`
   return [
     `${name}  ${second.seconds.toFixed(0)} s`,
-    `stage    ${stage.padEnd(12)} ${progress} ${stagesLeft} to come${second.faults.length > 0 ? `  faults: ${second.faults.join(', ')}` : ''}`,
+    `stage    ${stage.padEnd(12)} ${progress} ${stagesLeft} to come`,
+    `faults   ${second.faults.join(', ') || 'none'}`,
     `devices  ${formatCount(second.online)} of ${formatCount(devices)} online, ${formatCount(counters.disconnects)} breaks, ${formatCount(counters.connectFailures)} failed connects`,
     `sent     ${formatCount(second.sentPerSecond)}/s  ${formatCount(counters.sent)} in all  ${sparkline(sent)}`,
     `received ${formatCount(second.receivedPerSecond)}/s  ${formatCount(counters.received)} in all, ${formatCount(second.pending)} unacknowledged`,
