@@ -77,32 +77,6 @@ describe.each(['TCP', 'WebSocket'] as const)('one of many subscribers stops read
   )
 })
 
-test(
-  'a subscriber that never reads its retained messages holds nobody up, and gets all of them when it does',
-  patience,
-  async () => {
-    const gateway = await startGateway({ limits: { outputBufferBytesMax } })
-    const count = 300
-    for (let index = 0; index < count; index++) {
-      await gateway.publish({ topic: `kept/${index}`, payload, qos: 1, retain: true })
-    }
-    const paused = await connectRaw(gateway, 'TCP')
-    paused.sendPacket(connectPacket('paused'))
-    await paused.until(() => paused.packets.length === 1)
-    paused.pause()
-    paused.sendPacket({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'kept/#', qos: 0 }] })
-    await eventually(() => gateway.metrics()['mqtt_subscriptions']).toBe(1)
-    const other = await connectClient(gateway)
-    await other.mqtt.subscribeAsync('kept/#', { qos: 0 })
-    await other.until(count)
-    paused.resume()
-    const topics = () => paused.packets.flatMap((packet) => (packet.cmd === 'publish' ? [packet.topic] : []))
-    await paused.until(() => topics().length === count)
-    expect(new Set(topics()).size).toBe(count)
-    paused.destroy()
-  },
-)
-
 test('a subscriber that reads slowly holds no more of the gateway than its output buffer', patience, async () => {
   const gateway = await startGateway({ limits: { outputBufferBytesMax } })
   const slow = await connectRaw(gateway, 'TCP')
