@@ -76,8 +76,7 @@ conformance(
   'a PUBLISH that ends within its topic name or identifier closes',
   async (wire) => {
     const topic = field(wire.topic())
-    await closesConnection(
-      wire,
+    const truncated = [
       packet(0x30),
       packet(0x30, '00'),
       packet(0x30, '00 05', text('abcd')),
@@ -85,7 +84,11 @@ conformance(
       packet(0x32, topic),
       packet(0x32, topic, '00'),
       packet(0x34, topic, '00'),
-    )
+    ]
+    await closesConnection(wire, ...truncated)
+    // What follows in the same chunk must not be read as the missing bytes.
+    const next = publish({ topic: wire.topic('next'), payload: 'next' })
+    await closesConnection(wire, ...truncated.map((packetStart) => concat(packetStart, next)))
   },
 )
 
