@@ -5,9 +5,10 @@
  * then says where its value came from: the flag, the variable, or file, line and column.
  *
  * Environment: `MQTIDE_` and the option's name in capitals, words separated by `_`, levels by `__`, as in
- * `MQTIDE_MQTT_PORT=1884` and `MQTIDE_LIMITS__PACKET_BYTES_MAX=65536`. The name of a shared subscription's group is taken
- * as it stands: `MQTIDE_SHARED_SUBSCRIPTIONS__GROUPS__workers=sticky`. `MQTIDE_CONFIG` names the file. A variable that is
- * no option is a warning only, because orchestrators set variables of their own under the service's name.
+ * `MQTIDE_MQTT_PORT=1884` and `MQTIDE_LIMITS__PACKET_BYTES_MAX=65536`; the items of a list by commas. The name of a shared
+ * subscription's group is taken as it stands: `MQTIDE_SHARED_SUBSCRIPTIONS__GROUPS__workers=sticky`. `MQTIDE_CONFIG` names
+ * the file. A variable that is no option is a warning only, because orchestrators set variables of their own under the
+ * service's name.
  */
 import { readFileSync, statSync } from 'node:fs'
 import { ConfigError, type ConfigIssue, dotted, nearestName } from './config-error.ts'
@@ -115,7 +116,7 @@ function environmentOptions(environment: Environment) {
       continue
     }
     names.set(dotted(found.path), variable)
-    assign(options, found.path, found.node.type === 'string' ? value : scalar(value))
+    assign(options, found.path, typedValue(value, found.node))
   }
   return { options, names, warnings }
 }
@@ -145,6 +146,12 @@ function variablesOf(node: SchemaNode, name: string): string[] {
 /** mqttPort -> MQTT_PORT */
 function capitals(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()
+}
+
+function typedValue(text: string, { type }: SchemaNode): unknown {
+  if (type === 'string') return text
+  if (type === 'array') return text === '' ? [] : text.split(',').map((item) => item.trim())
+  return scalar(text)
 }
 
 function scalar(text: string): unknown {

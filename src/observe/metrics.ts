@@ -5,10 +5,11 @@
  * (reason names, packet types, QoS), never from clients, so the number of series is bounded.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from '@prometheus-io/client'
-import type { Counters, Gauges, LabelledCounter } from '../core/counters.ts'
+import type { Counters, Gauges, LabelledCounter, StoreFigures } from '../core/counters.ts'
 import { PacketType } from '../mqtt/packet.ts'
 
-type Reading = number | Iterable<readonly [label: string, value: number]>
+/** Undefined: there is nothing to show, as of a store's size without a store. */
+type Reading = number | undefined | Iterable<readonly [label: string, value: number]>
 
 interface Metric {
   name: string
@@ -52,6 +53,10 @@ function gauge(name: string, help: string, read: (gauges: Gauges) => number): Me
   return { name, help, type: 'gauge', read: (_, gauges) => read(gauges) }
 }
 
+function store(name: string, help: string, type: Metric['type'], read: (figures: StoreFigures) => number): Metric {
+  return { name, help, type, read: (counters) => counters.store && read(counters.store) }
+}
+
 const metrics: readonly Metric[] = [
   gauge('mqtt_connections', 'Network connections now, those before their CONNECT included.', (g) => g.connections),
   {
@@ -86,12 +91,13 @@ const metrics: readonly Metric[] = [
   byQos('mqtt_messages_received_total', 'PUBLISH packets received.', (c) => c.messagesReceived),
   byQos('mqtt_messages_sent_total', 'PUBLISH packets sent.', (c) => c.messagesSent),
   labelled('mqtt_messages_dropped_total', 'Messages that a recipient did not get.', 'reason', (c) => c.messagesDropped),
-  labelled(
-    'mqtt_acknowledgements_total',
-    'PUBACK and PUBREC sent, by what they waited for.',
-    'after',
-    (c) => c.acknowledgements,
-  ),
+  {
+    name: 'mqtt_acknowledgements_total',
+    help: 'PUBACK and PUBREC sent, by what they waited for.',
+    type: 'counter',
+    label: 'after',
+    read: (c) => [['nothing', c.acknowledgedAtOnce], ...c.acknowledgements.counts],
+  },
   counter('mqtt_bytes_received_total', 'Bytes received on MQTT connections.', (c) => c.bytesReceived),
   counter('mqtt_bytes_sent_total', 'Bytes sent on MQTT connections.', (c) => c.bytesSent),
   counter(
@@ -120,6 +126,11 @@ const metrics: readonly Metric[] = [
     'Faults of the gateway itself; each cost one connection.',
     (c) => c.internalErrors,
   ),
+  store('storage_commits_total', 'Transactions committed.', 'counter', (store) => store.commits),
+  store('storage_records_written_total', 'Records written.', 'counter', (store) => store.recordsWritten),
+  store('storage_database_bytes', 'Size of the database file.', 'gauge', (store) => store.databaseBytes),
+  store('storage_wal_bytes', 'Size of its write-ahead log.', 'gauge', (store) => store.walBytes),
+  store('storage_disk_free_bytes', 'Free space on the disk of the database.', 'gauge', (store) => store.diskFreeBytes),
   counter(
     'mqtt_commit_pauses_total',
     'Times that reading stopped since too much waited for a commit.',
@@ -132,6 +143,7 @@ export function flatMetrics(counters: Counters, gauges: Gauges): Record<string, 
   const flat: Record<string, number> = {}
   for (const metric of metrics) {
     const reading = metric.read(counters, gauges)
+    if (reading === undefined) continue
     if (typeof reading === 'number') flat[metric.name] = reading
     else for (const [value, count] of reading) flat[`${metric.name}{${metric.label}="${value}"}`] = count
   }
@@ -147,6 +159,7 @@ export async function metricsText(counters: Counters, gauges: Gauges): Promise<s
   const registry = new Registry()
   for (const metric of metrics) {
     const reading = metric.read(counters, gauges)
+    if (reading === undefined) continue
     const set = valueSetter(metric, registry)
     if (typeof reading === 'number') set({}, reading)
     else for (const [value, count] of reading) set({ [metric.label!]: value }, count)

@@ -58,6 +58,7 @@ describe('environment', () => {
       environment: {
         MQTIDE_MQTT_PORT: 'false',
         MQTIDE_IN_MEMORY: 'true',
+        MQTIDE_ALLOWED_ORIGINS: 'https://a.example, https://b.example',
         MQTIDE_PROTOCOL__RESPONSE_INFORMATION: '42',
         MQTIDE_SHARED_SUBSCRIPTIONS__GROUPS__workers: 'sticky',
         PATH: '/bin',
@@ -65,6 +66,7 @@ describe('environment', () => {
     })
     expect(config.mqttPort).toBe(false)
     expect(config.inMemory).toBe(true)
+    expect(config.allowedOrigins).toEqual(['https://a.example', 'https://b.example'])
     expect(config.protocol.responseInformation).toBe('42')
     expect(config.sharedSubscriptions.groups).toEqual({ workers: 'sticky' })
     expect(warnings).toEqual([])

@@ -22,6 +22,8 @@ function counted(): Counters {
   counters.messagesReceived[1] = 5
   counters.protocolErrors.add('malformed_packet', 2)
   counters.messagesDropped.add('slow_consumer')
+  counters.acknowledgedAtOnce = 7
+  counters.acknowledgements.add('fsync', 3)
   counters.packetsSent[PacketType.suback] = 9
   return counters
 }
@@ -33,6 +35,8 @@ describe('metrics', () => {
       'mqtt_sessions{state="connected"}': 2,
       'mqtt_sessions{state="disconnected"}': 3,
       mqtt_bytes_received_total: 11,
+      'mqtt_acknowledgements_total{after="nothing"}': 7,
+      'mqtt_acknowledgements_total{after="fsync"}': 3,
       'mqtt_packets_sent_total{type="suback"}': 9,
       'mqtt_packets_sent_total{type="publish"}': 0,
       'mqtt_messages_received_total{qos="1"}': 5,
@@ -64,6 +68,23 @@ describe('metrics', () => {
     expect(series).toContain('mqtt_bytes_received_total 12')
     const names = series.map((line) => line.slice(0, line.lastIndexOf(' ')))
     expect(new Set(names).size).toBe(names.length)
+  })
+
+  test("a durable store's figures are there, those of a store in memory are not", async () => {
+    const counters = counted()
+    expect(Object.keys(flatMetrics(counters, gauges)).filter((name) => name.startsWith('storage_'))).toEqual([])
+    expect(await metricsText(counters, gauges)).not.toContain('storage_')
+    counters.store = { commits: 1, recordsWritten: 2, databaseBytes: 3, walBytes: 4, diskFreeBytes: 5 }
+    const storage = {
+      storage_commits_total: 1,
+      storage_records_written_total: 2,
+      storage_database_bytes: 3,
+      storage_wal_bytes: 4,
+      storage_disk_free_bytes: 5,
+    }
+    expect(flatMetrics(counters, gauges)).toMatchObject(storage)
+    const lines = (await metricsText(counters, gauges)).split('\n')
+    for (const [name, value] of Object.entries(storage)) expect(lines).toContain(`${name} ${value}`)
   })
 
   test('every plain counter is exported', () => {
