@@ -62,6 +62,8 @@ const defaults = {
 /** The log file is cut back to this after it grew beyond, for example during a backup. */
 const walBytesKeptMax = 64 * 1024 * 1024
 
+/** While everything is read once from end to end, a large cache would only fill with what nobody asks for again. */
+const openingCacheKib = 2048
 const recordsPerOptimize = 1_000_000
 
 /** How long a batch committed at `none` may stay uncommitted. */
@@ -70,6 +72,7 @@ export const deferredCommitMs = 1000
 export class SqliteDatabase {
   readonly path: string
   readonly #dataDir: string
+  readonly #cacheBytes: number
   readonly #walCheckpointBytes: number
   readonly #lock: StoreLock
   readonly #database: Database.Database
@@ -87,6 +90,7 @@ export class SqliteDatabase {
     const { dataDir, cacheBytes, walCheckpointBytes, wholeCheckBytesMax, busyTimeoutMs } = { ...defaults, ...options }
     this.#dataDir = dataDir
     this.path = databasePath(dataDir)
+    this.#cacheBytes = cacheBytes
     this.#walCheckpointBytes = walCheckpointBytes
     prepareDataDir(dataDir)
     this.#lock = lockDataDir(dataDir)
@@ -94,7 +98,7 @@ export class SqliteDatabase {
     try {
       checkFiles(dataDir)
       database = new Database(this.path, { timeout: busyTimeoutMs })
-      configure(database, cacheBytes)
+      configure(database)
       const isSmall = fileBytes(this.path) + fileBytes(`${this.path}-wal`) <= wholeCheckBytesMax
       if (isSmall) this.#quickCheck(database)
       migrate(database, this.path)
@@ -111,7 +115,11 @@ export class SqliteDatabase {
   }
 
   recover(recovery: Recovery): RecoveredNumbers {
-    return this.#guard(() => recover(this.#database, recovery))
+    return this.#guard(() => {
+      const numbers = recover(this.#database, recovery)
+      this.#database.pragma(`cache_size = -${Math.ceil(this.#cacheBytes / 1024)}`)
+      return numbers
+    })
   }
 
   /** Applies one batch; on return it is as safe as `durability` says. Throws a `StoreError`, and again for each later call. */
@@ -248,13 +256,13 @@ export class SqliteDatabase {
   }
 }
 
-function configure(database: Database.Database, cacheBytes: number): void {
+function configure(database: Database.Database): void {
   database.pragma(`page_size = ${pageBytes}`)
   database.pragma('journal_mode = WAL')
   database.pragma('synchronous = FULL')
   database.pragma('wal_autocheckpoint = 0')
   database.pragma(`journal_size_limit = ${walBytesKeptMax}`)
-  database.pragma(`cache_size = -${Math.ceil(cacheBytes / 1024)}`)
+  database.pragma(`cache_size = -${openingCacheKib}`)
   database.pragma('temp_store = MEMORY')
   database.pragma('foreign_keys = OFF')
   database.pragma('analysis_limit = 400')
