@@ -1,5 +1,5 @@
 /** `mqtide start` as a process: ready line, signals, exit codes, configuration from all sources. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -96,6 +96,25 @@ describe('a start', () => {
     expect(await message).toBe('still here')
     await after.endAsync()
     expect((await stop(second)).exitCode).toBe(0)
+  })
+
+  test('a damaged database is refused with 1 and advice; --quarantine-store sets it aside and starts', async () => {
+    const dataDir = join(folder, 'damaged')
+    await stop(await start(['--data-dir', dataDir, ...freePorts]))
+    const database = join(dataDir, 'mqtide.db')
+    writeFileSync(database, Buffer.concat([Buffer.from('no database at all'), readFileSync(database).subarray(18)]))
+    const refused = await runProgram(['start', '--data-dir', dataDir, ...freePorts])
+    expect(refused.exitCode).toBe(1)
+    expect(refused.stderr).toContain('--quarantine-store')
+    expect(refused.stderr).not.toMatch(/^\s+at /m)
+    const accepted = await start(['--data-dir', dataDir, '--quarantine-store', ...freePorts])
+    const { exitCode, stderr } = await stop(accepted)
+    expect(exitCode).toBe(0)
+    expect(stderr).toContain('"movedTo"')
+    // A whole database is left alone by the same flag.
+    const again = await stop(await start(['--data-dir', dataDir, '--quarantine-store', ...freePorts]))
+    expect(again.exitCode).toBe(0)
+    expect(again.stderr).not.toContain('"movedTo"')
   })
 
   test('a second gateway on the same data is refused with 1 and names it', async () => {
