@@ -246,6 +246,32 @@ describe('on the HTTP port', () => {
     await untouched()
   })
 
+  test("a page of a foreign origin may not connect until it's listed; pages of this machine and of the gateway may", async () => {
+    const statusOf = async ({ addresses }: Gateway, origin: string) => {
+      const socket = new WebSocket(`ws://127.0.0.1:${addresses.http!.port}/mqtt`, 'mqtt', { origin })
+      socket.on('error', () => {})
+      return new Promise<number>((resolve) => {
+        socket.on('unexpected-response', (_request, response) => resolve(response.statusCode ?? 0))
+        socket.on('open', () => {
+          socket.terminate()
+          resolve(101)
+        })
+      })
+    }
+    const { gateway, grown, untouched } = await scene()
+    const own = `http://127.0.0.1:${gateway.addresses.http!.port}`
+    for (const origin of [own, 'http://localhost:3000', 'http://[::1]:5173'])
+      expect(await statusOf(gateway, origin)).toBe(101)
+    for (const origin of ['https://panel.example', 'http://localhost.example', 'null']) {
+      expect(await statusOf(gateway, origin)).toBe(403)
+    }
+    expect(grown('mqtt_connections_refused_total')).toBe(3)
+    await untouched()
+    const open = await startGateway({ allowedOrigins: ['https://panel.example'] })
+    expect(await statusOf(open, 'https://panel.example')).toBe(101)
+    expect(await statusOf(open, 'https://other.example')).toBe(403)
+  })
+
   test('MQTT without WebSocket on the HTTP port is answered as HTTP and closed', async () => {
     const { gateway, untouched } = await scene()
     const socket = connect(gateway.addresses.http!.port, '127.0.0.1')
