@@ -9,7 +9,7 @@
  * the missing pages. Both are looked for here.
  */
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readSync, statSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import Database from 'better-sqlite3'
 import { StoreError } from './store.ts'
 
@@ -36,11 +36,14 @@ export function remedy(dataDir: string): string {
   )
 }
 
-/** Makes the directory, and its entry in the parent durable. */
+/** Makes the directory with its parents, and the entry of each in its own parent durable. */
 export function prepareDataDir(dataDir: string): void {
   try {
-    const made = mkdirSync(dataDir, { recursive: true, mode: 0o750 })
-    if (made !== undefined) syncDirectory(dirname(made))
+    const outermost = mkdirSync(dataDir, { recursive: true, mode: 0o750 })
+    if (outermost === undefined) return
+    const last = dirname(resolve(outermost))
+    for (let parent = dirname(resolve(dataDir)); parent !== last; parent = dirname(parent)) syncDirectory(parent)
+    syncDirectory(last)
   } catch (error) {
     throw fileError(error, dataDir)
   }

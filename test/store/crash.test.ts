@@ -149,6 +149,14 @@ describePeer('strace', ['strace'], ({ strace }) => {
     expect(calls.filter(({ name, path }) => name === 'pwrite64' && path.endsWith('-wal')).length).toBeGreaterThan(60)
   })
 
+  it('sees the entries of new files and directories forced to the disk before the first acknowledgement', async () => {
+    const calls = await traced(1, 1e9)
+    const until = calls.findIndex(({ acknowledged }) => acknowledged !== undefined)
+    const forced = calls.slice(0, until).flatMap(({ name, path }) => (name === 'fsync' ? [path] : []))
+    const log = join(folder, 'data', 'mqtide.db-wal')
+    expect(forced).toEqual(expect.arrayContaining([folder, join(folder, 'data'), log]))
+  })
+
   it('sees at durability process that every acknowledgement leaves before a sync', async () => {
     expect(acknowledgedTooEarly(await traced(20, 1e9, 'process'))).toHaveLength(20)
   })
