@@ -21,7 +21,10 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   const pending: (() => void)[] = []
   const reasonCodes = packet.subscriptions.map((request) => {
     const code = subscribe(broker, session, request, identifier, pending)
-    return code >= failure && client.version !== 5 ? failure : code
+    if (code < failure || client.version === 5) return code
+    // To 3.1, which has no failure code, it would look like a granted QoS.
+    if (client.version === 3) throw new ProtocolError(code as ReasonCode, `${request.topicFilter} is refused`)
+    return failure
   })
   const ticket = broker.journal.appended === appended ? 0 : broker.journal.ticket
   const suback = encodeSuback(session.version, { packetId: packet.packetId, reasonCodes, properties: {} })

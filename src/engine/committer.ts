@@ -221,8 +221,6 @@ export class Committer implements Journal, Commits {
 
   endTurn(): void {
     this.#seal()
-    // A page is read behind everything that was appended before it was asked for.
-    if (this.#pages.length > 0) this.#hurry = true
     this.#advance()
   }
 
@@ -259,6 +257,11 @@ export class Committer implements Journal, Commits {
   /** Commits what needs no disk, and hands over what has to go and waits no longer. */
   #advance(): void {
     if (this.#flying || this.#failed) return
+    if (this.#pages.length > 0) {
+      // A page is read behind everything that was appended before it was asked for.
+      this.#seal()
+      this.#hurry = true
+    }
     const before = this.committed
     while (this.#sealed.length > 0 && this.#sealed[0]!.live === 0) {
       const slice = this.#sealed.shift()!
@@ -268,7 +271,7 @@ export class Committer implements Journal, Commits {
     }
     const due = this.#due()
     if (due > 0) this.#handOver(this.#sealed.splice(0, due))
-    else this.#readPages()
+    this.#readPages()
     if (this.committed > before) this.#events.onCommit()
     this.#arm()
     if (this.#flying || this.#sealed.length > 0) return
@@ -315,7 +318,6 @@ export class Committer implements Journal, Commits {
       () => this.#onCommitted(),
       (error: unknown) => this.#onFailed(error),
     )
-    this.#readPages()
   }
 
   #onCommitted(): void {

@@ -5,7 +5,7 @@ import { expect } from 'vitest'
 import { BrokerRecovery, onQueuePage } from '../../src/core/recovery.ts'
 import { Committer } from '../../src/engine/committer.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
-import type { Durability, Store } from '../../src/store/store.ts'
+import type { Durability, QueuePage, Store } from '../../src/store/store.ts'
 import { type Device, World } from './world.ts'
 
 export const lasting = { cleanStart: false, properties: { sessionExpiryInterval: 3600 } }
@@ -14,21 +14,35 @@ export const lasting = { cleanStart: false, properties: { sessionExpiryInterval:
 export class SlowStore extends MemoryStore implements Store {
   readonly batches: ArrayBuffer[] = []
   #waiting: (() => void)[] = []
+  #last: Promise<void> = Promise.resolve()
 
   constructor() {
     super({ durable: true })
   }
 
-  override async commit(batch: ArrayBuffer, durability: Durability): Promise<void> {
+  override commit(batch: ArrayBuffer, durability: Durability): Promise<void> {
     this.batches.push(batch.slice(0))
-    await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    await super.commit(batch, durability)
+    const turn = new Promise<void>((resolve) => this.#waiting.push(resolve))
+    this.#last = turn.then(() => super.commit(batch, durability))
+    return this.#last
+  }
+
+  /** Calls are served in the order in which they are made. */
+  override async readQueue(...query: Parameters<Store['readQueue']>): Promise<QueuePage> {
+    await this.#last
+    return super.readQueue(...query)
   }
 
   async finish(): Promise<void> {
     this.#waiting.shift()?.()
     // The commit's promise and the committer's reaction.
     for (let i = 0; i < 10; i++) await Promise.resolve()
+  }
+
+  /** The process dies: what is under way never happens. */
+  abandon(): void {
+    this.#waiting = []
+    this.#last = Promise.resolve()
   }
 
   get waiting(): number {
