@@ -200,6 +200,25 @@ describePeer('strace', ['strace'], ({ strace }) => {
     await expectAll(join(folder, 'data'), 120, 0)
   })
 
+  it.each([
+    ['fsync', 'EIO', 'io'],
+    ['fdatasync,fsync', 'ENOSPC', 'io'],
+    ['pwrite64', 'ENOSPC', 'full'],
+    ['pwrite64', 'EIO', 'io'],
+  ])('makes %s fail with %s: nothing more is acknowledged, and what was is there', async (name, error, kind) => {
+    const dataDir = join(folder, 'data')
+    // Enough calls to open the store, and some commits.
+    const fault = `inject=${name}:error=${error}:when=${name === 'pwrite64' ? 300 : 30}+`
+    const wrapper = [strace, '-f', '-qq', '-e', `trace=${name}`, '-e', fault, '-o', '/dev/null']
+    const child = spawnCommitter({ dataDir, durability: 'fsync', worker: true, commitsMax: 500 }, wrapper)
+    const { exitCode, errors, acknowledged } = await acknowledgedBy(child)
+    expect(acknowledged.length).toBeGreaterThan(5)
+    expect(acknowledged.length).toBeLessThan(500)
+    expect([exitCode, errors]).toEqual([1, expect.stringContaining(join(dataDir, 'mqtide.db'))])
+    expect(errors).toContain(kind === 'full' ? 'The disk is full' : 'Look at the disk')
+    await expectAll(dataDir, acknowledged.at(-1)!)
+  })
+
   function cut(path: string, bytes: number): void {
     const descriptor = openSync(path, 'r+')
     ftruncateSync(descriptor, bytes)
