@@ -26,8 +26,9 @@ export interface RunOptions {
   onSecond: (state: RunState) => void
   onNote: (text: string) => void
   signal: AbortSignal
-  /** For tests. */
+  /** For tests: a machine with other limits, and less patience with a dead broker. */
   machine?: Machine
+  brokerGoneSeconds?: number
 }
 
 /** What the views show while it runs. */
@@ -45,7 +46,7 @@ export interface RunState {
 export class CannotRun extends Error {}
 
 /** Without any device online for so long, outside of a restart of ours, the broker is taken to be dead. */
-const brokerGoneSeconds = 30
+const brokerGoneSecondsDefault = 30
 const gatherTimeoutMs = 30_000
 const drainQuietSeconds = 2
 
@@ -317,6 +318,7 @@ export class Run {
       this.#secondsWithoutDevice = 0
     } else if (this.#hasBeenOnline && !this.#director.isRestarting) {
       this.#secondsWithoutDevice += 1
+      const brokerGoneSeconds = this.#options.brokerGoneSeconds ?? brokerGoneSecondsDefault
       if (this.#secondsWithoutDevice >= brokerGoneSeconds) {
         this.#giveUp(`the broker is gone: no device has been online for ${brokerGoneSeconds} s`)
       }

@@ -1,11 +1,13 @@
 /** Each fault against a real gateway, with the verdict that MQTT's promises lead to. */
 import { connectAsync } from 'mqtt'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Broker, openBroker } from '../broker.ts'
 import type { Summary } from '../report/summary.ts'
-import { simulate } from './simulate.ts'
+import { runTimeoutMs, simulate } from './simulate.ts'
 
 let gateway: Broker
+
+vi.setConfig({ testTimeout: runTimeoutMs, hookTimeout: runTimeoutMs })
 
 beforeAll(async () => {
   gateway = await openBroker('gateway', { gateway: { arguments: [] } }, false)
@@ -112,10 +114,13 @@ describe.concurrent('faults of the network: durable sessions keep every promise'
     expectKept(summary)
   })
 
-  test('flaky-wifi and cellular-tunnel together', async () => {
+  test('flaky-wifi', async () => {
     const summary = await run({ fault: 'type: flaky-wifi, intensity: 5', name: 'wifi', seconds: 5 })
     expectKept(summary)
     expect(summary.counters.disconnects).toBeGreaterThan(3)
+  })
+
+  test('cellular-tunnel', async () => {
     const tunnel = await run({ fault: 'type: cellular-tunnel, intensity: 8', name: 'tunnel', seconds: 5 })
     expectKept(tunnel)
     expect(tunnel.faults[0]!.events).toBeGreaterThan(6)

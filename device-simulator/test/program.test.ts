@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Broker, openBroker } from '../broker.ts'
 import { resolveTask, translateArguments, UsageError } from '../cli.ts'
 import { Layout } from '../layout.ts'
@@ -13,10 +13,13 @@ import type { Summary } from '../report/summary.ts'
 import { Tally } from '../report/tally.ts'
 import { parseScenario } from '../scenario/load.ts'
 import { panelLines, sparkline } from '../view/view.ts'
+import { runTimeoutMs } from './simulate.ts'
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url))
 let folder: string
 let gateway: Broker
+
+vi.setConfig({ testTimeout: runTimeoutMs, hookTimeout: runTimeoutMs })
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mqtide-program-'))

@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:net'
 import { connectAsync } from 'mqtt'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { describePeer } from '../../test/peers.ts'
 import { type Broker, openBroker } from '../broker.ts'
 import { CannotRun } from '../run.ts'
-import { simulate } from './simulate.ts'
+import { runTimeoutMs, simulate } from './simulate.ts'
 
 const stages = (holdSeconds: number): string =>
   `stages: [{ type: ramp, duration: 500ms }, { type: hold, duration: ${holdSeconds}s }, { type: drain, duration: 10s }]\n`
@@ -27,6 +27,8 @@ groups:
 `
 
 let gateway: Broker
+
+vi.setConfig({ testTimeout: runTimeoutMs, hookTimeout: runTimeoutMs })
 
 beforeAll(async () => {
   gateway = await openBroker('gateway', { gateway: { arguments: [] } }, false)

@@ -1,15 +1,19 @@
 /** The scenarios that come along: each is valid, teaches in its head, and runs, made small, with every promise kept. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Broker, openBroker } from '../broker.ts'
 import { listScenarios, resolveTask, scenarioJsonSchema } from '../cli.ts'
 import { Run } from '../run.ts'
 import { isListener } from '../swarm/fleet.ts'
 
+import { runTimeoutMs } from './simulate.ts'
+
 const folder = new URL('../scenarios/', import.meta.url)
 const names = readdirSync(folder).map((file) => file.replace('.yaml', ''))
 
 let gateway: Broker
+
+vi.setConfig({ testTimeout: runTimeoutMs, hookTimeout: runTimeoutMs })
 
 beforeAll(async () => {
   gateway = await openBroker('gateway', { gateway: { arguments: [] } }, false)

@@ -10,7 +10,11 @@ export interface SimulateOptions {
   seed?: number
   startNumber?: number
   onNote?: (text: string) => void
+  brokerGoneSeconds?: number
 }
+
+/** Whole runs take their time, more of it on a busy machine. */
+export const runTimeoutMs = 120_000
 
 /** @param body YAML without name and brokers; the run's problems are in the summary */
 export function simulate(url: string | undefined, body: string, options: SimulateOptions = {}): Promise<Summary> {
@@ -27,6 +31,7 @@ export function simulate(url: string | undefined, body: string, options: Simulat
     onSecond: () => {},
     onNote: options.onNote ?? (() => {}),
     signal: options.signal ?? new AbortController().signal,
+    ...(options.brokerGoneSeconds === undefined ? {} : { brokerGoneSeconds: options.brokerGoneSeconds }),
   })
   return run.execute()
 }
