@@ -9,7 +9,7 @@ import type { Client } from './client.ts'
 import type { BrokerOptions } from './options.ts'
 import type { Session } from './session.ts'
 import { handOver } from './sessions.ts'
-import { Subscription } from './subscriptions.ts'
+import { noIdentifiers, Subscription } from './subscriptions.ts'
 
 /** SUBACK's only failure code in 3.1.1. */
 const failure = 0x80
@@ -53,7 +53,7 @@ export function subscribe(
   subscription.noLocal = request.noLocal
   subscription.retainAsPublished = request.retainAsPublished
   subscription.retainHandling = request.retainHandling
-  subscription.identifiers = identifier > 0 ? [identifier] : []
+  subscription.identifiers = identifier > 0 ? [identifier] : noIdentifiers
   if (existing === undefined) {
     session.subscriptions.set(request.topicFilter, subscription)
     broker.index.add(subscription, parsed)

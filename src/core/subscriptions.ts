@@ -13,7 +13,10 @@ import type { Session } from './session.ts'
 import type { DispatchStrategy, SharedGroup } from './shared.ts'
 import { createGroup } from './shared.ts'
 
-const noIdentifiers: readonly number[] = Object.freeze([])
+export const noIdentifiers: readonly number[] = Object.freeze([])
+
+/** Of a node that has none yet; never written to: the first subscriber brings an array of its own. */
+const noSubscribers: Subscription[] = []
 
 export class Subscription {
   readonly session: Session
@@ -57,7 +60,7 @@ interface TrieNode extends SubscriberNode {
 }
 
 function trieNode(parent: TrieNode | null, level: string): TrieNode {
-  return { subscriptions: [], groups: null, children: null, parent, level }
+  return { subscriptions: noSubscribers, groups: null, children: null, parent, level }
 }
 
 export class SubscriptionIndex {
@@ -82,7 +85,9 @@ export class SubscriptionIndex {
     this.count++
     if (parsed.shared === undefined) {
       subscription.slot = node.subscriptions.length
-      node.subscriptions.push(subscription)
+      // The first push onto an empty array reserves room for seventeen; most filters have one subscriber.
+      if (subscription.slot === 0) node.subscriptions = [subscription]
+      else node.subscriptions.push(subscription)
     } else {
       this.sharedCount++
       node.groups ??= new Map()
@@ -186,7 +191,7 @@ export class SubscriptionIndex {
   #exactNode(filter: string): SubscriberNode {
     let node = this.#exact.get(filter)
     if (node === undefined) {
-      node = { subscriptions: [], groups: null }
+      node = { subscriptions: noSubscribers, groups: null }
       this.#exact.set(filter, node)
     }
     return node
