@@ -122,9 +122,10 @@ describe('the tidy rules', () => {
   })
 
   it('leave no file that nothing uses', () => {
+    const programs = Object.values(npmScripts()).flatMap((script) => script.match(/\S+\.ts\b/g) ?? [])
     const used = reachable(
       sources.filter(({ path }) => {
-        const program = ['src/main.ts', 'src/gateway.ts', 'device-simulator/main.ts'].includes(path)
+        const program = [...programs, 'src/main.ts', 'src/gateway.ts'].includes(path)
         return program || path.endsWith('.test.ts') || /^(bench|scripts)\//.test(path)
       }),
     )
@@ -164,7 +165,7 @@ describe('the documentation', () => {
   })
 
   it('names only npm scripts that exist', () => {
-    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+    const scripts = npmScripts()
     const found = [...markdownPaths, ...codePaths].flatMap((path) =>
       [...read(path).matchAll(/`npm run (?:-s )?([a-z][a-z:-]*)/g)]
         .map((match) => match[1]!)
@@ -206,6 +207,10 @@ describe('the documentation', () => {
     expect(found).toEqual([])
   })
 })
+
+function npmScripts(): Record<string, string> {
+  return (JSON.parse(read('package.json')) as { scripts: Record<string, string> }).scripts
+}
 
 function faults(look: (source: Source) => string[]): string[] {
   return sources.flatMap((source) => look(source).map((fault) => `${source.path}:${fault}`))
