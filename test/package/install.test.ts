@@ -56,7 +56,10 @@ describe('the package, packed and installed elsewhere', () => {
 
   it('holds what runs, with types, and neither sources nor tests', async () => {
     const top = await readdir(installed)
-    expect(top.toSorted()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'bin', 'dist', 'docs', 'package.json'])
+    const folders = ['bin', 'device-simulator', 'dist', 'docs']
+    expect(top.toSorted()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', ...folders, 'package.json'])
+    // The simulator itself is not published; editors check scenario files with its schema.
+    expect(await readdir(join(installed, 'device-simulator'))).toEqual(['scenario.schema.json'])
     expect(await readdir(join(installed, 'dist'))).toEqual(['src'])
     const built = await readdir(join(installed, 'dist/src'), { recursive: true })
     expect(built).toEqual(expect.arrayContaining(['main.js', 'gateway.js', 'gateway.d.ts']))
