@@ -8,7 +8,13 @@ import type { Server as HttpServer } from 'node:http'
 import type { AddressInfo, Server } from 'node:net'
 import type { AuthenticationMethod, Authenticator } from './auth/authenticator.ts'
 import { createAuthority } from './auth/authenticator.ts'
-import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
+import {
+  type GatewayConfig,
+  type GatewayOptions,
+  isLoopback,
+  type LogLevel,
+  parseGatewayOptions,
+} from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
 import { noJournal } from './core/journal.ts'
@@ -163,7 +169,8 @@ export class Gateway {
       const health = () => this.health()
       const metrics = () => metricsText(this.broker.counters, this.broker.gauges())
       const server = createHttpServer({ health, metrics, version })
-      acceptWebSockets(this.#engine, server, { connectionsMax, allowedOrigins: this.config.allowedOrigins })
+      const { allowedOrigins } = this.config
+      acceptWebSockets(this.#engine, server, { connectionsMax, allowedOrigins, loopbackOnly: isLoopback(host) })
       this.addresses.http = await this.#bind(server, host, httpPort)
     }
     this.#listening = true

@@ -52,8 +52,8 @@ export class Connection implements Link {
   #chunks: { buffer: Buffer; end: number }[] = []
   /** Bytes in `#chunks`. */
   #chunksBytes = 0
-  /** The stream took bytes that the kernel did not take yet. */
-  #blocked = false
+  /** Writes that the stream took and the kernel did not take whole yet. */
+  #blockedWrites = 0
   #blockedBytes = 0
   #dirty = false
   #held: HeldFrames | null = null
@@ -100,9 +100,9 @@ export class Connection implements Link {
     if (engine.commitBacklogged && !this.#closing) this.#pauseForCommit()
   }
 
-  /** The kernel took everything that was written. */
+  /** The kernel took everything of a write that it did not take at once. */
   onDrain(): void {
-    this.#blocked = false
+    if (--this.#blockedWrites > 0) return
     this.#blockedBytes = 0
     if (this.#closed) return
     this.#engine.run(() => this.client.pump())
@@ -238,7 +238,12 @@ export class Connection implements Link {
   flush(): void {
     this.#dirty = false
     if (this.#closed) return
-    if (!this.#blocked || this.#closing) this.#writeOut()
+    if (this.#blockedWrites === 0 || this.#closing) {
+      const wasFull = this.full
+      this.#writeOut()
+      // The kernel took it all at once: no drain follows, and what stopped because the output was full goes on.
+      if (wasFull && this.#blockedWrites === 0 && !this.#closing) this.#engine.broker.awaitTurn(this.client)
+    }
     if (!this.#closing) return
     this.#closed = true
     this.#engine.connections.delete(this)
@@ -275,7 +280,7 @@ export class Connection implements Link {
       if (buffer.length === chunkBytes) giveBackChunk(buffer)
       return
     }
-    this.#blocked = true
+    this.#blockedWrites++
     this.#blockedBytes += end - start
   }
 

@@ -91,6 +91,8 @@ export interface WebSocketLimits {
   connectionsMax: number
   /** Origins of pages that may connect besides our own and those of this machine; `*`: all. */
   allowedOrigins: readonly string[]
+  /** Only this machine reaches us, so that no page from elsewhere is our own, whatever name was made to point here. */
+  loopbackOnly: boolean
 }
 
 /** Serves upgrades of the HTTP server on the MQTT paths; everything else about HTTP is the server's own. */
@@ -108,7 +110,7 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
     const socket = duplex as Socket
     // Until `ws` takes over, nobody else listens: an error without listener would end the process.
     socket.on('error', () => socket.destroy())
-    const refusal = refusalOf(request, limits.allowedOrigins)
+    const refusal = refusalOf(request, limits)
     if (refusal !== undefined || engine.connections.size >= limits.connectionsMax) {
       counters.connectionsRefused++
       const [status, text] = refusal ?? ['503 Service Unavailable', 'too many connections']
@@ -125,21 +127,22 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
  * Any page that a browser shows may open a WebSocket to any address it can reach, so that the server has to look at where
  * the page came from (RFC 6455, section 10.2). Programs send no Origin.
  */
-function isAllowedOrigin(origin: string | undefined, host: string | undefined, allowed: readonly string[]): boolean {
-  if (origin === undefined || allowed.includes('*') || allowed.includes(origin)) return true
+function isAllowedOrigin(
+  origin: string | undefined,
+  host: string | undefined,
+  { allowedOrigins, loopbackOnly }: WebSocketLimits,
+): boolean {
+  if (origin === undefined || allowedOrigins.includes('*') || allowedOrigins.includes(origin)) return true
   if (!URL.canParse(origin)) return false
   const page = new URL(origin)
-  return page.host === host || /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(page.hostname)
+  return (page.host === host && !loopbackOnly) || /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(page.hostname)
 }
 
 /** HTTP status and text; undefined: it may be upgraded. */
-function refusalOf(
-  request: IncomingMessage,
-  allowedOrigins: readonly string[],
-): [status: string, text: string] | undefined {
+function refusalOf(request: IncomingMessage, limits: WebSocketLimits): [status: string, text: string] | undefined {
   const path = (request.url ?? '/').split('?')[0]!
   if (!paths.has(path)) return ['404 Not Found', `no WebSocket at ${path.slice(0, 100)}: MQTT is at /mqtt and at /`]
-  if (!isAllowedOrigin(request.headers.origin, request.headers.host, allowedOrigins)) {
+  if (!isAllowedOrigin(request.headers.origin, request.headers.host, limits)) {
     const origin = String(request.headers.origin).slice(0, 200)
     return ['403 Forbidden', `pages of ${origin} may not connect here; list it in allowedOrigins`]
   }
