@@ -1,6 +1,14 @@
-/** One connection: packets in and out of a TCP socket, nothing remembered beyond it. */
+/** One connection: packets in and out of a TCP socket, nothing remembered beyond it. MQTT 3.1.1 or 5.0. */
 import { connect, type Socket } from 'node:net'
 import { generate, type IConnectPacket, type Packet, parser } from 'mqtt-packet'
+
+export type Connect = Pick<IConnectPacket, 'clientId'> &
+  Partial<Pick<IConnectPacket, 'clean' | 'will'>> & { protocolVersion?: 4 | 5 }
+
+/** Whether a CONNACK, SUBACK or acknowledgement of either version says yes. */
+export function isSuccess(packet: { returnCode?: number; reasonCode?: number }): boolean {
+  return (packet.returnCode ?? packet.reasonCode ?? 0) < 0x80 && (packet.returnCode ?? 0) === 0
+}
 
 export interface LinkEvents {
   onPacket(packet: Packet): void
@@ -12,9 +20,12 @@ export class Link {
   readonly #socket: Socket
   #events: LinkEvents | undefined
 
-  constructor(port: number, connectPacket: Partial<IConnectPacket> & { clientId: string }, events: LinkEvents) {
+  readonly #version: 4 | 5
+
+  constructor(port: number, connectPacket: Connect, events: LinkEvents) {
     this.#events = events
-    const packets = parser({ protocolVersion: 4 })
+    this.#version = connectPacket.protocolVersion ?? 4
+    const packets = parser({ protocolVersion: this.#version })
     packets.on('packet', (packet: Packet) => this.#events?.onPacket(packet))
     packets.on('error', () => this.#socket.destroy())
     this.#socket = connect({ port, host: '127.0.0.1', noDelay: true })
@@ -31,12 +42,13 @@ export class Link {
       protocolVersion: 4,
       keepalive: 60,
       clean: false,
+      ...(this.#version === 5 && { properties: { sessionExpiryInterval: connectPacket.clean ? 0 : 3600 } }),
       ...connectPacket,
     })
   }
 
   send(packet: Packet): void {
-    if (!this.#socket.destroyed) this.#socket.write(generate(packet))
+    if (!this.#socket.destroyed) this.#socket.write(generate(packet, { protocolVersion: this.#version }))
   }
 
   /** Cut off, as by a lost network. */

@@ -3,7 +3,7 @@
  * again in the original order, PUBREL where PUBREC had come [MQTT-4.4.0-1], before anything new.
  */
 import type { Packet } from 'mqtt-packet'
-import { Link } from './link.ts'
+import { isSuccess, Link } from './link.ts'
 
 export interface Outgoing {
   topic: string
@@ -13,6 +13,15 @@ export interface Outgoing {
   /** Before each transmission. */
   onSend(): void
   onAcknowledged(): void
+}
+
+export interface PublisherOptions {
+  clientId: string
+  version: 4 | 5
+  port: number
+  /** Messages in flight. */
+  window: number
+  next(): Outgoing
 }
 
 interface Inflight {
@@ -29,6 +38,7 @@ export class DurablePublisher {
   sessionsLost = 0
   /** New messages are made only while this holds; those in flight are finished in any case. */
   publishing = false
+  readonly #version: 4 | 5
   readonly #port: number
   readonly #window: number
   readonly #next: () => Outgoing
@@ -40,13 +50,9 @@ export class DurablePublisher {
   #packetId = 0
   #stopped = false
 
-  constructor({
-    clientId,
-    port,
-    window,
-    next,
-  }: { clientId: string; port: number; window: number; next: () => Outgoing }) {
+  constructor({ clientId, version, port, window, next }: PublisherOptions) {
     this.clientId = clientId
+    this.#version = version
     this.#port = port
     this.#window = window
     this.#next = next
@@ -68,7 +74,7 @@ export class DurablePublisher {
     if (this.#stopped) return
     this.#link = new Link(
       this.#port,
-      { clientId: this.clientId },
+      { clientId: this.clientId, protocolVersion: this.#version },
       {
         onPacket: (packet) => this.#onPacket(packet),
         onClose: () => {
@@ -82,15 +88,18 @@ export class DurablePublisher {
   #onPacket(packet: Packet): void {
     switch (packet.cmd) {
       case 'connack':
-        if (packet.returnCode === 0) this.#onConnack(packet.sessionPresent)
+        if (isSuccess(packet)) this.#onConnack(packet.sessionPresent)
         break
       case 'puback':
-        this.#onAcknowledged(packet.messageId!)
+        if (isSuccess(packet)) this.#onAcknowledged(packet.messageId!)
         this.#inflight.delete(packet.messageId!)
         break
       case 'pubrec':
-        this.#onAcknowledged(packet.messageId!)
-        this.#link!.send({ cmd: 'pubrel', messageId: packet.messageId! })
+        if (!isSuccess(packet)) this.#inflight.delete(packet.messageId!)
+        else {
+          this.#onAcknowledged(packet.messageId!)
+          this.#link!.send({ cmd: 'pubrel', messageId: packet.messageId! })
+        }
         break
       case 'pubcomp':
         this.#inflight.delete(packet.messageId!)

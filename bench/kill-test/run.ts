@@ -61,6 +61,7 @@ class Run {
   readonly #retained = new RetainedLedger()
   readonly #publishers: DurablePublisher[] = []
   readonly #subscribers: DurableSubscriber[] = []
+  readonly #hasVersion5: boolean
   readonly #qos: readonly (1 | 2)[]
   readonly #wills = { left: 0, published: 0 }
   #retainedStale = 0
@@ -70,6 +71,7 @@ class Run {
     this.#process = process
     this.#options = options
     this.#random = new Random(options.seed)
+    this.#hasVersion5 = broker.capabilities.has('mqtt5')
     this.#qos = broker.capabilities.has('qos2') ? [1, 2] : [1]
   }
 
@@ -113,6 +115,7 @@ class Run {
       this.#subscribers.push(
         new DurableSubscriber({
           clientId,
+          version: this.#versionOf(i),
           port,
           topicFilter: 'kill/+',
           qos: this.#qos.includes(2) ? 2 : 1,
@@ -126,12 +129,25 @@ class Run {
       for (const qos of this.#qos) {
         const clientId = `publisher-${i}-qos${qos}`
         this.#ledger.addStream(clientId, qos)
-        this.#publishers.push(new DurablePublisher({ clientId, port, window, next: () => this.#nextOf(clientId, qos) }))
+        this.#publishers.push(
+          new DurablePublisher({
+            clientId,
+            version: this.#versionOf(i),
+            port,
+            window,
+            next: () => this.#nextOf(clientId, qos),
+          }),
+        )
       }
     }
     const next = () => this.#nextRetained()
-    this.#publishers.push(new DurablePublisher({ clientId: 'retainer', port, window: 5, next }))
+    this.#publishers.push(new DurablePublisher({ clientId: 'retainer', version: 4, port, window: 5, next }))
     this.#publish(true)
+  }
+
+  /** Every second client speaks 5.0 where the broker does. */
+  #versionOf(index: number): 4 | 5 {
+    return this.#hasVersion5 && index % 2 === 0 ? 5 : 4
   }
 
   #nextOf(stream: string, qos: 1 | 2): Outgoing {

@@ -4,13 +4,14 @@
  * that were not released yet [MQTT-4.3.3-2].
  */
 import type { Packet } from 'mqtt-packet'
-import { Link } from './link.ts'
+import { isSuccess, Link } from './link.ts'
 import type { Random } from './random.ts'
 
 const reconnectMs = 20
 
 export interface SubscriberOptions {
   clientId: string
+  version: 4 | 5
   port: number
   topicFilter: string
   /** 1 for a broker that refuses 2. */
@@ -66,7 +67,7 @@ export class DurableSubscriber {
     this.#acknowledgements = []
     this.#link = new Link(
       this.#options.port,
-      { clientId: this.#options.clientId },
+      { clientId: this.#options.clientId, protocolVersion: this.#options.version },
       {
         onPacket: (packet) => this.#onPacket(packet),
         onClose: () => {
@@ -81,7 +82,7 @@ export class DurableSubscriber {
   #onPacket(packet: Packet): void {
     switch (packet.cmd) {
       case 'connack':
-        if (packet.returnCode === 0) this.#onConnack(packet.sessionPresent)
+        if (isSuccess(packet)) this.#onConnack(packet.sessionPresent)
         break
       case 'suback':
         if (packet.granted[0] !== this.#options.qos) this.#onRefused(new Error(`SUBACK ${String(packet.granted[0])}`))

@@ -2,7 +2,7 @@
  * Clients of one short task each: they look at what is retained, wipe a session with a clean start, or leave a will behind.
  */
 import type { Packet } from 'mqtt-packet'
-import { Link } from './link.ts'
+import { type Connect, Link } from './link.ts'
 
 const answerTimeoutMs = 10_000
 
@@ -36,7 +36,7 @@ export function readRetained(
 /** Connects, does one thing, and resolves with the CONNACK's session present flag; undefined if the broker went away. */
 function visit(
   port: number,
-  connect: ConstructorParameters<typeof Link>[1],
+  connect: Connect,
   onConnected: (link: Link) => void,
   isDone: (packet: Packet) => boolean,
 ): Promise<boolean | undefined> {
