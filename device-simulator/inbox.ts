@@ -100,6 +100,7 @@ export class Inbox {
       subscribed.isOpen = code < 0x80
       if (!wasThere) this.#excuse(subscribed)
     }
+    for (const receiver of this.receivers) receiver.isAway = false
   }
 
   onSessionLost(): void {
@@ -109,6 +110,7 @@ export class Inbox {
   /** A clean session ended: what was in flight to it may be gone for good, and with it a shared subscription's share. */
   onClosed(): void {
     if (this.#durable) return
+    for (const receiver of this.receivers) receiver.onAway()
     for (const subscribed of this.#subscribed) if (subscribed.receiver.shared) this.#excuse(subscribed)
   }
 

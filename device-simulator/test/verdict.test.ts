@@ -155,10 +155,15 @@ describe('the verdict', () => {
   test('what was published while a clean session was away is excused, what came later is owed', () => {
     const verdict = feed({ qos: 1, durable: false }, (receiver, stream) => {
       deliver(...upTo(20))(receiver, stream)
+      receiver.isAway = false
+      receiver.onAway()
+      // The broker may send before its SUBACK, and the connection may break again before it.
+      deliver(48, 49)(receiver, stream)
+      receiver.onAway()
       receiver.excuseUpTo(stream.device, stream.stream, stream.topic, 50)
       deliver(...upTo(99).slice(50))(receiver, stream)
     })
-    expect(verdict).toMatchObject({ excused: 30, lost: 1, violations: 1 })
+    expect(verdict).toMatchObject({ excused: 28, lost: 1, violations: 1 })
   })
 
   test('a message that was never acknowledged is not owed', () => {

@@ -23,6 +23,8 @@ export class Flow {
   outOfOrder = 0
   readonly firstOutOfOrder: number[] = []
   excused: RangeSet | undefined
+  /** The sequence after the highest when a clean session last ended. */
+  awayFrom = 0
 
   constructor(key: number, topic: string) {
     this.key = key
@@ -82,6 +84,7 @@ export class Receiver {
   misrouted = 0
   retainedDeliveries = 0
   sessionsLost = 0
+  isAway = true
   readonly firstCorrupted: string[] = []
   readonly firstMisrouted: string[] = []
 
@@ -105,11 +108,21 @@ export class Receiver {
     return flow
   }
 
+  /**
+   * A clean session has ended. What comes next may come before its SUBACK does, so the gap is measured from here; a
+   * connection that broke before its SUBACK belongs to the same gap.
+   */
+  onAway(): void {
+    if (this.isAway) return
+    this.isAway = true
+    for (const flow of this.flows.values()) flow.awayFrom = flow.highest + 1
+  }
+
   /** Everything up to `sentSoFar` (exclusive) that has not arrived was published while a clean session was away. */
   excuseUpTo(device: number, stream: number, topic: string, sentSoFar: number): void {
     if (sentSoFar === 0) return
     const flow = this.flow(device, stream, topic)
-    const from = this.shared ? Math.max(0, flow.highest + 1 - sharedWindowMessages) : flow.highest + 1
+    const from = this.shared ? Math.max(0, flow.highest + 1 - sharedWindowMessages) : flow.awayFrom
     flow.excuse(from, sentSoFar - 1)
   }
 
