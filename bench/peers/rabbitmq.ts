@@ -1,8 +1,19 @@
 import { spawnSync } from 'node:child_process'
-import { type Broker, type Capability, findProgram, type Peer, type Place, type Settings } from './broker.ts'
+import {
+  type Broker,
+  type Capability,
+  findProgram,
+  isExecutable,
+  type Peer,
+  type Place,
+  type Settings,
+} from './broker.ts'
 import { filled, template, written } from './templates.ts'
 
 const capabilities: ReadonlySet<Capability> = new Set(['websocket', 'retained'])
+
+/** Debian's rabbitmq-server on PATH changes to the user rabbitmq, who can't write the bench's folders; this is what it starts. */
+const scriptItself = '/usr/lib/rabbitmq/bin/rabbitmq-server'
 
 function broker(program: string, version: string, settings: Settings): Broker {
   return {
@@ -36,7 +47,8 @@ export const rabbitmq: Peer = {
   name: 'rabbitmq',
   install: 'apt-get install rabbitmq-server',
   brokers(path) {
-    const program = path ?? findProgram('rabbitmq-server', process.env['PATH'])
+    const program =
+      path ?? (isExecutable(scriptItself) ? scriptItself : findProgram('rabbitmq-server', process.env['PATH']))
     if (program === undefined) return []
     const answer = spawnSync('dpkg-query', ['-W', '-f', '$' + '{Version}', 'rabbitmq-server'], { encoding: 'utf8' })
     const version = answer.stdout?.trim() || 'unknown version'
