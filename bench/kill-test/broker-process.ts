@@ -11,6 +11,11 @@ import { Link } from './link.ts'
 
 const readyTimeoutMs = 30_000
 
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
 export class BrokerProcess {
   readonly port: number
   readonly #broker: Broker
@@ -42,6 +47,8 @@ export class BrokerProcess {
     })
     closeSync(log)
     this.#child = child
+    running.add(child)
+    child.once('exit', () => running.delete(child))
     const deadline = Date.now() + readyTimeoutMs
     while (!(await accepts(this.port))) {
       const ended = child.exitCode !== null || child.signalCode !== null || child.pid === undefined

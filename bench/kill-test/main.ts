@@ -109,6 +109,7 @@ async function main(): Promise<number> {
   let exitCode = 0
   const interrupted = new AbortController()
   process.once('SIGINT', () => interrupted.abort())
+  process.once('SIGTERM', () => process.exit(143))
   for (const broker of brokers) {
     process.stderr.write(`${broker.label} ${broker.version}, ${cycles} cycles, seed ${seed}\n`)
     const onCycle = (cycle: number) => process.stderr.write(`\rcycle ${cycle}`)
