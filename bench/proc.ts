@@ -36,10 +36,26 @@ export function processTree(root: number): number[] {
   return tree
 }
 
-/** User and system time of all threads of these processes, in seconds. */
+/** On-CPU nanoseconds of a process's living threads from the scheduler; undefined where the kernel does not keep them. */
+function scheduledNanoseconds(pid: number): number | undefined {
+  let sum = 0
+  try {
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ', 1)[0])
+    }
+  } catch {
+    return undefined
+  }
+  return sum > 0 ? sum : undefined
+}
+
+/** User and system time of all threads of these processes, in seconds; to the nanosecond where the kernel says, else to the tick. */
 export function cpuSeconds(pids: readonly number[]): number {
   let sum = 0
-  for (const pid of pids) sum += readStat(pid)?.cpuSeconds ?? 0
+  for (const pid of pids) {
+    const scheduled = scheduledNanoseconds(pid)
+    sum += scheduled === undefined ? (readStat(pid)?.cpuSeconds ?? 0) : scheduled / 1e9
+  }
   return sum
 }
 

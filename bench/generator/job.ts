@@ -18,7 +18,8 @@ export type Job = { target: Target; connectTimeoutMs: number } & (
   | ({ kind: 'throughput'; spec: LoadSpec; crowdSubscriptions: number } & Timed)
   | ({ kind: 'latency'; spec: LoadSpec; shares: readonly number[] } & Timed)
   | ({ kind: 'stalled'; spec: LoadSpec } & Timed)
-  | { kind: 'retained'; spec: LoadSpec; messages: number }
+  /** `collectors` clients subscribe to all messages at once. */
+  | { kind: 'retained'; spec: LoadSpec; messages: number; collectors: number }
   /** Up to `messages`, or as many as the broker accepts in `fillMsMax`. */
   | { kind: 'fill'; spec: LoadSpec; messages: number; fillMsMax: number }
   | { kind: 'drain'; spec: LoadSpec; sentByPublisher: readonly number[] }

@@ -16,7 +16,8 @@ const dimensions: readonly Dimension[] = [
     dimension: 'clients',
     unit: 'publishers and as many subscribers',
     sizes: [10, 100, 1000],
-    load: (pairs) => ({ publishers: pairs, subscribers: pairs, windowMessages: 10_000 }),
+    // The window grows along, so that each client does the same at every size.
+    load: (pairs) => ({ publishers: pairs, subscribers: pairs, windowMessages: pairs * 100 }),
   },
   {
     dimension: 'subscriptions',

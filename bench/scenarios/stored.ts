@@ -3,6 +3,9 @@ import type { Answer, Figures } from '../generator/job.ts'
 import { defaultLoad, type LoadSpec } from '../generator/load.ts'
 import { type Figure, type GrowthPoint, type Scenario, type Stage, throughput } from './scenario.ts'
 
+/** Every size of a growth scenario delivers as much in all, so that a broker's cold start weighs the same. */
+const growthDeliveries = 100_000
+
 const acknowledged: Figure = { name: 'acknowledgedPerSecond', unit: 'per second', better: 'higher' }
 const drained: Figure = { name: 'drain.deliveredPerSecond', unit: 'per second', better: 'higher' }
 
@@ -92,18 +95,25 @@ const drain: Scenario = {
   store: 'memory',
   figures: [{ name: 'drain.deliveredPerSecond', unit: 'per second', better: 'higher' }],
   quick: true,
-  run: (stage) => drainRun(stage, 100_000),
+  run: (stage) => drainRun(stage, 1),
 }
 
-function drainRun(stage: Stage, messages: number): Promise<Answer> {
+/** Drains the queues of `sessions` offline sessions, 100,000 messages in all. */
+function drainRun(stage: Stage, sessions: number): Promise<Answer> {
   const qos = { publishQos: 1, subscribeQos: 1 } as const
-  const shape = { topology: 'fan-in', publishers: 10, subscribers: 1, payloadBytes: 256 } as const
-  return fillAndDrain(stage, { ...defaultLoad, ...qos, ...shape, durable: true }, messages, false)
+  const one = { topology: 'fan-in', publishers: 10, subscribers: 1 } as const
+  const shape = sessions === 1 ? one : ({ topology: 'pair', publishers: sessions, subscribers: sessions } as const)
+  return fillAndDrain(
+    stage,
+    { ...defaultLoad, ...qos, ...shape, payloadBytes: 256, durable: true },
+    growthDeliveries,
+    false,
+  )
 }
 
-function retainedRun(stage: Stage, messages: number): Promise<Answer> {
+function retainedRun(stage: Stage, messages: number, collectors: number): Promise<Answer> {
   const spec: LoadSpec = { ...defaultLoad, topology: 'fan-in', publishQos: 1, subscribeQos: 0 }
-  return stage.generate({ kind: 'retained', spec, messages })
+  return stage.generate({ kind: 'retained', spec, messages, collectors })
 }
 
 const retained: Scenario = {
@@ -118,7 +128,7 @@ const retained: Scenario = {
     { name: 'bytesPerRetained', unit: 'bytes', better: 'lower' },
   ],
   quick: true,
-  run: (stage) => retainedRun(stage, 100_000),
+  run: (stage) => retainedRun(stage, 100_000, 1),
 }
 
 const sizes = [1000, 10_000, 100_000] as const
@@ -133,12 +143,20 @@ export const storedGrowth: readonly Scenario[] = [
   ...sizes.map((size): Scenario => {
     const cost: Figure = { name: 'brokerMicrosecondsPerDelivery', unit: 'microseconds', better: 'lower' }
     const common = { group: 'growth', needs: ['retained'], store: 'memory', figures: [cost], quick: false } as const
-    return { ...growth('retained', size, 'retained messages'), ...common, run: (stage) => retainedRun(stage, size) }
+    return {
+      ...growth('retained', size, 'retained messages'),
+      ...common,
+      run: (stage) => retainedRun(stage, size, growthDeliveries / size),
+    }
   }),
   ...sizes.map((size): Scenario => {
     const cost: Figure = { name: 'drain.brokerMicrosecondsPerDelivery', unit: 'microseconds', better: 'lower' }
     const common = { group: 'growth', needs: [], store: 'memory', figures: [cost], quick: false } as const
-    return { ...growth('queue', size, 'queued messages'), ...common, run: (stage) => drainRun(stage, size) }
+    return {
+      ...growth('queue', size, 'queued messages per session'),
+      ...common,
+      run: (stage) => drainRun(stage, growthDeliveries / size),
+    }
   }),
 ]
 

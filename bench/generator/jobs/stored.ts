@@ -42,18 +42,19 @@ async function publishExactly(
   return { ...between(from, read(load, brokerPids), brokerPids) }
 }
 
-/** Stores `messages` retained messages on as many topics, then subscribes once to all of them. */
+/** Stores `messages` retained messages on as many topics, then subscribes to all of them. */
 export async function runRetained(job: Job & { kind: 'retained' }): Promise<Answer> {
-  const { target, spec, connectTimeoutMs, messages } = job
+  const { target, spec, connectTimeoutMs, messages, collectors } = job
   const topicsPerPublisher = Math.ceil(messages / spec.publishers)
   const residentBefore = residentBytes(target.brokerPids)
   const store = new Load({ ...spec, subscribers: 0, retain: true, topicsPerPublisher }, 'bench')
   await store.openPublishers(target.publishers, connectTimeoutMs)
   const stored = await publishExactly(store, messages, Number.POSITIVE_INFINITY, target.brokerPids)
   const residentAfter = residentBytes(target.brokerPids)
-  const collect = new Load({ ...spec, topology: 'fan-in', subscribers: 1, topicsPerPublisher }, 'collect')
+  const collect = new Load({ ...spec, topology: 'fan-in', subscribers: collectors, topicsPerPublisher }, 'collect')
   const from = read(collect, target.brokerPids)
   await collect.openSubscribers(target.subscribers, connectTimeoutMs)
+  collect.fanOut = collectors
   collect.publishers.push(...store.publishers)
   collect.sent = messages
   collect.acknowledgedCount = messages
