@@ -47,6 +47,14 @@ export function messageFromFrame(frame: PublishFrame, entry: TopicEntry, publish
   }
 }
 
+/**
+ * The same message for a new reference long after its publication: the store may have let its body go with the last record
+ * that named it, so that this one is written with a body of its own. The bytes are shared.
+ */
+export function republished(message: Message): Message {
+  return { ...message, id: 0, references: 0, batch: 0 }
+}
+
 /** Whole seconds that remain, at least 1 before the expiry; -1 for a message without expiry [MQTT-3.3.2-6]. */
 export function remainingExpiry(message: Message, now: number): number {
   return message.expiresAt === Infinity ? -1 : Math.max(1, Math.ceil((message.expiresAt - now) / 1000))

@@ -7,7 +7,7 @@ import type { Broker } from './broker.ts'
 import type { Client } from './client.ts'
 import { enqueue } from './deliver.ts'
 import { waitingDelivery } from './delivery-queue.ts'
-import type { Message } from './message.ts'
+import { type Message, republished } from './message.ts'
 import { expireRetained } from './publish.ts'
 import { sendQos0 } from './send.ts'
 import type { Session } from './session.ts'
@@ -73,7 +73,9 @@ function sendRetained(
   const { identifiers } = pending
   const qos: Qos = message.qos < pending.qos ? message.qos : pending.qos
   if (qos > 0) {
-    enqueue(broker, session, waitingDelivery(message, qos, true, identifiers, null))
+    // A retained message's body is in the store as long as it is retained, but for $SYS, which is retained in memory only.
+    const own = message.name.startsWith('$SYS/') ? republished(message) : message
+    enqueue(broker, session, waitingDelivery(own, qos, true, identifiers, null))
     return
   }
   sendQos0(broker, client, message, true, identifiers)

@@ -5,7 +5,7 @@ import type { Client } from './client.ts'
 import { Deadline } from './deadlines.ts'
 import { discard, enqueue, rewind } from './deliver.ts'
 import { waitingDelivery } from './delivery-queue.ts'
-import type { Message } from './message.ts'
+import { type Message, republished } from './message.ts'
 import { sendQos0 } from './send.ts'
 import { neverExpires, type Session } from './session.ts'
 import { chooseMember } from './shared.ts'
@@ -89,7 +89,7 @@ function passOn(broker: Broker, member: Subscription, message: Message, retain: 
   const { session, identifiers, group } = member
   const qos: Qos = message.qos < member.qos ? message.qos : member.qos
   if (qos > 0) {
-    enqueue(broker, session, waitingDelivery(message, qos, retain, identifiers, group))
+    enqueue(broker, session, waitingDelivery(republished(message), qos, retain, identifiers, group))
   } else if (session.client !== null && !session.client.link.full) {
     sendQos0(broker, session.client, message, retain, identifiers)
   } else {
