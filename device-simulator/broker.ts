@@ -65,7 +65,13 @@ interface Child {
 
 function launch(command: readonly string[], stdout: 'pipe' | 'ignore'): Child {
   const [file, ...parameters] = command
-  const child = spawn(file!, parameters, { stdio: ['ignore', stdout, 'pipe'] })
+  // A group of its own: Ctrl-C is for the simulator, which ends its broker itself.
+  const child = spawn(file!, parameters, { stdio: ['ignore', stdout, 'pipe'], detached: true })
+  const onExit = (): void => {
+    child.kill('SIGKILL')
+  }
+  process.once('exit', onExit)
+  child.once('exit', () => process.off('exit', onExit))
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => resolve())
     child.once('error', () => resolve())

@@ -98,6 +98,10 @@ class Caller implements Entry {
     return true
   }
 
+  get outstanding(): number {
+    return this.#outstanding.size
+  }
+
   expire(nowMs: number): void {
     for (const [key, { expiresMs }] of this.#outstanding) {
       if (expiresMs > nowMs) continue
@@ -161,6 +165,11 @@ export class Commands {
     if (command === undefined) return false
     this.#answer(command.spec, message)
     return true
+  }
+
+  /** Commands that have neither been answered nor given up. */
+  get outstanding(): number {
+    return this.#callers.reduce((sum, { caller }) => sum + caller.outstanding, 0)
   }
 
   tick(nowMs: number): void {

@@ -41,6 +41,8 @@ export class Device implements PublicationOwner {
   readonly #outbox: Letter[] = []
   #inflight = 0
   #window = inflightMessagesMax
+  /** Has been told to connect, and never could. */
+  isShutOut = false
   #isWanted = false
   #isAsleep = false
   #hasSubscribed = false
@@ -94,9 +96,14 @@ export class Device implements PublicationOwner {
     return this.#outbox.length + this.#inflight
   }
 
+  get outstandingCommands(): number {
+    return this.#commands.outstanding
+  }
+
   goOnline(): void {
     if (this.#isWanted) return
     this.#isWanted = true
+    this.isShutOut = !this.ready
     this.#dial()
   }
 
@@ -271,6 +278,7 @@ export class Device implements PublicationOwner {
     const { counters, latency } = this.#context.measures
     clearTimeout(this.#timer)
     this.online = true
+    this.isShutOut = false
     this.#attempts = 0
     this.#nextDialMs = undefined
     counters.connects += 1

@@ -56,6 +56,7 @@ export class Publication implements Entry {
   readonly #stepMs: number
   #isScheduled = false
   #isStopped = false
+  #hasFailed = false
   #count = 0
   #baseMs = 0
 
@@ -88,7 +89,7 @@ export class Publication implements Entry {
   }
 
   get finished(): boolean {
-    return this.spec.limit !== undefined && this.#count >= this.spec.limit
+    return this.#hasFailed || (this.spec.limit !== undefined && this.#count >= this.spec.limit)
   }
 
   /** Starts or goes on, at a random phase: devices that start together must not send together. */
@@ -121,7 +122,17 @@ export class Publication implements Entry {
     const { measures } = this.#context
     if (measures.isMeasured(intendedMs)) measures.latency.scheduling.record((nowMs - intendedMs) * 1000)
     this.dueMs = this.#next(intendedMs)
-    this.#owner.send(this.#letter(intendedMs))
+    let letter: Letter
+    try {
+      letter = this.#letter(intendedMs)
+    } catch (error) {
+      // A user's module, most likely: the publication ends, the run goes on and says so.
+      measures.counters.failedPublications += 1
+      measures.noteError(`${this.topic}: the payload can't be made: ${(error as Error).message}`)
+      this.#hasFailed = true
+      return
+    }
+    this.#owner.send(letter)
   }
 
   /** The latest values, for births. */

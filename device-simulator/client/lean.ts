@@ -191,7 +191,9 @@ export class LeanClient implements Client {
     this.#stream = undefined
     this.#online = false
     if (stream === undefined) return
-    stream.write(encodeDisconnect(this.#version))
+    // With 5.0 the broker need not keep the session of a device that will never come back.
+    const properties = this.#version === 5 && !this.#session.clean ? { sessionExpiryInterval: 0 } : noProperties
+    stream.write(encodeDisconnect(this.#version, 0, properties))
     stream.end()
     // A broker that does not close in turn must not keep the process.
     setTimeout(() => stream.destroy(), 500).unref()

@@ -21,6 +21,7 @@ import type { StreamTarget } from './stream.ts'
 
 /** Beyond what a timer can wait: the device watches over the CONNACK itself. */
 const neverMs = 0x7fffffff
+const endTimeoutMs = 1000
 const disconnectPacket = Uint8Array.of(0xe0, 0)
 
 const versions = { '3.1': 3, '3.1.1': 4, '5.0': 5 } as const
@@ -32,9 +33,11 @@ export class MqttJsClient implements Client {
   #shape: LinkShape | undefined
   #target: StreamTarget | undefined
   #ended = false
+  readonly #isV5: boolean
 
   constructor(session: SessionOptions, events: ClientEvents, random: Random) {
     this.#random = random
+    this.#isV5 = session.protocol === '5.0'
     this.#link = new Link(random, undefined)
     this.#mqtt = new MqttClient(() => this.#newLink(), optionsOf(session))
     this.#mqtt.on('connect', (packet) => {
@@ -125,7 +128,14 @@ export class MqttJsClient implements Client {
 
   end(): void {
     this.#ended = true
-    this.#mqtt.end(true)
+    const { connected, outgoing } = this.#mqtt
+    if (!connected || Object.keys(outgoing).length > 0) {
+      this.#mqtt.end(true)
+      return
+    }
+    // With 5.0 the broker need not keep the session of a device that will never come back.
+    this.#mqtt.end(false, this.#isV5 ? { properties: { sessionExpiryInterval: 0 } } : {})
+    setTimeout(() => this.#mqtt.end(true), endTimeoutMs).unref()
   }
 
   #newLink(): Link {

@@ -34,6 +34,7 @@ export const counterNames = [
   'commandsAnswered',
   'unansweredCommands',
   'repliesSent',
+  'failedPublications',
   'retainedDeliveries',
   'duplicatesSeen',
   'outOfOrderSeen',

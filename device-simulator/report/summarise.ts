@@ -43,6 +43,10 @@ export async function summarise(facts: RunFacts): Promise<Summary> {
   const measuredSeconds = spanOf(facts.stages) || facts.durationSeconds
   if (verdict.refusedSubscriptions > 0)
     problems.push(`the broker refused ${verdict.refusedSubscriptions} subscriptions`)
+  const { failedPublications } = tally.counters
+  if (failedPublications > 0)
+    problems.push(`${failedPublications} publications ended because their payload could not be made`)
+  if (!facts.interrupted) problems.push(...shutOutProblems(facts))
   if (tally.counters.connects === 0) problems.push('no device ever got a connection')
   return conclude(
     {
@@ -82,6 +86,13 @@ export async function summarise(facts: RunFacts): Promise<Summary> {
     },
     scenario.thresholds,
   )
+}
+
+function shutOutProblems({ facts, scenario }: RunFacts): string[] {
+  return Object.entries(scenario.groups).flatMap(([name, { count }]) => {
+    const never = facts.reduce((sum, { shutOut }) => sum + (shutOut[name] ?? 0), 0)
+    return never === 0 ? [] : [`group ${name}: ${never} of ${count} devices never got a connection`]
+  })
 }
 
 function spanOf(stages: readonly StageSummary[]): number {

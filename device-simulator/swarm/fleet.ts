@@ -174,7 +174,7 @@ export class Fleet implements Part {
     let pending = 0
     let finished = true
     for (const device of this.#devices) {
-      pending += device.pending
+      pending += device.pending + device.outstandingCommands
       finished &&= device.publications.every((publication) => publication.finished)
       finished &&= device.group.spec.requests.length === 0
     }
@@ -203,7 +203,10 @@ export class Fleet implements Part {
       }
     }
     const receivers = [...this.#devices.flatMap((device) => device.inbox.receivers), ...this.#shared.values()]
-    return { senders, receivers: receivers.map((receiver) => receiver.snapshot()) }
+    const shutOut: Record<string, number> = {}
+    for (const { isShutOut, group } of this.#devices)
+      if (isShutOut) shutOut[group.name] = (shutOut[group.name] ?? 0) + 1
+    return { senders, receivers: receivers.map((receiver) => receiver.snapshot()), shutOut }
   }
 
   async end(): Promise<void> {

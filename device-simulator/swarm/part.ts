@@ -39,7 +39,7 @@ export interface PartSnapshot {
 }
 
 export interface Progress {
-  /** Messages not yet acknowledged. */
+  /** Messages not yet acknowledged and commands not yet answered. */
   pending: number
   received: number
   /** Every publication has a limit and has reached it. */
@@ -49,6 +49,8 @@ export interface Progress {
 export interface PartFacts {
   senders: SenderFacts[]
   receivers: ReceiverSnapshot[]
+  /** Group -> how many of its devices wanted a connection and never got one. */
+  shutOut: Record<string, number>
 }
 
 export interface Part {

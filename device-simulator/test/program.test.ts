@@ -175,6 +175,35 @@ describe('the program', () => {
   })
 })
 
+describe('a module that fails', () => {
+  test('ends its publication, not the run, and the summary names it', async () => {
+    writeFileSync(
+      join(folder, 'bad.mjs'),
+      `let n = 0\nexport function generator() { if (++n > 3) throw new Error('out of ideas'); return 'x' }\n`,
+    )
+    const { code, stdout } = await simulate(
+      '-f',
+      'bad.mjs',
+      '-c',
+      '1',
+      '-i',
+      '1',
+      '-im',
+      '50',
+      '-t',
+      'bad/%i',
+      '--duration',
+      '1s',
+      '--broker',
+      gateway.url,
+    )
+    expect(stdout).toContain("bad/0: the payload can't be made: out of ideas")
+    expect(stdout).toContain('1 publications ended because their payload could not be made')
+    expect(stdout).toContain('sent 3 ')
+    expect(code).toBe(99)
+  })
+})
+
 describe('options', () => {
   test('two-letter options become long ones, and hostname and port a URL', () => {
     expect(translateArguments(['-im', '5', '-sc', 'tesla'])).toEqual(['--message-interval', '5', '--scenario', 'tesla'])

@@ -26,6 +26,14 @@ groups:
   workers: { count: 3, session: durable, subscriptions: [{ filter: $share/w/t/+/json, qos: 1, work: { mean: 1ms } }] }
 `
 
+async function freePort(): Promise<number> {
+  const free = createServer()
+  await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve))
+  const { port } = free.address() as { port: number }
+  await new Promise((resolve) => free.close(resolve))
+  return port
+}
+
 let gateway: Broker
 
 vi.setConfig({ testTimeout: runTimeoutMs, hookTimeout: runTimeoutMs })
@@ -157,11 +165,32 @@ groups: { s: { publications: [{ topic: x, rate: 10, payload: { fields: {} } }] }
     expect(summary.problems.join()).toMatch(/refuses every connection: check the credentials/)
   })
 
+  test('devices that are refused all the time are a problem of the run, with the reason', async () => {
+    const port = await freePort()
+    const picky = createServer((socket) => {
+      socket.on('error', () => {})
+      // 3.1.1 is let in, 5.0 refused: Unsupported Protocol Version.
+      socket.once('data', (chunk) =>
+        socket.write(chunk[8] === 4 ? Uint8Array.of(0x20, 2, 0, 0) : Uint8Array.of(0x20, 3, 0, 0x84, 0)),
+      )
+    })
+    await new Promise<void>((resolve) => picky.listen(port, '127.0.0.1', resolve))
+    const publications = '[{ topic: x, rate: 5, payload: { fields: {} } }]'
+    const summary = await simulate(
+      `mqtt://127.0.0.1:${port}`,
+      `${stages(1)}groups:
+  old: { count: 2, protocol: 3.1.1, publications: ${publications} }
+  new: { count: 3, protocol: 5.0, publications: ${publications} }
+`,
+    )
+    picky.close()
+    expect(summary.problems).toEqual(['group new: 3 of 3 devices never got a connection'])
+    expect(summary.errors['CONNACK with code 0x84']).toBeGreaterThanOrEqual(3)
+    expect(summary.exitCode).toBe(99)
+  })
+
   test('a broker that is not there stops the run before it starts', async () => {
-    const free = createServer()
-    await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve))
-    const { port } = free.address() as { port: number }
-    await new Promise((resolve) => free.close(resolve))
+    const port = await freePort()
     const running = simulate(`mqtt://127.0.0.1:${port}`, 'groups: { s: {} }')
     await expect(running).rejects.toThrow(CannotRun)
     await expect(running).rejects.toThrow(/can't be reached \(ECONNREFUSED\): start it, or name another/)
@@ -171,10 +200,7 @@ groups: { s: { publications: [{ topic: x, rate: 10, payload: { fields: {} } }] }
 describePeer('a run against mosquitto', ['mosquitto'], ({ mosquitto }) => {
   let broker: Broker
   beforeAll(async () => {
-    const free = createServer()
-    await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve))
-    const { port } = free.address() as { port: number }
-    await new Promise((resolve) => free.close(resolve))
+    const port = await freePort()
     broker = await openBroker(
       'mosquitto',
       { command: [mosquitto, '-p', String(port)], url: `mqtt://127.0.0.1:${port}` },
@@ -192,16 +218,15 @@ describePeer('a run against mosquitto', ['mosquitto'], ({ mosquitto }) => {
   })
 
   test('a kill without persistence loses messages, and the verdict says so', async () => {
+    const port = await freePort()
     const summary = await simulate(
       undefined,
-      `brokers: { main: { command: ["${mosquitto}", -p, "${new URL(broker.url).port}"], url: "${broker.url}" } }
+      `brokers: { main: { command: ["${mosquitto}", -p, "${port}"], url: "mqtt://127.0.0.1:${port}" } }
 stages: [{ type: ramp, duration: 500ms }, { type: hold, duration: 4s, faults: [{ type: broker-restart, at: 1s, down: 500ms }] }, { type: drain, duration: 10s }]
 groups:
   s: { count: 5, session: durable, reconnect: { min: 50ms, max: 100ms }, publications: [{ topic: "x/{index}", rate: 20, qos: 1, payload: { fields: {} } }] }
   c: { session: durable, reconnect: { min: 2500ms, max: 2500ms, jitter: 0 }, subscriptions: [{ filter: x/#, qos: 1 }] }
-`
-        .replace(broker.url, 'mqtt://127.0.0.1:23891')
-        .replace(`"${new URL(broker.url).port}"`, '"23891"'),
+`,
     )
     expect(summary.verdict.lost).toBeGreaterThan(0)
     expect(summary.verdict.sessionsLost).toBe(1)
