@@ -16,7 +16,7 @@ import { ProtocolError } from '../mqtt/protocol-error.ts'
 import { type ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import type { Engine } from './engine.ts'
 import { HeldFrames } from './held-frames.ts'
-import { chunkBytes, giveBackChunk, takeChunk } from './output-buffers.ts'
+import { giveBackChunk, largeChunkBytes, takeChunk } from './output-buffers.ts'
 
 /** A byte stream to a peer, as a transport makes it. */
 export interface ByteStream {
@@ -38,9 +38,6 @@ export interface ByteStream {
 /** Below this a loop of byte stores is cheaper than a call to copy. */
 const loopCopyBytesMax = 128
 
-/** Larger frames get a buffer of their own, shared by nobody's next turn. */
-const largeFrameBytes = chunkBytes / 2
-
 export class Connection implements Link {
   readonly #engine: Engine
   readonly #stream: ByteStream
@@ -55,6 +52,8 @@ export class Connection implements Link {
   /** Writes that the stream took and the kernel did not take whole yet. */
   #blockedWrites = 0
   #blockedBytes = 0
+  /** Chunks of those writes. */
+  #lent: Buffer[] = []
   #dirty = false
   #held: HeldFrames | null = null
   #holdAll = false
@@ -104,6 +103,8 @@ export class Connection implements Link {
   onDrain(): void {
     if (--this.#blockedWrites > 0) return
     this.#blockedBytes = 0
+    for (const chunk of this.#lent) giveBackChunk(chunk)
+    this.#lent = []
     if (this.#closed) return
     this.#engine.run(() => this.client.pump())
     this.#markDirty()
@@ -263,9 +264,11 @@ export class Connection implements Link {
   #writeOut(): void {
     const headroom = this.#stream.headroomBytes
     const { counters } = this.#engine.broker
-    for (const { buffer, end } of this.#chunks) this.#give(buffer, headroom, end)
-    this.#chunks = []
-    this.#chunksBytes = 0
+    if (this.#chunks.length > 0) {
+      for (const { buffer, end } of this.#chunks) this.#give(buffer, headroom, end)
+      this.#chunks = []
+      this.#chunksBytes = 0
+    }
     const chunk = this.#chunk
     if (chunk === null) return
     const end = headroom + this.#length
@@ -277,9 +280,10 @@ export class Connection implements Link {
 
   #give(buffer: Buffer, start: number, end: number): void {
     if (this.#stream.write(buffer, start, end)) {
-      if (buffer.length === chunkBytes) giveBackChunk(buffer)
+      giveBackChunk(buffer)
       return
     }
+    this.#lent.push(buffer)
     this.#blockedWrites++
     this.#blockedBytes += end - start
   }
@@ -287,21 +291,36 @@ export class Connection implements Link {
   /** Makes room for a frame in the current chunk. Returns where it begins. */
   #reserve(bytes: number): number {
     if (!this.#dirty) this.#markDirty()
+    const at = this.#stream.headroomBytes + this.#length
+    const chunk = this.#chunk
+    if (chunk === null || at + bytes > chunk.length) return this.#reserveAnew(bytes)
+    this.#length += bytes
+    return at
+  }
+
+  #reserveAnew(bytes: number): number {
     const headroom = this.#stream.headroomBytes
-    let chunk = this.#chunk
-    if (chunk === null || headroom + this.#length + bytes > chunk.length) {
-      if (chunk !== null) {
-        this.#chunks.push({ buffer: chunk, end: headroom + this.#length })
-        this.#chunksBytes += this.#length
-        this.#engine.broker.counters.bytesSent += this.#length
-      }
-      chunk = bytes > largeFrameBytes ? Buffer.allocUnsafeSlow(headroom + bytes) : takeChunk()
-      this.#chunk = chunk
-      this.#length = 0
+    const chunk = this.#chunk
+    const together = headroom + this.#length + bytes
+    if (chunk === null || together > largeChunkBytes) {
+      if (chunk !== null) this.#setAside(chunk)
+      this.#chunk = takeChunk(headroom + bytes)
+    } else {
+      const larger = takeChunk(together)
+      chunk.copy(larger, headroom, headroom, headroom + this.#length)
+      giveBackChunk(chunk)
+      this.#chunk = larger
     }
     const at = headroom + this.#length
     this.#length += bytes
     return at
+  }
+
+  #setAside(chunk: Buffer): void {
+    this.#chunks.push({ buffer: chunk, end: this.#stream.headroomBytes + this.#length })
+    this.#chunksBytes += this.#length
+    this.#engine.broker.counters.bytesSent += this.#length
+    this.#length = 0
   }
 
   #hold(frame: Buffer, ticket: number, answers: boolean): void {
