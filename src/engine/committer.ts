@@ -91,13 +91,14 @@ export class Committer implements Journal, Commits {
   /** Every slice up to this ticket is committed or on its way. */
   #handedOver = 0
   #flying = false
-  #failed = false
+  #failure: Error | null = null
   #pages: { session: Session; fromPosition: number }[] = []
   #hurry = false
   nextMessageId = 1
   elidedReferences = 0
   batches = 0
-  #idle: (() => void)[] = []
+  /** Whoever waits for a commit, by ticket. */
+  #waiters: { ticket: number; resolve: () => void; reject: (error: Error) => void }[] = []
 
   constructor(store: Store, events: CommitterEvents, options: CommitterOptions) {
     this.#clock = options.clock
@@ -224,11 +225,14 @@ export class Committer implements Journal, Commits {
     this.#advance()
   }
 
-  /** Resolves when everything appended so far is committed. */
+  /** Resolves when everything appended so far is committed, whatever is appended meanwhile; rejects when it can't be. */
   async settled(): Promise<void> {
     this.#hurry = true
     this.endTurn()
-    if (this.#flying || this.#sealed.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+    const ticket = this.ticket - 1
+    if (this.committed >= ticket) return
+    if (this.#failure !== null) throw this.#failure
+    await new Promise<void>((resolve, reject) => this.#waiters.push({ ticket, resolve, reject }))
   }
 
   #append(write: (writer: BatchWriter) => void, urgent = true): void {
@@ -256,7 +260,7 @@ export class Committer implements Journal, Commits {
 
   /** Commits what needs no disk, and hands over what has to go and waits no longer. */
   #advance(): void {
-    if (this.#flying || this.#failed) return
+    if (this.#flying || this.#failure !== null) return
     if (this.#pages.length > 0) {
       // A page is read behind everything that was appended before it was asked for.
       this.#seal()
@@ -272,10 +276,13 @@ export class Committer implements Journal, Commits {
     const due = this.#due()
     if (due > 0) this.#handOver(this.#sealed.splice(0, due))
     this.#readPages()
-    if (this.committed > before) this.#events.onCommit()
+    if (this.committed > before) this.#onMoved()
     this.#arm()
-    if (this.#flying || this.#sealed.length > 0) return
-    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  #onMoved(): void {
+    this.#events.onCommit()
+    while (this.#waiters.length > 0 && this.#waiters[0]!.ticket <= this.committed) this.#waiters.shift()!.resolve()
   }
 
   /** How many slices from the oldest on are to be handed over now. */
@@ -285,10 +292,15 @@ export class Committer implements Journal, Commits {
       this.#hurry = false
       return sealed.length
     }
-    const youngest = this.#clock.now() - this.#elisionWaitMs
+    const now = this.#clock.now()
     let due = sealed.length
-    while (due > 0 && !sealed[due - 1]!.urgent && sealed[due - 1]!.sealedAt > youngest) due--
+    while (due > 0 && this.#mayWait(sealed[due - 1]!, now)) due--
     return due
+  }
+
+  /** A slice that was sealed in the future does not wait: the clock was set back. */
+  #mayWait({ urgent, sealedAt }: Slice, now: number): boolean {
+    return !urgent && sealedAt > now - this.#elisionWaitMs && sealedAt <= now
   }
 
   #arm(): void {
@@ -324,13 +336,16 @@ export class Committer implements Journal, Commits {
     this.#flying = false
     this.#flyingBytes = 0
     this.committed = this.#handedOver
-    this.#events.onCommit()
+    this.#onMoved()
     this.#advance()
   }
 
-  #onFailed(error: unknown): void {
-    this.#failed = true
-    this.#events.onFatal(error instanceof Error ? error : new Error(String(error)))
+  #onFailed(cause: unknown): void {
+    if (this.#failure !== null) return
+    const error = cause instanceof Error ? cause : new Error(String(cause))
+    this.#failure = error
+    this.#events.onFatal(error)
+    for (const { reject } of this.#waiters.splice(0)) reject(error)
   }
 
   #reference(writer: BatchWriter, { session, position, delivery, message }: PendingReference): void {

@@ -59,7 +59,13 @@ export class DurableWorld extends World {
   readonly #timers: (() => void)[] = []
   readonly #waits: boolean
 
-  constructor(store = new SlowStore(), elisionWaitMs = 0) {
+  constructor(
+    store = new SlowStore(),
+    elisionWaitMs = 0,
+    onFatal = (error: Error): void => {
+      throw error
+    },
+  ) {
     const committer = new Committer(
       store,
       {
@@ -68,9 +74,7 @@ export class DurableWorld extends World {
           this.broker.onCommit()
         },
         onPage: (page) => onQueuePage(this.broker, page),
-        onFatal: (error) => {
-          throw error
-        },
+        onFatal,
       },
       {
         pendingBytesMax: 1_000_000,

@@ -1,0 +1,71 @@
+/** Whoever waits for the committer is answered, whatever goes on meanwhile. */
+import { describe, expect, it } from 'vitest'
+import { DurableWorld, lasting, SlowStore } from './durable-world.ts'
+
+async function soon(promise: Promise<unknown>): Promise<'resolved' | 'rejected' | 'pending'> {
+  const later = new Promise<'pending'>((resolve) => setImmediate(() => resolve('pending')))
+  return Promise.race([
+    promise.then(
+      () => 'resolved' as const,
+      () => 'rejected' as const,
+    ),
+    later,
+  ])
+}
+
+describe('what was appended so far is settled', () => {
+  it('when it is committed, though more is under way without a pause', async () => {
+    const world = new DurableWorld()
+    world.device().connect({ clientId: 'first', ...lasting })
+    const settled = world.committer.settled()
+    expect(await soon(settled)).toBe('pending')
+    world.device().connect({ clientId: 'second', ...lasting })
+    world.turn()
+    await world.store.finish()
+    expect(world.store.waiting).toBe(1)
+    expect(await soon(settled)).toBe('resolved')
+  })
+
+  it('not before a batch that it is part of, when another was under way', async () => {
+    const world = new DurableWorld()
+    world.device().connect({ clientId: 'first', ...lasting })
+    world.turn()
+    world.device().connect({ clientId: 'second', ...lasting })
+    const settled = world.committer.settled()
+    await world.store.finish()
+    expect(await soon(settled)).toBe('pending')
+    await world.store.finish()
+    expect(await soon(settled)).toBe('resolved')
+  })
+
+  it('never, and whoever waits is told, when the commit fails', async () => {
+    class FailingStore extends SlowStore {
+      override commit(): Promise<void> {
+        return Promise.reject(new Error('no space left'))
+      }
+    }
+    const errors: string[] = []
+    const world = new DurableWorld(new FailingStore(), 0, (error) => errors.push(error.message))
+    world.device().connect({ clientId: 'first', ...lasting })
+    await expect(world.committer.settled()).rejects.toThrow('no space left')
+    await expect(world.committer.settled()).rejects.toThrow('no space left')
+    expect(errors).toEqual(['no space left'])
+  })
+})
+
+describe('the wait for acknowledgements', () => {
+  it('does not last longer because the clock was set back', async () => {
+    const world = new DurableWorld(undefined, 2)
+    const subscriber = world.device().connect({ clientId: 's', ...lasting })
+    subscriber.subscribe('t', 1)
+    const publisher = world.device().connect({ clientId: 'p' })
+    await world.settle()
+    publisher.take()
+    publisher.publish('t', 'x', { qos: 1 })
+    world.turn()
+    world.now -= 3_600_000
+    world.fireTimers()
+    await world.store.finish()
+    expect(publisher.take()).toMatchObject([{ type: 'puback' }])
+  })
+})
