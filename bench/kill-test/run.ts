@@ -186,7 +186,7 @@ class Run {
     const task = this.#visit(wiped, cycle)
     await delay(this.#random.between(150, 900))
     const visited = await Promise.race([task, delay(50, undefined)])
-    const willing = await Promise.race([leaveWill(port, 'willing', `will/${cycle}`, 'gone'), delay(500, undefined)])
+    const willing = await Promise.race([leaveWill(port, 'willing', `will/${cycle}`, 'gone'), delay(2000, undefined)])
     await this.#process.kill()
     this.#publish(false)
     await this.#process.start()

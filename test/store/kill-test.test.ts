@@ -113,8 +113,9 @@ describe('kill -9', () => {
       sessionsLost: 0,
       retainedStale: 0,
       sessionsRisen: 0,
-      wills: { left: 4, published: 4 },
     })
+    expect(result.wills.left).toBeGreaterThan(0)
+    expect(result.wills.published).toBe(result.wills.left)
     expect(result.acknowledged).toBeGreaterThan(1000)
     expect(result.delivered).toBe(result.acknowledged * 3)
   })
