@@ -74,7 +74,7 @@ export function enqueue(broker: Broker, session: Session, delivery: Delivery): v
   const client = session.client
   if (client === null && !session.lasting) return
   const sendNow = client !== null && queue.drained && !client.link.full && queue.windowOpen(client.inflightMax)
-  if (!sendNow && isQueueFull(broker, session) && !makeRoom(broker, session)) return
+  if (!sendNow) while (isQueueFull(broker, session)) if (!makeRoom(broker, session)) return
   queue.waiting++
   queue.bytes += messageBytes(delivery.message!)
   if (session.stored && !isResident(broker, session)) {
@@ -109,15 +109,19 @@ function makeRoom(broker: Broker, session: Session): boolean {
   }
   if (broker.options.sessionQueueFull !== 'drop-oldest') return false
   const queue = session.queue
-  for (let position = queue.sendPosition; position < queue.residentEnd; position++) {
+  for (let position = Math.max(queue.sendPosition, queue.dropFrom); position < queue.residentEnd; position++) {
+    queue.dropFrom = position + 1
     const delivery = queue.at(position)
     if (delivery === null || delivery.dup || delivery.state !== DeliveryState.waiting) continue
     discard(broker, session, position, delivery)
+    if (position === queue.sendPosition) queue.skip()
+    if (!session.stored) queue.closeGap()
     return true
   }
-  if (queue.residentEnd === queue.nextPosition || queue.sendPosition !== queue.residentEnd) return false
+  // A recovered PUBREL is not dropped.
+  if (queue.residentEnd === queue.nextPosition || session.releasedPositions[0] === queue.residentEnd) return false
   // Only in the store: its size is not known here, the mean of what waits stands for it.
-  broker.journal.dequeue(session, queue.sendPosition, null)
+  broker.journal.dequeue(session, queue.residentEnd, null)
   queue.bytes -= Math.round(queue.bytes / Math.max(1, queue.waiting))
   queue.waiting--
   queue.skipStored()

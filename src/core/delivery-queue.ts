@@ -88,6 +88,10 @@ export class DeliveryQueue {
   waiting = 0
   /** Payload bytes of what waits or is kept, in memory and in the store. */
   bytes = 0
+  /** Below this position nothing is left that a full queue may drop. */
+  dropFrom = 0
+  /** Positions before this were in the store when the process began. */
+  recoveredEnd = 0
 
   /** Whether nothing waits: what comes now may be sent now. */
   get drained(): boolean {
@@ -104,7 +108,13 @@ export class DeliveryQueue {
   }
 
   at(position: number): Delivery | null {
-    return this.#ring === null ? null : this.#ring[position & this.#mask]!
+    const ring = this.#ring
+    return ring === null || position - this.base >= ring.length ? null : ring[position & this.#mask]!
+  }
+
+  /** Places in memory for deliveries. */
+  get slots(): number {
+    return this.#ring === null ? 0 : this.#ring.length
   }
 
   /** Appends behind everything that waits. Returns its position. */
@@ -135,7 +145,11 @@ export class DeliveryQueue {
     const ring = this.#ring!
     ring[position & this.#mask] = null
     while (this.base < this.sendPosition && ring[this.base & this.#mask] === null) this.base++
-    if (this.base === this.nextPosition && ring.length > 1024) this.#ring = null
+    if (this.base < this.nextPosition) return
+    // What was only estimated (`makeRoom`) is known now.
+    this.waiting = 0
+    this.bytes = 0
+    if (ring.length > 1024) this.#ring = null
   }
 
   /** Empties a position without moving anything. */
@@ -149,10 +163,42 @@ export class DeliveryQueue {
     if (this.base === this.sendPosition - 1) this.base++
   }
 
-  /** Moves past a position to be sent next that is in the store only. */
+  /** Moves past the first position that is in the store only. */
   skipStored(): void {
     this.residentEnd++
-    this.skip()
+    if (this.sendPosition === this.residentEnd - 1) this.skip()
+  }
+
+  /**
+   * Behind what is in flight a full queue leaves a gap that grows with each delivery it drops. What is in flight moves up by
+   * whole rounds of packet identifiers, so that it keeps its own. Not for a session whose positions are in the store.
+   */
+  closeGap(): void {
+    const ring = this.#ring
+    if (ring === null || this.dropFrom - this.base < 2 * packetIds) return
+    let last = this.dropFrom - 1
+    while (last > this.base && this.at(last) === null) last--
+    const moved = Math.floor((this.dropFrom - 1 - last) / packetIds) * packetIds
+    if (moved === 0) return
+    const sent = this.sendPosition > last
+    for (let position = last; position >= this.base; position--) {
+      const delivery = ring[position & this.#mask]!
+      ring[position & this.#mask] = null
+      ring[(position + moved) & this.#mask] = delivery
+    }
+    this.base += moved
+    this.sendPosition = sent ? Math.max(this.sendPosition, last + moved + 1) : this.sendPosition + moved
+  }
+
+  /** Its session ended. */
+  abandon(): void {
+    this.#ring = null
+    this.base = this.nextPosition
+    this.sendPosition = this.nextPosition
+    this.residentEnd = this.nextPosition
+    this.inflight = 0
+    this.waiting = 0
+    this.bytes = 0
   }
 
   /** The position in flight that has this packet identifier; -1: none. */
@@ -169,6 +215,7 @@ export class DeliveryQueue {
     this.sendPosition = firstPosition
     this.residentEnd = firstPosition
     this.nextPosition = nextPosition
+    this.recoveredEnd = nextPosition
     this.waiting = messages
     this.bytes = bytes
   }

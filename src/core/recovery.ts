@@ -10,11 +10,10 @@ import { publishProperties } from '../mqtt/publish.ts'
 import { parseTopicFilter } from '../mqtt/topic.ts'
 import { encodeUtf8 } from '../mqtt/utf8.ts'
 import type { Broker } from './broker.ts'
-import { Deadline } from './deadlines.ts'
 import { pump } from './deliver.ts'
 import { type Delivery, DeliveryState, waitingDelivery } from './delivery-queue.ts'
 import type { Message } from './message.ts'
-import { expireRetained } from './publish.ts'
+import { setRetained } from './publish.ts'
 import type {
   RecoveredMessage,
   RecoveredPage,
@@ -65,11 +64,7 @@ export class BrokerRecovery {
   }
 
   onRetained({ topic, message: stored }: { topic: string; message: RecoveredMessage }): void {
-    const { retained, deadlines } = this.#broker
-    const message = messageOf(stored)
-    retained.set(topic, message)
-    if (message.expiresAt === Infinity) return
-    deadlines.set(new Deadline(() => expireRetained(this.#broker, topic, message)), message.expiresAt)
+    setRetained(this.#broker, topic, messageOf(stored))
   }
 
   onWill(stored: RecoveredWill): void {

@@ -1,6 +1,7 @@
 /**
  * Retained messages, in a trie by topic level, so that a subscription with wildcards visits what it matches and no more.
  */
+import type { Deadline } from './deadlines.ts'
 import type { Message } from './message.ts'
 
 interface RetainedNode {
@@ -13,6 +14,8 @@ export class RetainedMessages {
   count = 0
   /** Payload bytes. */
   bytes = 0
+  /** Of the messages that expire. */
+  readonly expiries = new Map<Message, Deadline>()
 
   get(topic: string): Message | null {
     let node: RetainedNode | undefined = this.#root

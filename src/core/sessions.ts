@@ -62,6 +62,9 @@ export function endSession(broker: Broker, session: Session): void {
   if (broker.sessions.get(session.clientId) === session) broker.sessions.delete(session.clientId)
   if (session.queue.waiting > 0) broker.counters.messagesDropped.add('session_ended', session.queue.waiting)
   if (session.recorded) broker.journal.sessionEnd(session)
+  // Routes that are resolved anew only when their topic comes again still name the session.
+  session.queue.abandon()
+  session.pendingRetained.length = 0
 }
 
 /**
