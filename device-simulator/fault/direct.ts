@@ -147,7 +147,12 @@ export class FaultDirector {
       return
     }
     const again = (): void => {
-      const restart = this.#restart(planned, spec, broker).finally(() => this.#restarts.delete(restart))
+      const restart = this.#restart(planned, spec, broker).finally(() => {
+        this.#restarts.delete(restart)
+        if (spec.every !== undefined || !planned.isActive) return
+        planned.isActive = false
+        planned.toMs = this.#stage.now()
+      })
       this.#restarts.add(restart)
     }
     again()

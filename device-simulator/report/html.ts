@@ -92,7 +92,10 @@ function tiles(summary: Summary): string {
     [formatCount(counters.received), `received, ${formatCount(summary.receivedPerSecond)}/s`],
     [formatDuration(latency.endToEnd.p99), 'p99 end to end'],
     [formatCount(counters.disconnects), 'connections broken'],
-    [`${formatCount(memory.perDeviceBytes / 1024)} KiB`, 'simulator memory per device'],
+    // In a small swarm the program itself outweighs its devices.
+    summary.devices < 500
+      ? [`${formatCount(memory.residentBytes / 1_048_576)} MiB`, 'simulator memory']
+      : [`${formatCount(memory.perDeviceBytes / 1024)} KiB`, 'simulator memory per device'],
   ]
   return `<div class="tiles">${list.map(([value, label]) => `<div><b>${value}</b>${escapeHtml(label)}</div>`).join('')}</div>`
 }
