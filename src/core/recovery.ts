@@ -12,7 +12,7 @@ import { encodeUtf8 } from '../mqtt/utf8.ts'
 import type { Broker } from './broker.ts'
 import { pump } from './deliver.ts'
 import { type Delivery, DeliveryState, waitingDelivery } from './delivery-queue.ts'
-import type { Message } from './message.ts'
+import { type Message, messageBytes } from './message.ts'
 import { setRetained } from './publish.ts'
 import type {
   RecoveredMessage,
@@ -146,7 +146,10 @@ export function onQueuePage(broker: Broker, page: RecoveredPage): void {
   for (const { reference, message } of page.entries) {
     if (reference.position < queue.residentEnd) continue
     restoreReleased(session, reference.position)
-    queue.restore(reference.position, deliveryOf(session, reference, messageOf(message)))
+    const own = messageOf(message)
+    // The store counted the payload only.
+    if (reference.position < queue.recoveredEnd) queue.bytes += messageBytes(own) - own.payload.length
+    queue.restore(reference.position, deliveryOf(session, reference, own))
   }
   if (!page.more) {
     restoreReleased(session, session.pageEnd)
@@ -159,7 +162,7 @@ function deliveryOf(session: Session, reference: RecoveredReference, message: Me
   const { sharedFilter, qos, retain, subscriptionIdentifiers } = reference
   const group = sharedFilter === '' ? null : (session.subscriptions.get(sharedFilter)?.group ?? null)
   const delivery = waitingDelivery(message, qos, retain, subscriptionIdentifiers, group)
-  if (session.dupRemaining > 0) {
+  if (session.dupRemaining > 0 && reference.position < session.queue.recoveredEnd) {
     session.dupRemaining--
     delivery.dup = true
   }
