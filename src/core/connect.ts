@@ -204,7 +204,10 @@ function findSession(broker: Broker, packet: ConnectPacket): [session: Session, 
   broker.sessions.get(packet.clientId)?.client?.takenOver()
   // The other connection's end may have ended its session.
   const existing = broker.sessions.get(packet.clientId)
-  if (existing !== undefined && !packet.cleanStart) {
+  if (existing !== undefined && !existing.lasting) {
+    // It ended with the last process, and was kept for its will only: the client is back in time.
+    discardWill(broker, existing)
+  } else if (existing !== undefined && !packet.cleanStart) {
     // The client is back in time [MQTT-3.1.3-9].
     discardWill(broker, existing)
     return [existing, true]

@@ -57,6 +57,8 @@ export class Publication {
   }
 
   #reset(entry: TopicEntry, qos: Qos, retain: boolean, publisher: Session | null, now: number): void {
+    // What the last one left that a fault ended: its message must not pass for this one.
+    if (this.#made) this.end()
     this.entry = entry
     this.qos = qos
     this.retain = retain

@@ -28,8 +28,11 @@ export function pumpRetained(broker: Broker, session: Session): void {
   if (client === null || !client.mayDeliver || session.retainedActive) return
   // What is sent below ends in `pump`, which would come back here.
   session.retainedActive = true
-  takeRetained(broker, session, client)
-  session.retainedActive = false
+  try {
+    takeRetained(broker, session, client)
+  } finally {
+    session.retainedActive = false
+  }
 }
 
 function takeRetained(broker: Broker, session: Session, client: Client): void {
