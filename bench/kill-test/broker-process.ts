@@ -98,7 +98,8 @@ const portMax = 24_999
 
 async function freePorts(): Promise<number[]> {
   const found: number[] = []
-  const first = portMin + (process.pid % (portMax - portMin))
+  // A run beside this one may have killed its broker just now: its ports look free and are not. So each starts elsewhere.
+  const first = portMin + Math.floor(Math.random() * (portMax - portMin))
   for (let tries = 0; found.length < 4 && tries <= portMax - portMin; tries++) {
     const port = portMin + ((first - portMin + tries) % (portMax - portMin + 1))
     if (await isFree(port)) found.push(port)
