@@ -16,7 +16,7 @@ import { ProtocolError } from '../mqtt/protocol-error.ts'
 import { type ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import type { Engine } from './engine.ts'
 import { HeldFrames } from './held-frames.ts'
-import { giveBackChunk, largeChunkBytes, takeChunk } from './output-buffers.ts'
+import { copy, giveBackChunk, largeChunkBytes, patch, takeChunk } from './output-buffers.ts'
 
 /** A byte stream to a peer, as a transport makes it. */
 export interface ByteStream {
@@ -35,8 +35,8 @@ export interface ByteStream {
   destroy(): void
 }
 
-/** Below this a loop of byte stores is cheaper than a call to copy. */
-const loopCopyBytesMax = 128
+/** An answer of the authority; room for what waits for a commit; a peer that asks without reading the answers. */
+const pausedFor = { answer: 1, commit: 2, output: 4 } as const
 
 export class Connection implements Link {
   readonly #engine: Engine
@@ -59,7 +59,8 @@ export class Connection implements Link {
   #holdAll = false
   #closing = false
   #closed = false
-  #readingPausedForCommit = false
+  /** Why the peer's bytes are left in the socket: any of `pausedFor`; 0: they are read. */
+  #paused = 0
 
   constructor(engine: Engine, stream: ByteStream) {
     this.#engine = engine
@@ -77,7 +78,7 @@ export class Connection implements Link {
   }
 
   get readingPaused(): boolean {
-    return this.#readingPausedForCommit
+    return (this.#paused & pausedFor.commit) !== 0
   }
 
   get empty(): boolean {
@@ -96,7 +97,30 @@ export class Connection implements Link {
     engine.beginTurn()
     engine.broker.counters.bytesReceived += chunk.length
     this.#guard(() => this.#decoder.push(chunk))
-    if (engine.commitBacklogged && !this.#closing) this.#pauseForCommit()
+    this.#pauseWhereDue()
+  }
+
+  #pauseWhereDue(): void {
+    if (this.#closing) return
+    const engine = this.#engine
+    if (engine.commitBacklogged && !this.readingPaused) {
+      this.#pause(pausedFor.commit)
+      engine.broker.counters.commitPauses++
+      engine.resumeAfterCommit(this)
+    }
+    // Deliveries stop when it is full; what comes on top answers the peer itself.
+    if (this.#blockedWrites > 0 && this.#pendingBytes() > 2 * engine.outputBufferBytesMax) this.#pause(pausedFor.output)
+  }
+
+  #pause(reason: number): void {
+    if (this.#paused === 0) this.#stream.pause()
+    this.#paused |= reason
+  }
+
+  #resume(reason: number): void {
+    if ((this.#paused & reason) === 0) return
+    this.#paused &= ~reason
+    if (this.#paused === 0 && !this.#closing && !this.#closed) this.#stream.resume()
   }
 
   /** The kernel took everything of a write that it did not take at once. */
@@ -191,15 +215,18 @@ export class Connection implements Link {
 
   pauseReading(): void {
     this.#decoder.pause()
-    this.#stream.pause()
+    this.#pause(pausedFor.answer)
   }
 
   /** Called by an answer that came later than its question, outside any turn of this connection's own. */
   resumeReading(): void {
     if (this.#closing || this.#closed) return
     this.#engine.beginTurn()
+    // What was kept may ask the authority again.
+    this.#paused &= ~pausedFor.answer
     this.#guard(() => this.#decoder.resume())
-    if (!this.#closing) this.#stream.resume()
+    this.#pauseWhereDue()
+    if (this.#paused === 0 && !this.#closing) this.#stream.resume()
   }
 
   close(_reason: string): void {
@@ -244,6 +271,7 @@ export class Connection implements Link {
       this.#writeOut()
       // The kernel took it all at once: no drain follows, and what stopped because the output was full goes on.
       if (wasFull && this.#blockedWrites === 0 && !this.#closing) this.#engine.broker.awaitTurn(this.client)
+      if (this.#paused !== 0 && !this.full) this.#resume(pausedFor.output)
     }
     if (!this.#closing) return
     this.#closed = true
@@ -257,8 +285,7 @@ export class Connection implements Link {
   }
 
   resumeAfterCommit(): void {
-    this.#readingPausedForCommit = false
-    if (!this.#closing && !this.#closed) this.#stream.resume()
+    this.#resume(pausedFor.commit)
   }
 
   #writeOut(): void {
@@ -342,14 +369,6 @@ export class Connection implements Link {
     this.#engine.dirty(this)
   }
 
-  #pauseForCommit(): void {
-    if (this.#readingPausedForCommit) return
-    this.#readingPausedForCommit = true
-    this.#engine.broker.counters.commitPauses++
-    this.#stream.pause()
-    this.#engine.resumeAfterCommit(this)
-  }
-
   #drop(): void {
     this.#chunk = null
     this.#chunks = []
@@ -371,18 +390,4 @@ export class Connection implements Link {
       }
     }
   }
-}
-
-function copy(source: Uint8Array, start: number, end: number, target: Buffer, at: number): void {
-  if (end - start <= loopCopyBytesMax) {
-    let to = at
-    for (let i = start; i < end; i++) target[to++] = source[i]!
-  } else {
-    target.set(start === 0 && end === source.length ? source : source.subarray(start, end), at)
-  }
-}
-
-function patch(frame: Buffer, at: number, firstByte: number, packetIdAt: number, packetId: number): void {
-  frame[at] = firstByte
-  if (packetIdAt > 0) frame.writeUInt16BE(packetId, at + packetIdAt)
 }

@@ -32,3 +32,21 @@ export function giveBackChunk(chunk: Buffer): void {
     if (large.length < idleLargeChunksMax) large.push(chunk)
   }
 }
+
+/** Below this a loop of byte stores is cheaper than a call to copy. */
+const loopCopyBytesMax = 128
+
+export function copy(source: Uint8Array, start: number, end: number, target: Buffer, at: number): void {
+  if (end - start <= loopCopyBytesMax) {
+    let to = at
+    for (let i = start; i < end; i++) target[to++] = source[i]!
+  } else {
+    target.set(start === 0 && end === source.length ? source : source.subarray(start, end), at)
+  }
+}
+
+/** Sets the first byte and, at `packetIdAt` > 0, the packet identifier of the PUBLISH that begins at `at`. */
+export function patch(frame: Buffer, at: number, firstByte: number, packetIdAt: number, packetId: number): void {
+  frame[at] = firstByte
+  if (packetIdAt > 0) frame.writeUInt16BE(packetId, at + packetIdAt)
+}
