@@ -314,22 +314,26 @@ export class Committer implements Journal, Commits {
   #handOver(slices: readonly Slice[]): void {
     const writer = this.#writer
     let bytes = 0
-    for (const slice of slices) {
-      bytes += slice.bytes
-      for (const record of slice.records) {
-        if (typeof record === 'function') record(writer)
-        else if (!record.elided) this.#reference(writer, record)
-      }
-    }
+    for (const slice of slices) bytes += slice.bytes
     this.#pendingBytes -= bytes
     this.#flyingBytes = bytes
     this.#handedOver = slices[slices.length - 1]!.ticket
     this.#flying = true
     this.batches++
-    this.#store.commit(writer.take(), this.#durability).then(
-      () => this.#onCommitted(),
-      (error: unknown) => this.#onFailed(error),
-    )
+    try {
+      for (const slice of slices) {
+        for (const record of slice.records) {
+          if (typeof record === 'function') record(writer)
+          else if (!record.elided) this.#reference(writer, record)
+        }
+      }
+      this.#store.commit(writer.take(), this.#durability).then(
+        () => this.#onCommitted(),
+        (error: unknown) => this.#onFailed(error),
+      )
+    } catch (error) {
+      this.#onFailed(error)
+    }
   }
 
   #onCommitted(): void {

@@ -38,10 +38,12 @@ describe('what was appended so far is settled', () => {
     expect(await soon(settled)).toBe('resolved')
   })
 
-  it('never, and whoever waits is told, when the commit fails', async () => {
+  it.each(['rejects', 'throws'])('never, and whoever waits is told, when the commit %s', async (how) => {
     class FailingStore extends SlowStore {
       override commit(): Promise<void> {
-        return Promise.reject(new Error('no space left'))
+        const error = new Error('no space left')
+        if (how === 'throws') throw error
+        return Promise.reject(error)
       }
     }
     const errors: string[] = []
