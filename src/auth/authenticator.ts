@@ -2,8 +2,10 @@
  * Who may connect: the port for whoever checks credentials, and its way into the core.
  *
  * An authenticator or a method may answer at once or with a promise; until it has answered, nothing of that connection is
- * decoded. One that throws or rejects refuses the client (0x88) and is logged: it never ends the process.
+ * decoded. One that throws, rejects or answers something else refuses the client (0x88) and is logged: it never ends the
+ * process.
  */
+import { inspect } from 'node:util'
 import type { Authority, Exchange, ExchangeStep, Grant, Verdict } from '../core/authority.ts'
 import type { ProtocolVersion } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
@@ -68,7 +70,7 @@ export function createAuthority(
         return
       }
       const request = { clientId, username, password, version, remoteAddress }
-      answer<Verdict>(() => authenticator.authenticate(request), failed, context, done)
+      answer<Verdict>(() => authenticator.authenticate(request), isVerdict, failed, context, done)
     },
     beginExchange(method, clientId, username) {
       const found = Object.hasOwn(methods, method) ? methods[method] : undefined
@@ -86,28 +88,48 @@ export function createAuthority(
 function exchangeOf(exchange: AuthenticationExchange, context: AuthorityContext): Exchange {
   const failed: ExchangeStep = { type: 'failure', reasonCode: ReasonCode.serverUnavailable }
   return {
-    next: (data, done) => answer<ExchangeStep>(() => exchange.next(data), failed, context, done),
+    next: (data, done) => answer<ExchangeStep>(() => exchange.next(data), isStep, failed, context, done),
   }
 }
 
-function answer<T>(ask: () => T | Promise<T>, failed: T, context: AuthorityContext, done: (answer: T) => void): void {
-  let asked: T | Promise<T>
+const isVerdict = (answer: Verdict): boolean => Number.isInteger(answer.reasonCode)
+const isStep = (answer: ExchangeStep): boolean =>
+  answer.type === 'continue' ||
+  answer.type === 'success' ||
+  (answer.type === 'failure' && Number.isInteger(answer.reasonCode))
+
+function isThenable<T>(asked: T | PromiseLike<T>): asked is PromiseLike<T> {
+  return typeof (asked as Partial<PromiseLike<T>> | undefined)?.then === 'function'
+}
+
+function answer<T extends object>(
+  ask: () => T | PromiseLike<T>,
+  isAnswer: (answer: T) => boolean,
+  failed: T,
+  context: AuthorityContext,
+  done: (answer: T) => void,
+): void {
+  const refuse = (error: unknown): void => {
+    context.onError(error)
+    done(failed)
+  }
+  const check = (value: T): void => {
+    if (typeof value === 'object' && value !== null && isAnswer(value)) done(value)
+    else refuse(new TypeError(`not an answer to a client that connects: ${inspect(value)}`))
+  }
+  let asked: T | PromiseLike<T>
   try {
     asked = ask()
   } catch (error) {
-    context.onError(error)
-    done(failed)
+    refuse(error)
     return
   }
-  if (!(asked instanceof Promise)) {
-    done(asked)
+  if (!isThenable(asked)) {
+    check(asked)
     return
   }
   asked.then(
-    (value) => context.inTurn(() => done(value)),
-    (error: unknown) => {
-      context.onError(error)
-      context.inTurn(() => done(failed))
-    },
+    (value) => context.inTurn(() => check(value)),
+    (error: unknown) => context.inTurn(() => refuse(error)),
   )
 }

@@ -172,6 +172,9 @@ export class Client implements PacketSink {
         this.clientId,
         this.session?.username,
       )
+      if (this.exchange === null) {
+        throw new ProtocolError(ReasonCode.badAuthenticationMethod, 'the authentication method can not begin anew')
+      }
     } else if (packet.reasonCode !== ReasonCode.continueAuthentication || this.exchange === null) {
       throw new ProtocolError(ReasonCode.protocolError, 'AUTH does not continue an exchange')
     }

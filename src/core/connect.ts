@@ -113,13 +113,13 @@ function onExchangeStep(broker: Broker, client: Client, step: ExchangeStep): voi
   if (step.type !== 'failure' && step.data !== undefined) properties.authenticationData = step.data
   switch (step.type) {
     case 'continue':
-      client.link.write(encodeAuth(ReasonCode.continueAuthentication, properties))
+      sendAuth(broker, client, ReasonCode.continueAuthentication, properties)
       return
     case 'success':
       client.exchange = null
       if (client.connected) {
-        client.link.write(encodeAuth(ReasonCode.success, properties))
         if (step.grant !== undefined) client.grant = step.grant
+        sendAuth(broker, client, ReasonCode.success, properties)
         return
       }
       client.finalAuthenticationData = step.data
@@ -134,6 +134,14 @@ function onExchangeStep(broker: Broker, client: Client, step: ExchangeStep): voi
     default:
       step satisfies never
   }
+}
+
+/** An AUTH larger than the client accepts may not be sent [MQTT-3.1.2-24], and without it the exchange can't go on. */
+function sendAuth(broker: Broker, client: Client, reasonCode: number, properties: Properties): void {
+  const frame = encodeAuth(reasonCode, properties)
+  if (frame.length <= client.maximumPacketSize) client.link.write(frame)
+  else if (client.connected) client.disconnect(ReasonCode.packetTooLarge)
+  else refuse(broker, client, ReasonCode.packetTooLarge)
 }
 
 function decide(broker: Broker, client: Client, verdict: Verdict): void {
