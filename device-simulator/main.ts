@@ -22,6 +22,8 @@ import { createView } from './view/view.ts'
 const standardBroker = 'mqtt://127.0.0.1:1883'
 
 async function main(): Promise<number> {
+  // Whoever reads our output may stop reading, as `head` does.
+  process.stdout.on('error', () => process.exit(exitCodes.ok))
   const command = createCommand()
   command.parse(translateArguments(process.argv.slice(2)), { from: 'user' })
   const options: CliOptions = command.opts()

@@ -10,6 +10,7 @@ import { registerCheckStore } from './check-store.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 import { registerPub } from './pub.ts'
 import { registerRestore } from './restore.ts'
+import { registerSimulate } from './simulate.ts'
 import { registerStart } from './start.ts'
 import { registerSub } from './sub.ts'
 
@@ -42,6 +43,7 @@ function createProgram(context: CliContext): Command {
   registerCheckConfig(program, context)
   registerBackup(program, context)
   registerRestore(program, context)
+  registerSimulate(program, context)
   registerCheckStore(program, context)
   return program
 }

@@ -17,6 +17,9 @@ import { type CliContext, CliError, ExitCode } from './context.ts'
 /** Longer than any commit that may be under way; then the process ends all the same. */
 const stopTimeoutMs = 30_000
 
+/** Whoever asks again after so long doesn't want to wait. */
+const sameStopMs = 1_000
+
 interface Flags {
   config?: string
   host?: string
@@ -191,11 +194,13 @@ interface Running {
 }
 
 function answerSignals(context: CliContext, running: Running): { stopped: Promise<void>; release(): void } {
-  let stopSignals = 0
+  let firstStopAt: number | undefined
   const { promise: stopped, resolve } = Promise.withResolvers<void>()
   const onStop = () => {
-    // Whoever asks twice doesn't want to wait.
-    if (++stopSignals > 1) context.exit(ExitCode.fatal)
+    const now = performance.now()
+    // npm hands on a Ctrl-C that the terminal has sent us already: within a second it is the same one.
+    if (firstStopAt !== undefined && now - firstStopAt > sameStopMs) context.exit(ExitCode.fatal)
+    firstStopAt ??= now
     resolve()
   }
   const releases = [

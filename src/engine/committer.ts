@@ -197,6 +197,7 @@ export class Committer implements Journal, Commits {
       return
     }
     this.#grow(messageBytes(message))
+    message.references++
     this.#append((writer) => {
       this.#body(writer, message)
       writer.retainedPut(topic, message.id)
