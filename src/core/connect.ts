@@ -99,6 +99,7 @@ function checkConnect(broker: Broker, packet: ConnectPacket): number | undefined
   if (packet.will.qos > options.maximumQos) return ReasonCode.qosNotSupported
   if (packet.will.retain && !options.retainAvailable) return ReasonCode.retainNotSupported
   if (packet.will.topic.startsWith('$SYS/')) return ReasonCode.notAuthorized
+  if (packet.will.topic.split('/').length > options.topicLevelsMax) return ReasonCode.topicNameInvalid
   return undefined
 }
 

@@ -50,7 +50,13 @@ export function publishWill(broker: Broker, session: Session): void {
   const { will } = pending
   discardWill(broker, session)
   broker.counters.willsPublished++
-  publishMessage(broker, willMessage(will, session.clientId, broker.now), will.retain, session)
+  try {
+    publishMessage(broker, willMessage(will, session.clientId, broker.now), will.retain, session)
+  } catch (error) {
+    // For instance a recovered will, where fewer levels are allowed than before: what its session has to do goes on.
+    broker.counters.messagesDropped.add('will_refused')
+    broker.log.error({ err: error, clientId: session.clientId }, 'a will could not be published')
+  }
 }
 
 function willMessage(will: Will, publisher: string, now: number): Message {

@@ -1,7 +1,20 @@
 /** What happens at each limit of the core: chosen, counted, and never a loss of what was acknowledged. */
 import { describe, expect, it } from 'vitest'
+import type { Will } from '../../src/mqtt/packet.ts'
+import { ProtocolError } from '../../src/mqtt/protocol-error.ts'
 import { DurableWorld, lasting } from './durable-world.ts'
 import { type Device, World } from './world.ts'
+
+function willTo(topic: string): Will {
+  return {
+    topic,
+    payload: new Uint8Array(0),
+    qos: 0,
+    retain: false,
+    properties: {},
+    forwardProperties: new Uint8Array(0),
+  }
+}
 
 function away(world: World, clientId = 's'): void {
   world.connected(clientId, lasting).subscribe('t', 1).drop()
@@ -137,6 +150,28 @@ describe('further limits', () => {
     expect(device.takePublishes()).toHaveLength(1)
     device.publish('a/b/c/d', 'x')
     expect(device.take()).toMatchObject([{ type: 'disconnect', reasonCode: 0x90 }])
+  })
+
+  it('a will to a topic of too many levels is refused at CONNECT', () => {
+    const world = new World({ topicLevelsMax: 3 })
+    const device = world.device().connect({ clientId: 'c', will: willTo('1/2/3/4') })
+    expect(device.take()).toMatchObject([{ type: 'connack', reasonCode: 0x90 }])
+    expect(world.broker.sessions.size).toBe(0)
+    world.connected('c', { will: willTo('1/2/3') }).drop()
+    expect(world.broker.counters.willsPublished).toBe(1)
+  })
+
+  it('a will that can not be published any more does not keep its session from ending', () => {
+    const world = new World({ topicLevelsMax: 4 })
+    const device = world.connected('c', { will: willTo('1/2/3/4') }).subscribe('t')
+    const levels = world.broker.topics as unknown as { lookupName: () => never }
+    levels.lookupName = () => {
+      throw new ProtocolError(0x90, 'too many levels')
+    }
+    device.drop()
+    expect(world.broker.sessions.size).toBe(0)
+    expect(world.broker.index.count).toBe(0)
+    expect(world.broker.counters.messagesDropped.get('will_refused')).toBe(1)
   })
 
   it('the route cache is emptied when full, and routes and aliases stay right', () => {
