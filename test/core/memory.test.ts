@@ -50,6 +50,18 @@ describe('what goes away leaves nothing behind', () => {
     expect(world.broker.gauges()).toMatchObject({ queuedMessages: 0, queuedBytes: 0, inflightMessages: 0 })
   })
 
+  it('positions of messages dropped while the client reads and acknowledges nothing', () => {
+    const world = new World({ sessionQueueMessagesMax: 20, inflightMessagesMax: 5 })
+    const subscriber = world.connected('s').subscribe('t', 1)
+    const publisher = world.connected('p')
+    for (let i = 0; i < 300_000; i++) publisher.publish('t', String(i), { qos: 1, packetId: 1 })
+    expect(world.broker.sessions.get('s')!.queue.slots).toBeLessThanOrEqual(262_144)
+    const last = Array.from({ length: 20 }, (_, i) => String(299_980 + i))
+    expect(subscriber.drain()).toEqual(['0', '1', '2', '3', '4', ...last])
+    expect(world.broker.gauges()).toMatchObject({ queuedMessages: 0, queuedBytes: 0, inflightMessages: 0 })
+    expect(world.broker.counters.unknownAcknowledgements).toBe(0)
+  })
+
   it('the queue of an ended session, though the route of a topic that nobody publishes to still names it', () => {
     const world = new World()
     world.connected('s', lasting).subscribe('t/#', 1).drop()
