@@ -90,6 +90,10 @@ export function handOver(broker: Broker, session: Session, leaving: Subscription
 
 function passOn(broker: Broker, member: Subscription, message: Message, retain: boolean): void {
   const { session, identifiers, group } = member
+  if (session.local !== null) {
+    session.local(message, retain)
+    return
+  }
   const qos: Qos = message.qos < member.qos ? message.qos : member.qos
   if (qos > 0) {
     enqueue(broker, session, waitingDelivery(republished(message), qos, retain, identifiers, group))

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { type DispatchStrategy, dispatchStrategies } from '../../src/core/shared.ts'
+import { LocalSubscription } from '../../src/engine/local-subscription.ts'
 import { type Device, World } from './world.ts'
 
 const lasting = { cleanStart: false, properties: { sessionExpiryInterval: 3600 } }
@@ -195,5 +196,20 @@ describe('members that come and go (section 4.8.2)', () => {
     world.connected('p').publish('t', 'x')
     const identifiers = device.takePublishes().map((one) => one.properties.subscriptionIdentifiers)
     expect(identifiers.sort()).toEqual([[1], [2], [3]])
+  })
+})
+
+describe('a member inside the program', () => {
+  it('gets what the last connected member leaves behind', async () => {
+    const world = new World()
+    const member = world.connected('m').subscribe('$share/g/t', 1)
+    const local = new LocalSubscription(world.broker, ['$share/g/t'], () => {})
+    world.connected('p').publish('t', 'left', { qos: 1 })
+    expect(member.takePublishes()).toHaveLength(1)
+    member.drop()
+    world.connected('p').publish('t', 'later', { qos: 1 })
+    const received = [(await local.next()).value, (await local.next()).value]
+    expect(received.map((one) => Buffer.from(one!.payload).toString())).toEqual(['left', 'later'])
+    local.end()
   })
 })
