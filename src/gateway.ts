@@ -199,24 +199,21 @@ export class Gateway {
   }
 
   /**
-   * Publishes a message of the program's own. Resolves when it is as safe as a client's would be at its acknowledgement.
-   *
-   * @throws RangeError for a topic that is no topic name
+   * Publishes a message of the program's own. Resolves when it is as safe as a client's would be at its acknowledgement,
+   * rejects where a client would be refused, and with a RangeError for a topic that is no topic name.
    */
   async publish({ topic, payload = '', qos = 0, retain = false, properties = {} }: OutgoingMessage): Promise<void> {
     if (!isValidTopicName(topic)) throw new RangeError(`not a topic name: ${JSON.stringify(topic)}`)
     const bytes = typeof payload === 'string' ? new TextEncoder().encode(payload) : payload.slice()
     const { messageExpiryInterval, topicAlias: _alias, subscriptionIdentifiers: _ids, ...forwarded } = properties
     const forwardProperties = encodeProperties(PacketType.publish, forwarded)
-    let settled: Promise<void> | undefined
-    this.#engine.run(() => {
-      const now = this.broker.now
-      const expiresAt = messageExpiryInterval === undefined ? Infinity : now + messageExpiryInterval * 1000
-      const appended = this.#committer.appended
-      this.broker.publish(newMessage(topic, bytes, forwardProperties, qos, expiresAt, now), retain)
-      if (this.#committer.appended !== appended) settled = this.#committer.settled()
-    })
-    await settled
+    this.#engine.beginTurn()
+    const now = this.broker.now
+    const expiresAt = messageExpiryInterval === undefined ? Infinity : now + messageExpiryInterval * 1000
+    const appended = this.#committer.appended
+    const outcome = this.broker.publish(newMessage(topic, bytes, forwardProperties, qos, expiresAt, now), retain)
+    if (outcome === 'quota-exceeded') throw new Error(`${topic}: refused, a queue or the store has no room (0x97)`)
+    if (this.#committer.appended !== appended) await this.#committer.settled()
   }
 
   /** Messages of matching topics, retained ones first, until the loop is left or the gateway closes. */
@@ -266,17 +263,22 @@ export class Gateway {
     clearInterval(this.#diskTimer)
     const servers = this.#servers.map((server) => closeServer(server))
     for (const subscription of [...this.#subscriptions]) subscription.end()
-    if (this.#failure === undefined) await this.#committer.settled()
+    await this.#settle()
     this.#engine.run(() => {
       for (const connection of [...this.#engine.connections]) {
         connection.client.disconnect(ReasonCode.serverShuttingDown)
       }
     })
     this.#engine.endTurn()
-    if (this.#failure === undefined) await this.#committer.settled()
+    await this.#settle()
     await Promise.all(servers)
     this.#engine.stop()
     await this.#store.close()
+  }
+
+  /** Commits what there is; a store that failed has said so already, and must not keep the rest from closing. */
+  async #settle(): Promise<void> {
+    if (this.#failure === undefined) await this.#committer.settled().catch(() => {})
   }
 
   /** The store can't go on: nothing is acknowledged any more, and whoever runs the gateway is told to end it. */

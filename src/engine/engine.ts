@@ -107,6 +107,7 @@ export class Engine {
   }
 
   endTurn(): void {
+    if (this.#stopped) return
     this.#scheduled = false
     if (this.broker.turnWanted) this.run(() => this.broker.onTurn())
     this.#commits.endTurn()
