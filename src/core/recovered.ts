@@ -1,45 +1,61 @@
 /**
- * What a store gives back, in the shapes the core takes: the store's port extends these, so that the core knows no store.
+ * What a store gives back, in the shapes the core takes. The store's port has the same shapes under its own names
+ * (`StoredSession` and so on), so that the core knows no store. All times are absolute, in milliseconds since the epoch;
+ * `Infinity` is never.
  */
 import type { ProtocolVersion, Qos } from '../mqtt/packet.ts'
 
 export interface RecoveredSession {
+  /** Given once and never again: a client id may be reused, a session number is not. */
   number: number
   clientId: string
   version: ProtocolVersion
+  /** Seconds, as negotiated; 0xFFFFFFFF: never expires. */
   expiryInterval: number
+  /** When it ends unless the client returns; Infinity while connected or if it never expires. */
   expiresAt: number
+  /** Whether the client was connected when this was written. */
   connected: boolean
+  /** Opaque to the store: the user name, for access control of what is delivered later; empty: none. */
   username: string
 }
 
 export interface RecoveredSubscription {
   session: number
+  /** The whole filter, with `$share/group/`. */
   topicFilter: string
   qos: Qos
   noLocal: boolean
   retainAsPublished: boolean
   retainHandling: 0 | 1 | 2
+  /** 0: none. */
   identifier: number
 }
 
+/** A message body, written once whatever the number of its recipients. */
 export interface RecoveredMessage {
   id: number
   topic: string
   payload: Uint8Array
+  /** Encoded MQTT 5.0 properties that a receiver gets, in the publisher's order. */
   properties: Uint8Array
+  /** The publisher's QoS. */
   qos: Qos
   expiresAt: number
+  /** The publishing client, for No Local; empty for the server itself. */
   publisher: string
   publishedAt: number
 }
 
+/** One message in one session's queue. Its packet identifier is position mod 65,535, plus 1. */
 export interface RecoveredReference {
   session: number
   position: number
   messageId: number
+  /** The QoS of this delivery. */
   qos: Qos
   retain: boolean
+  /** The `$share` filter it was dispatched for, empty: none. */
   sharedFilter: string
   subscriptionIdentifiers: readonly number[]
 }
@@ -51,13 +67,19 @@ export interface RecoveredWill {
   properties: Uint8Array
   qos: Qos
   retain: boolean
+  /** Seconds. */
   delayInterval: number
+  /** Seconds; -1: none. */
   messageExpiryInterval: number
+  /** When it is due; Infinity while its client is connected. */
   dueAt: number
 }
 
+/** A part of one session's queue. */
 export interface RecoveredPage {
   session: number
+  /** In order of position. */
   entries: readonly { reference: RecoveredReference; message: RecoveredMessage }[]
+  /** Whether positions beyond the last entry exist. */
   more: boolean
 }

@@ -10,84 +10,28 @@
  *
  * All times are absolute, in milliseconds since the epoch; `Infinity` is never.
  */
-import type { ProtocolVersion, Qos } from '../mqtt/packet.ts'
+import type {
+  RecoveredMessage,
+  RecoveredPage,
+  RecoveredReference,
+  RecoveredSession,
+  RecoveredSubscription,
+  RecoveredWill,
+} from '../core/recovered.ts'
+
+export type StoredSession = RecoveredSession
+export type StoredSubscription = RecoveredSubscription
+export type StoredMessage = RecoveredMessage
+export type StoredReference = RecoveredReference
+export type StoredWill = RecoveredWill
+export type QueuePage = RecoveredPage
 
 /** What a resolved commit has survived: a power cut (`fsync`), the end of this process (`process`), nothing (`none`). */
 export type Durability = 'fsync' | 'process' | 'none'
 
-export interface StoredSession {
-  /** Given once and never again: a client id may be reused, a session number is not. */
-  number: number
-  clientId: string
-  version: ProtocolVersion
-  /** Seconds, as negotiated; 0xFFFFFFFF: never expires. */
-  expiryInterval: number
-  /** When it ends unless the client returns; Infinity while connected or if it never expires. */
-  expiresAt: number
-  /** Whether the client was connected when this was written. */
-  connected: boolean
-  /** Opaque to the store: the user name, for access control of what is delivered later; empty: none. */
-  username: string
-}
-
-export interface StoredSubscription {
-  session: number
-  /** The whole filter, with `$share/group/`. */
-  topicFilter: string
-  qos: Qos
-  noLocal: boolean
-  retainAsPublished: boolean
-  retainHandling: 0 | 1 | 2
-  /** 0: none. */
-  identifier: number
-}
-
-/** A message body, written once whatever the number of its recipients. */
-export interface StoredMessage {
-  id: number
-  topic: string
-  payload: Uint8Array
-  /** Encoded MQTT 5.0 properties that a receiver gets, in the publisher's order. */
-  properties: Uint8Array
-  /** The publisher's QoS. */
-  qos: Qos
-  expiresAt: number
-  /** The publishing client, for No Local; empty for the server itself. */
-  publisher: string
-  publishedAt: number
-}
-
-/** One message in one session's queue. Its packet identifier is position mod 65,535, plus 1. */
-export interface StoredReference {
-  session: number
-  position: number
-  messageId: number
-  /** The QoS of this delivery. */
-  qos: Qos
-  retain: boolean
-  /** The `$share` filter it was dispatched for, empty: none. */
-  sharedFilter: string
-  subscriptionIdentifiers: readonly number[]
-}
-
 export interface StoredRetained {
   topic: string
   message: StoredMessage
-}
-
-export interface StoredWill {
-  session: number
-  topic: string
-  payload: Uint8Array
-  properties: Uint8Array
-  qos: Qos
-  retain: boolean
-  /** Seconds. */
-  delayInterval: number
-  /** Seconds; -1: none. */
-  messageExpiryInterval: number
-  /** When it is due; Infinity while its client is connected. */
-  dueAt: number
 }
 
 /** Everything that survived, handed over in this order at start; queues are only counted. */
@@ -108,14 +52,6 @@ export interface RecoveredNumbers {
   /** The next session number and message id that were never used. */
   nextSessionNumber: number
   nextMessageId: number
-}
-
-export interface QueuePage {
-  session: number
-  /** In order of position. */
-  entries: readonly { reference: StoredReference; message: StoredMessage }[]
-  /** Whether positions beyond the last entry exist. */
-  more: boolean
 }
 
 export interface StoreStatistics {
