@@ -72,6 +72,5 @@ function willMessage(will: Will, publisher: string, now: number): Message {
     publisher,
     publishedAt: now,
     references: 0,
-    batch: 0,
   }
 }

@@ -97,8 +97,8 @@ function accept(engine: Engine, accepted: Socket): void {
 
 /**
  * All sockets read into this one buffer, one after another: what arrives is decoded, and copied where it outlives that, before
- * the next read. Node otherwise makes 64 KB of memory for each read, which cost a third of the work for small packets, and
- * left tens of megabytes of garbage behind idle connections.
+ * the next read. Node otherwise makes 64 KB of memory for each read, and leaves tens of megabytes of garbage behind idle
+ * connections (docs/decisions/011-reading-in-place.md).
  */
 const readBuffer = Buffer.allocUnsafeSlow(64 * 1024)
 

@@ -39,7 +39,6 @@ describe('a message whose body has left the store', () => {
       publisher: '',
       publishedAt: world.now,
       references: 0,
-      batch: 0,
     }
     world.broker.publish(message, true)
     for (const clientId of ['a', 'b']) {
