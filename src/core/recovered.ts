@@ -34,6 +34,7 @@ export interface RecoveredSubscription {
 
 /** A message body, written once whatever the number of its recipients. */
 export interface RecoveredMessage {
+  /** 0: only one reference names it, and it lies with that. */
   id: number
   topic: string
   payload: Uint8Array
@@ -51,6 +52,7 @@ export interface RecoveredMessage {
 export interface RecoveredReference {
   session: number
   position: number
+  /** 0: the message lies with this reference. */
   messageId: number
   /** The QoS of this delivery. */
   qos: Qos

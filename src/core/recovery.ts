@@ -175,6 +175,12 @@ function messageOf(stored: RecoveredMessage): Message {
   return { ...common, name: topic, topic: encodeUtf8(topic), forwardProperties: properties }
 }
 
+/** The other way: the shape in which a message is stored. */
+export function recoveredForm(message: Message): RecoveredMessage {
+  const { id, name: topic, payload, forwardProperties: properties, qos, expiresAt, publisher, publishedAt } = message
+  return { id, topic, payload, properties, qos, expiresAt, publisher, publishedAt }
+}
+
 function willOf(stored: RecoveredWill): Will {
   const properties = { ...publishProperties(stored.properties) }
   if (stored.delayInterval > 0) properties.willDelayInterval = stored.delayInterval

@@ -13,6 +13,7 @@
 import type { Delivery } from '../core/delivery-queue.ts'
 import type { Journal } from '../core/journal.ts'
 import { type Message, messageBytes } from '../core/message.ts'
+import { recoveredForm } from '../core/recovery.ts'
 import type { Session } from '../core/session.ts'
 import type { Subscription } from '../core/subscriptions.ts'
 import type { PendingWill } from '../core/will.ts'
@@ -354,8 +355,9 @@ export class Committer implements Journal, Commits {
   }
 
   #reference(writer: BatchWriter, { session, position, delivery, message }: PendingReference): void {
-    this.#body(writer, message)
-    writer.enqueue({
+    const alone = message.id === 0 && message.references === 1
+    if (!alone) this.#body(writer, message)
+    const reference = {
       session: session.number,
       position,
       messageId: message.id,
@@ -363,16 +365,20 @@ export class Committer implements Journal, Commits {
       retain: delivery.retain,
       sharedFilter: delivery.group?.filter ?? '',
       subscriptionIdentifiers: delivery.identifiers,
-    })
+    }
+    if (!alone) writer.enqueue(reference)
+    else {
+      writer.enqueueMessage(reference, recoveredForm(message))
+      // Whoever names it later writes it anew.
+      message.references = 0
+    }
   }
 
   /** The body goes before its first reference. */
   #body(writer: BatchWriter, message: Message): void {
     if (message.id !== 0) return
     message.id = this.nextMessageId++
-    const { id, name: topic, payload, forwardProperties: properties, qos, expiresAt, publisher, publishedAt } = message
-    const body = { id, topic, payload, properties, qos, expiresAt, publisher, publishedAt }
-    writer.messagePut(body, Math.max(1, message.references))
+    writer.messagePut(recoveredForm(message), Math.max(1, message.references))
   }
 
   #readPages(): void {

@@ -2,13 +2,12 @@
  * One group commit's records, packed into a single transferable buffer.
  *
  * Posting a Buffer to a worker clones its whole backing store; packing into one ArrayBuffer that is transferred costs one
- * copy of the bytes themselves. `BatchWriter` runs in the engine's thread, `readBatch` in the store's.
+ * copy of the bytes themselves. `BatchWriter` runs in the engine's thread, `readBatch` (`batch-reader.ts`) in the store's.
  *
  * A record is its kind (one byte) and its fields, see `packing.ts`. The same records carry what is read back: recovery
  * chunks and queue pages are batches in the other direction.
  */
-import type { ProtocolVersion, Qos } from '../mqtt/packet.ts'
-import { FieldReader, FieldWriter } from './packing.ts'
+import { FieldWriter } from './packing.ts'
 import type { StoredMessage, StoredReference, StoredSession, StoredSubscription, StoredWill } from './store.ts'
 /** What a batch may say, in the order of the turn. A sink applies the records in exactly that order. */
 export interface BatchRecords {
@@ -23,7 +22,10 @@ export interface BatchRecords {
    * records named it.
    */
   messagePut(message: StoredMessage, references: number): void
+  /** Positions of a session grow from record to record. */
   enqueue(reference: StoredReference): void
+  /** A message that only this reference names, whose body so lies with it: `messageId` and the message's `id` are 0. */
+  enqueueMessage(reference: StoredReference, message: StoredMessage): void
   /** Acknowledged, expired, dropped or moved to another member: the reference goes, its body with the last reference. */
   dequeue(session: number, position: number): void
   /** PUBREC arrived: only the packet identifier at this position remains, until `dequeue`. */
@@ -36,7 +38,8 @@ export interface BatchRecords {
   willDelete(session: number): void
 }
 
-const Kind = {
+/** For `batch-reader.ts`. */
+export const Kind = {
   sessionPut: 1,
   sessionDelete: 2,
   subscriptionPut: 3,
@@ -51,11 +54,12 @@ const Kind = {
   retainedDelete: 12,
   willPut: 13,
   willDelete: 14,
+  enqueueMessage: 15,
 } as const
 
-const retainFlag = 4
-const sharedFlag = 8
-const identifiersFlag = 16
+export const retainFlag = 4
+export const sharedFlag = 8
+export const identifiersFlag = 16
 
 export class BatchWriter implements BatchRecords {
   readonly #fields = new FieldWriter()
@@ -113,6 +117,23 @@ export class BatchWriter implements BatchRecords {
     const fields = this.#begin(Kind.messagePut)
     fields.number(message.id)
     fields.uint32(references)
+    this.#body(message)
+  }
+
+  enqueue(reference: StoredReference): void {
+    const fields = this.#begin(Kind.enqueue)
+    fields.number(reference.messageId)
+    this.#entry(reference)
+  }
+
+  enqueueMessage(reference: StoredReference, message: StoredMessage): void {
+    this.#begin(Kind.enqueueMessage)
+    this.#entry(reference)
+    this.#body(message)
+  }
+
+  #body(message: StoredMessage): void {
+    const fields = this.#fields
     fields.uint8(message.qos)
     fields.number(message.expiresAt)
     fields.number(message.publishedAt)
@@ -122,13 +143,12 @@ export class BatchWriter implements BatchRecords {
     fields.bytes(message.payload)
   }
 
-  enqueue(reference: StoredReference): void {
+  #entry(reference: StoredReference): void {
     const identifiers = reference.subscriptionIdentifiers
     const shared = reference.sharedFilter !== ''
-    const fields = this.#begin(Kind.enqueue)
+    const fields = this.#fields
     fields.number(reference.session)
     fields.number(reference.position)
-    fields.number(reference.messageId)
     fields.uint8(
       reference.qos |
         (reference.retain ? retainFlag : 0) |
@@ -195,181 +215,5 @@ export class BatchWriter implements BatchRecords {
     this.#records++
     this.#fields.uint8(kind)
     return this.#fields
-  }
-}
-
-/**
- * Hands the batch's records to the sink, in order, and returns their number. Messages and references, the hot records, are one object each that is
- * filled again for every record: a sink that keeps them copies them. Payloads and properties are views into the batch.
- * Throws what the sink throws, and an error if the bytes are no batch.
- */
-export function readBatch(batch: ArrayBuffer, sink: BatchRecords): number {
-  const fields = new FieldReader(batch)
-  const message = emptyMessage()
-  const reference = emptyReference()
-  let records = 0
-  for (; !fields.ended; records++) readRecord(fields, sink, message, reference)
-  return records
-}
-
-function readRecord(fields: FieldReader, sink: BatchRecords, message: StoredMessage, reference: ReusedReference): void {
-  const kind = fields.uint8()
-  switch (kind) {
-    case Kind.messagePut: {
-      const references = readMessage(fields, message)
-      sink.messagePut(message, references)
-      break
-    }
-    case Kind.enqueue:
-      readReference(fields, reference)
-      sink.enqueue(reference)
-      break
-    case Kind.dequeue:
-      sink.dequeue(fields.number(), fields.number())
-      break
-    case Kind.release:
-      sink.release(fields.number(), fields.number())
-      break
-    case Kind.incomingPut:
-      sink.incomingPut(fields.number(), fields.uint32())
-      break
-    case Kind.incomingDelete:
-      sink.incomingDelete(fields.number(), fields.uint32())
-      break
-    default:
-      readRareRecord(kind, fields, sink)
-  }
-}
-
-function readRareRecord(kind: number, fields: FieldReader, sink: BatchRecords): void {
-  switch (kind) {
-    case Kind.sessionPut:
-      sink.sessionPut(readSession(fields))
-      break
-    case Kind.sessionDelete:
-      sink.sessionDelete(fields.number())
-      break
-    case Kind.subscriptionPut:
-      sink.subscriptionPut(readSubscription(fields))
-      break
-    case Kind.subscriptionDelete:
-      sink.subscriptionDelete(fields.number(), fields.text())
-      break
-    case Kind.retainedPut:
-      sink.retainedPut(fields.text(), fields.number())
-      break
-    case Kind.retainedDelete:
-      sink.retainedDelete(fields.text())
-      break
-    case Kind.willPut:
-      sink.willPut(readWill(fields))
-      break
-    case Kind.willDelete:
-      sink.willDelete(fields.number())
-      break
-    default:
-      throw new Error(`not a batch: record kind ${kind}`)
-  }
-}
-
-type ReusedReference = { -readonly [Field in keyof StoredReference]: StoredReference[Field] }
-
-const noBytes = new Uint8Array(0)
-const noIdentifiers: readonly number[] = []
-
-function emptyMessage(): StoredMessage {
-  return {
-    id: 0,
-    topic: '',
-    payload: noBytes,
-    properties: noBytes,
-    qos: 0,
-    expiresAt: 0,
-    publisher: '',
-    publishedAt: 0,
-  }
-}
-
-function emptyReference(): ReusedReference {
-  return {
-    session: 0,
-    position: 0,
-    messageId: 0,
-    qos: 0,
-    retain: false,
-    sharedFilter: '',
-    subscriptionIdentifiers: noIdentifiers,
-  }
-}
-
-/** Returns the number of references. */
-function readMessage(fields: FieldReader, into: StoredMessage): number {
-  into.id = fields.number()
-  const references = fields.uint32()
-  into.qos = fields.uint8() as Qos
-  into.expiresAt = fields.number()
-  into.publishedAt = fields.number()
-  into.topic = fields.text()
-  into.publisher = fields.text()
-  into.properties = fields.bytes()
-  into.payload = fields.bytes()
-  return references
-}
-
-function readReference(fields: FieldReader, into: ReusedReference): void {
-  into.session = fields.number()
-  into.position = fields.number()
-  into.messageId = fields.number()
-  const flags = fields.uint8()
-  into.qos = (flags & 3) as Qos
-  into.retain = (flags & retainFlag) !== 0
-  into.sharedFilter = (flags & sharedFlag) !== 0 ? fields.text() : ''
-  into.subscriptionIdentifiers =
-    (flags & identifiersFlag) !== 0 ? Array.from({ length: fields.uint32() }, () => fields.uint32()) : noIdentifiers
-}
-
-function readSession(fields: FieldReader): StoredSession {
-  return {
-    number: fields.number(),
-    clientId: fields.text(),
-    version: fields.uint8() as ProtocolVersion,
-    expiryInterval: fields.uint32(),
-    expiresAt: fields.number(),
-    connected: fields.uint8() === 1,
-    username: fields.text(),
-  }
-}
-
-function readSubscription(fields: FieldReader): StoredSubscription {
-  const session = fields.number()
-  const topicFilter = fields.text()
-  const flags = fields.uint8()
-  return {
-    session,
-    topicFilter,
-    qos: (flags & 3) as Qos,
-    noLocal: (flags & 4) !== 0,
-    retainAsPublished: (flags & 8) !== 0,
-    retainHandling: (flags >> 4) as 0 | 1 | 2,
-    identifier: fields.uint32(),
-  }
-}
-
-function readWill(fields: FieldReader): StoredWill {
-  const session = fields.number()
-  const topic = fields.text()
-  const payload = fields.bytes()
-  const properties = fields.bytes()
-  const flags = fields.uint8()
-  return {
-    session,
-    topic,
-    payload,
-    properties,
-    qos: (flags & 3) as Qos,
-    retain: (flags & retainFlag) !== 0,
-    delayInterval: fields.number(),
-    messageExpiryInterval: fields.number(),
-    dueAt: fields.number(),
   }
 }

@@ -6,8 +6,19 @@
  */
 import { existsSync } from 'node:fs'
 import Database from 'better-sqlite3'
+import {
+  messageIdOf,
+  messageOf,
+  parseEntries,
+  payloadBytesOf,
+  positionOf,
+  type RunEntry,
+  referenceOf,
+} from './queue-run.ts'
 import { checkFiles, databasePath, lockDataDir, storeError } from './sqlite-files.ts'
-import { StoreError } from './store.ts'
+import { SqliteQueues } from './sqlite-queues.ts'
+import { migrations } from './sqlite-schema.ts'
+import { DamagedRowError, StoreError } from './store.ts'
 
 export interface StoreCounts {
   sessions: number
@@ -50,15 +61,19 @@ export function checkStore(dataDir: string, { repair = false } = {}): StoreRepor
   let database: Database.Database | undefined
   try {
     database = new Database(path, { fileMustExist: true })
+    const schemaVersion = knownVersion(database, path)
     const findings = integrityFindings(database)
-    const readable = findings.length === 0
+    // What an older version's tables say is looked at by its migration.
+    const isCurrent = schemaVersion === migrations.length
+    if (isCurrent && findings.length === 0) findings.push(...damagedRuns(database).map(({ finding }) => finding))
+    const readable = isCurrent && findings.length === 0
     const disagreements = readable ? disagreementsOf(database) : noDisagreements
     const repairing = repair && readable && Object.values(disagreements).some((count) => count > 0)
     if (repairing) repairDisagreements(database)
     return {
       path,
       bytes: (database.pragma('page_count', { simple: true }) as number) * pageBytesOf(database),
-      schemaVersion: database.pragma('user_version', { simple: true }) as number,
+      schemaVersion,
       findings,
       counts: countsOf(database),
       disagreements,
@@ -70,6 +85,15 @@ export function checkStore(dataDir: string, { repair = false } = {}): StoreRepor
     database?.close()
     lock?.release()
   }
+}
+
+function knownVersion(database: Database.Database, path: string): number {
+  const version = database.pragma('user_version', { simple: true }) as number
+  if (version <= migrations.length) return version
+  throw new StoreError(
+    'version',
+    `${path} has schema version ${version}: check it with the newer mqtide that wrote it.`,
+  )
 }
 
 /** Some damage ends the check itself; that is a finding too. */
@@ -87,7 +111,7 @@ function pageBytesOf(database: Database.Database): number {
   return database.pragma('page_size', { simple: true }) as number
 }
 
-/** -1 where a damaged file can't be counted. */
+/** -1 where it can't be counted: in a damaged file, or one whose version has no such table. */
 export function countsOf(database: Database.Database): StoreCounts {
   const count = (table: string): number => {
     try {
@@ -100,9 +124,19 @@ export function countsOf(database: Database.Database): StoreCounts {
     sessions: count('session'),
     subscriptions: count('subscription'),
     retained: count('retained'),
-    queued: count('queue'),
+    queued: countQueued(database),
     messages: count('message'),
     wills: count('will'),
+  }
+}
+
+function countQueued(database: Database.Database): number {
+  const waiting = `
+    SELECT coalesce(sum(messages), 0) - (SELECT coalesce(sum(messages), 0) FROM queue_taken) FROM queue_run`
+  try {
+    return database.prepare(waiting).pluck().get() as number
+  } catch {
+    return -1
   }
 }
 
@@ -115,10 +149,12 @@ const noDisagreements: Disagreements = {
 
 const named = `
   WITH named (id, times) AS (
-    SELECT message_id, count(*) FROM (SELECT message_id FROM queue UNION ALL SELECT message_id FROM retained)
+    SELECT message_id, count(*) FROM (
+      SELECT message_id FROM queued_entry WHERE message_references > 0 AND message_id <> 0
+      UNION ALL SELECT message_id FROM retained)
     GROUP BY message_id)`
 const knownSession = 'session IN (SELECT number FROM session UNION ALL SELECT number FROM ended_session)'
-const sessionTables = ['subscription', 'queue', 'released', 'incoming', 'will']
+const sessionTables = ['subscription', 'queue_run', 'released', 'incoming', 'will']
 
 /** Compares every reference with every body: reads the whole database. */
 export function disagreementsOf(database: Database.Database): Disagreements {
@@ -139,7 +175,8 @@ export function disagreementsOf(database: Database.Database): Disagreements {
 export function repairDisagreements(database: Database.Database): void {
   database.transaction(() => {
     for (const table of sessionTables) database.exec(`DELETE FROM ${table} WHERE NOT ${knownSession}`)
-    database.exec('DELETE FROM queue WHERE message_id NOT IN (SELECT id FROM message)')
+    database.exec('DELETE FROM queue_taken WHERE run NOT IN (SELECT id FROM queue_run)')
+    takeMissing(database)
     database.exec('DELETE FROM retained WHERE message_id NOT IN (SELECT id FROM message)')
     collectOrphans(database)
     database.exec(`
@@ -148,6 +185,60 @@ export function repairDisagreements(database: Database.Database): void {
         WHERE counted.id = message.id AND reference_count <> counted.times;
       DROP TABLE temp.counted`)
   })()
+}
+
+/** Takes the entries whose body is gone from their queues. */
+function takeMissing(database: Database.Database): void {
+  const missing = `
+    SELECT session, position FROM queued_entry
+    WHERE message_references > 0 AND message_id <> 0 AND message_id NOT IN (SELECT id FROM message)`
+  const queues = new SqliteQueues(database)
+  for (const [session, position] of database.prepare(missing).raw().all() as [number, number][]) {
+    queues.take(session, position)
+  }
+  queues.end()
+}
+
+/** What is wrong with runs that SQLite can read, by run: see `queue-run.ts`. */
+export function damagedRuns(database: Database.Database): { run: number; messages: number; finding: string }[] {
+  type RunRow = [number, number, number, number, number, number, number, string, Uint8Array | null]
+  const damaged = []
+  for (const row of database.prepare('SELECT * FROM queue_run').raw().iterate() as IterableIterator<RunRow>) {
+    const [run, session, first, last, messages, payloadBytes, references, entries, bodies] = row
+    try {
+      checkRun({ session, first, last, messages, payloadBytes, references }, parseEntries(entries), bodies)
+    } catch (error) {
+      if (!(error instanceof DamagedRowError)) throw error
+      damaged.push({ run, messages, finding: `run ${run} in the queue of session ${session}: ${error.message}` })
+    }
+  }
+  return damaged
+}
+
+interface RunHead {
+  session: number
+  first: number
+  last: number
+  messages: number
+  payloadBytes: number
+  references: number
+}
+
+function checkRun(head: RunHead, entries: readonly RunEntry[], bodies: Uint8Array | null): void {
+  let payloadBytes = 0
+  let references = 0
+  for (const entry of entries) {
+    referenceOf(head.session, entry)
+    if (messageIdOf(entry) === 0) messageOf(entry, bodies)
+    else references++
+    payloadBytes += payloadBytesOf(entry)
+  }
+  const [first, last] = [positionOf(entries[0]!), positionOf(entries[entries.length - 1]!)]
+  const found = { session: head.session, first, last, messages: entries.length, payloadBytes, references }
+  for (const [name, value] of Object.entries(found)) {
+    const said = head[name as keyof RunHead]
+    if (said !== value) throw new DamagedRowError(`${name} is ${said}, its entries say ${value}`)
+  }
 }
 
 /** Deletes bodies that nothing names; returns how many. */

@@ -5,7 +5,8 @@
  * them to maps and gives them back at the next `open` of the same object: the reference that the store's contract suite
  * compares the others with, and what tests restart a gateway on.
  */
-import { type BatchRecords, readBatch } from './batch.ts'
+import type { BatchRecords } from './batch.ts'
+import { readBatch } from './batch-reader.ts'
 import type {
   Durability,
   QueuePage,
@@ -67,12 +68,23 @@ export class MemoryStore implements Store {
 /** Keys of several parts: numbers first, so that no text can look like another key. */
 const key = (session: number, part: string | number) => `${session} ${part}`
 
+interface Entry {
+  reference: StoredReference
+  /** Unless it is one of `#messages`. */
+  own: StoredMessage | undefined
+}
+
+function ownMessage(message: StoredMessage): StoredMessage {
+  const { payload, properties } = message
+  return { ...message, payload: new Uint8Array(payload), properties: new Uint8Array(properties) }
+}
+
 class MemoryRecords implements BatchRecords {
   #sessions = new Map<number, StoredSession>()
   #subscriptions = new Map<string, StoredSubscription>()
   #messages = new Map<number, StoredMessage>()
   /** By session, then by position; neither is in order. */
-  #queues = new Map<number, Map<number, StoredReference>>()
+  #queues = new Map<number, Map<number, Entry>>()
   #released = new Map<string, [session: number, position: number]>()
   #incoming = new Map<string, [session: number, packetId: number]>()
   #retained = new Map<string, number>()
@@ -119,20 +131,25 @@ class MemoryRecords implements BatchRecords {
   }
 
   messagePut(message: StoredMessage): void {
-    this.#messages.set(message.id, {
-      ...message,
-      payload: new Uint8Array(message.payload),
-      properties: new Uint8Array(message.properties),
-    })
+    this.#messages.set(message.id, ownMessage(message))
     this.#numbers.nextMessageId = Math.max(this.#numbers.nextMessageId, message.id + 1)
   }
 
   enqueue(reference: StoredReference): void {
     this.#requireMessage(reference.messageId)
-    const queue = this.#queues.get(reference.session) ?? new Map<number, StoredReference>()
-    if (queue.has(reference.position)) throw new Error(`position ${reference.position} is taken`)
-    queue.set(reference.position, { ...reference })
-    this.#queues.set(reference.session, queue)
+    this.#append({ reference: { ...reference }, own: undefined })
+  }
+
+  enqueueMessage(reference: StoredReference, message: StoredMessage): void {
+    this.#append({ reference: { ...reference }, own: ownMessage(message) })
+  }
+
+  #append(entry: Entry): void {
+    const { session, position } = entry.reference
+    const queue = this.#queues.get(session) ?? new Map<number, Entry>()
+    if (queue.has(position)) throw new Error(`position ${position} is taken`)
+    queue.set(position, entry)
+    this.#queues.set(session, queue)
   }
 
   dequeue(session: number, position: number): void {
@@ -181,7 +198,8 @@ class MemoryRecords implements BatchRecords {
   /** Drops the bodies that nothing names any more. */
   end(): void {
     const named = new Set(this.#retained.values())
-    for (const queue of this.#queues.values()) for (const reference of queue.values()) named.add(reference.messageId)
+    for (const queue of this.#queues.values())
+      for (const { reference } of queue.values()) named.add(reference.messageId)
     for (const id of this.#messages.keys()) if (!named.has(id)) this.#messages.delete(id)
   }
 
@@ -195,7 +213,7 @@ class MemoryRecords implements BatchRecords {
     for (const [session, queue] of this.#queues) {
       const positions = [...queue.keys()].sort((a, b) => a - b)
       let bytes = 0
-      for (const reference of queue.values()) bytes += this.#messages.get(reference.messageId)!.payload.length
+      for (const entry of queue.values()) bytes += this.#messageOf(entry).payload.length
       recovery.onQueue(session, positions.length, bytes, positions[0]!, positions.at(-1)!)
     }
     return { ...this.#numbers }
@@ -203,17 +221,21 @@ class MemoryRecords implements BatchRecords {
 
   readQueue(session: number, fromPosition: number, messagesMax: number, bytesMax: number): QueuePage {
     const waiting = [...(this.#queues.get(session)?.values() ?? [])]
-      .filter(({ position }) => position >= fromPosition)
-      .sort((a, b) => a.position - b.position)
+      .filter(({ reference }) => reference.position >= fromPosition)
+      .sort((a, b) => a.reference.position - b.reference.position)
     const entries: { reference: StoredReference; message: StoredMessage }[] = []
     let bytes = 0
-    for (const reference of waiting) {
-      const message = this.#messages.get(reference.messageId)!
+    for (const entry of waiting) {
+      const message = this.#messageOf(entry)
       bytes += message.payload.length
       if (entries.length > 0 && (entries.length >= messagesMax || bytes > bytesMax)) break
-      entries.push({ reference, message })
+      entries.push({ reference: entry.reference, message })
     }
     return { session, entries, more: entries.length < waiting.length }
+  }
+
+  #messageOf({ reference, own }: Entry): StoredMessage {
+    return own ?? this.#messages.get(reference.messageId)!
   }
 
   #requireMessage(id: number): void {

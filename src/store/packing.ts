@@ -13,6 +13,7 @@ const scratchBytesKeptMax = 8 * 1024 * 1024
 const textsMax = 65_536
 /** Up to here a loop over char codes beats the call into native code. */
 const shortTextLength = 40
+const noBytes = Buffer.alloc(0)
 const notIndexed = 0xffffffff
 
 export class FieldWriter {
@@ -150,6 +151,7 @@ export class FieldReader {
   /** A view into the buffer, not a copy. */
   bytes(): Buffer {
     const end = this.#end()
+    if (end === this.#at) return noBytes
     const value = this.#buffer.subarray(this.#at, end)
     this.#at = end
     return value

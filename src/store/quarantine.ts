@@ -9,7 +9,7 @@
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { moveAside } from './backup.ts'
-import { countsOf, disagreementsOf, repairDisagreements, type StoreCounts } from './check.ts'
+import { countsOf, damagedRuns, disagreementsOf, repairDisagreements, type StoreCounts } from './check.ts'
 import { databasePath, lockDataDir, prepareDataDir, restoringPath, storeError, syncDirectory } from './sqlite-files.ts'
 import { applicationId, migrate, migrations } from './sqlite-schema.ts'
 import { StoreError } from './store.ts'
@@ -35,8 +35,7 @@ export function quarantineStore(dataDir: string, now = new Date()): QuarantineRe
     let kept: StoreCounts
     try {
       salvaged.pragma('page_size = 8192')
-      migrate(salvaged, restoring)
-      lost = existsSync(path) ? salvage(path, salvaged) : [`${path} was missing: its log alone says nothing`]
+      lost = salvage(path, salvaged)
       kept = countsOf(salvaged)
     } finally {
       salvaged.close()
@@ -55,33 +54,41 @@ export function quarantineStore(dataDir: string, now = new Date()): QuarantineRe
 function salvage(path: string, into: Database.Database): string[] {
   let damaged: Database.Database | undefined
   try {
+    if (!existsSync(path)) throw new Error(`${path} is missing, and its log alone says nothing`)
     damaged = new Database(path, { readonly: true, fileMustExist: true })
-    requireKnownVersion(damaged, path)
-    return new Salvage(damaged, into).run()
+    const version = knownVersion(damaged, path)
+    migrate(into, into.name, migrations.slice(0, version))
+    return new Salvage(damaged, into, version).run()
   } catch (error) {
     if (error instanceof StoreError) throw error
+    migrate(into, into.name)
     return [`everything: ${(error as Error).message}`]
   } finally {
     damaged?.close()
   }
 }
 
-function requireKnownVersion(database: Database.Database, path: string): void {
+/** The newest if the file does not say. */
+function knownVersion(database: Database.Database, path: string): number {
   const version = database.pragma('user_version', { simple: true }) as number
   const application = database.pragma('application_id', { simple: true }) as number
   if (application === applicationId && version > migrations.length) {
     throw new StoreError('version', `${path} has schema version ${version}: start the newer mqtide that wrote it.`)
   }
+  return application === applicationId && version > 0 ? version : migrations.length
 }
 
 class Salvage {
   readonly #from: Database.Database
   readonly #into: Database.Database
+  readonly #version: number
   readonly #lost: string[] = []
 
-  constructor(from: Database.Database, into: Database.Database) {
+  /** `into` has the tables of `version`. */
+  constructor(from: Database.Database, into: Database.Database, version: number) {
     this.#from = from
     this.#into = into
+    this.#version = version
   }
 
   run(): string[] {
@@ -91,15 +98,17 @@ class Salvage {
     this.#byNumber('message', 'id')
     this.#byNumber('will', 'session')
     this.#bothEnds('retained', 'topic')
-    for (const [table, key] of [
-      ['subscription', 'topic_filter'],
-      ['queue', 'position'],
-      ['released', 'position'],
-      ['incoming', 'packet_id'],
-    ] as const) {
-      this.#bothEnds(table, `session, ${key}`)
+    this.#bothEnds('subscription', 'session, topic_filter')
+    this.#bothEnds('released', 'session, position')
+    this.#bothEnds('incoming', 'session, packet_id')
+    if (this.#version === 1) this.#bothEnds('queue', 'session, position')
+    else {
+      this.#byNumber('queue_run', 'id')
+      this.#byNumber('queue_taken', 'run')
     }
     this.#into.exec('COMMIT')
+    migrate(this.#into, this.#into.name)
+    this.#dropDamagedRuns()
     this.#settle()
     return this.#lost
   }
@@ -153,6 +162,14 @@ class Salvage {
         if (!String((error as { code?: string }).code).startsWith('SQLITE_CONSTRAINT')) throw error
         this.#lost.push(`a row of ${table}: ${(error as Error).message}`)
       }
+    }
+  }
+
+  #dropDamagedRuns(): void {
+    const drop = this.#into.prepare('DELETE FROM queue_run WHERE id = ?')
+    for (const { run, messages, finding } of damagedRuns(this.#into)) {
+      this.#lost.push(`${messages} queued messages: ${finding}`)
+      drop.run(run)
     }
   }
 

@@ -2,10 +2,11 @@
  * What the store reads back, packed for the way from its thread to the engine's: recovery in chunks, queues in pages.
  *
  * Both are batches in the other direction (`batch.ts`), one transferred buffer for thousands of rows: a retained message is
- * a `messagePut` and its `retainedPut`, a queue's entry a `messagePut` and its `enqueue`. Counted queues, for which a batch
+ * a `messagePut` and its `retainedPut`, a queue's entry an `enqueueMessage`, or a `messagePut` and its `enqueue`. Counted queues, for which a batch
  * has no record, follow as a chunk of plain numbers, five for each.
  */
-import { type BatchRecords, BatchWriter, readBatch } from './batch.ts'
+import { type BatchRecords, BatchWriter } from './batch.ts'
+import { readBatch } from './batch-reader.ts'
 import type {
   QueuePage,
   Recovery,
@@ -119,13 +120,17 @@ export function unpackPage(session: number, packed: ArrayBuffer, more: boolean):
       message = { ...read }
     },
     enqueue: (reference) => entries.push({ reference: { ...reference }, message: message! }),
+    enqueueMessage: (reference, read) => entries.push({ reference: { ...reference }, message: { ...read } }),
   })
   return { session, entries, more }
 }
 
 export function packEntry(page: BatchWriter, reference: StoredReference, message: StoredMessage): void {
-  page.messagePut(message, 1)
-  page.enqueue(reference)
+  if (message.id === 0) page.enqueueMessage(reference, message)
+  else {
+    page.messagePut(message, 1)
+    page.enqueue(reference)
+  }
 }
 
 /** A retained message lives for months; as a view it would keep its whole chunk. */
@@ -148,6 +153,7 @@ const refusingSink: BatchRecords = {
   subscriptionDelete: refuse,
   messagePut: refuse,
   enqueue: refuse,
+  enqueueMessage: refuse,
   dequeue: refuse,
   release: refuse,
   incomingPut: refuse,

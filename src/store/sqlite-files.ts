@@ -11,7 +11,7 @@
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import Database from 'better-sqlite3'
-import { StoreError } from './store.ts'
+import { DamagedRowError, StoreError } from './store.ts'
 
 export const databaseName = 'mqtide.db'
 const lockName = 'lock'
@@ -167,9 +167,12 @@ function fileError(error: unknown, path: string): StoreError {
   return new StoreError('io', `${path}: ${(error as Error).message}`, { cause: error })
 }
 
-/** What SQLite threw, as a `StoreError` that names file, finding and remedy. Other errors are returned as they are. */
+/** What SQLite or a reader of its rows threw, as a `StoreError` that names file, finding and remedy. Other errors are returned as they are. */
 export function storeError(error: unknown, path: string, dataDir: string): Error {
   if (error instanceof StoreError) return error
+  if (error instanceof DamagedRowError) {
+    return new StoreError('corrupt', `${path} is damaged: ${error.message}. ${remedy(dataDir)}`, { cause: error })
+  }
   const { code, message } = error as { code?: unknown; message: string }
   if (typeof code !== 'string' || !code.startsWith('SQLITE_')) return error as Error
   const finding = `${path}: ${message} (${code}).`
@@ -178,7 +181,8 @@ export function storeError(error: unknown, path: string, dataDir: string): Error
   if (code === 'SQLITE_FULL') {
     return as('full', 'The disk is full. Nothing that was acknowledged is lost; free space, then start again.')
   }
-  if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') return as('corrupt', remedy(dataDir))
+  const isDamage = code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' || message === 'malformed JSON'
+  if (isDamage) return as('corrupt', remedy(dataDir))
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
     return as('locked', 'Another program holds a write transaction on it. End that program, then start again.')
   }

@@ -1,7 +1,22 @@
 /** What the store reads: everything but the queues' content at start, and a queue page by page. */
 import type { Database, Statement } from 'better-sqlite3'
 import type { ProtocolVersion, Qos } from '../mqtt/packet.ts'
-import type { RecoveredNumbers, Recovery, StoredMessage, StoredReference } from './store.ts'
+import {
+  messageIdOf,
+  messageOf as ownMessageOf,
+  parseEntries,
+  payloadBytesOf,
+  positionOf,
+  type RunEntry,
+  referenceOf,
+} from './queue-run.ts'
+import {
+  DamagedRowError,
+  type RecoveredNumbers,
+  type Recovery,
+  type StoredMessage,
+  type StoredReference,
+} from './store.ts'
 
 const noBytes = new Uint8Array(0)
 
@@ -16,11 +31,7 @@ export function recover(database: Database, recovery: Recovery): RecoveredNumber
   for (const row of rows<[number, number]>(database, 'SELECT session, position FROM released')) {
     recovery.onReleased(row[0], row[1])
   }
-  // The rows of `queue` are small and lie in this order: a million take a fraction of a second.
-  const counted = `
-    SELECT session, count(*), sum(payload_bytes), min(position), max(position) FROM queue
-    WHERE session NOT IN (SELECT number FROM ended_session) GROUP BY session`
-  for (const row of rows<[number, number, number, number, number]>(database, counted)) recovery.onQueue(...row)
+  recoverQueues(database, recovery)
   const numbers = database.prepare('SELECT next_session_number, next_message_id FROM counter').raw().get()
   const [nextSessionNumber, nextMessageId] = numbers as [number, number]
   return { nextSessionNumber, nextMessageId }
@@ -104,18 +115,63 @@ function rows<Row>(database: Database, sql: string): IterableIterator<Row> {
   return database.prepare(sql).raw().iterate() as IterableIterator<Row>
 }
 
+interface CountedQueue {
+  messages: number
+  bytes: number
+  firstPosition: number
+  lastPosition: number
+}
+
+/** Reads the runs' heads, not their bodies; only where something was taken are the entries looked at. */
+function recoverQueues(database: Database, recovery: Recovery): void {
+  type RunRow = [session: number, first: number, last: number, messages: number, payloadBytes: number]
+  type TakenRow = [entries: string | null, mask: string | null, messages: number, payloadBytes: number]
+  const counted = `
+    SELECT r.session, r.first_position, r.last_position, r.messages, r.payload_bytes,
+      iif(t.run IS NULL, NULL, r.entries), t.mask, coalesce(t.messages, 0), coalesce(t.payload_bytes, 0)
+    FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id
+    WHERE r.session NOT IN (SELECT number FROM ended_session)`
+  const queues = new Map<number, CountedQueue>()
+  for (const row of rows<[...RunRow, ...TakenRow]>(database, counted)) {
+    const [session, first, last, messages, bytes, entries, mask, takenMessages, takenBytes] = row
+    const [firstPosition, lastPosition] = entries === null ? [first, last] : waitingRange(entries, mask!)
+    let queue = queues.get(session)
+    if (queue === undefined) {
+      queue = { messages: 0, bytes: 0, firstPosition, lastPosition }
+      queues.set(session, queue)
+    }
+    queue.messages += messages - takenMessages
+    queue.bytes += bytes - takenBytes
+    queue.firstPosition = Math.min(queue.firstPosition, firstPosition)
+    queue.lastPosition = Math.max(queue.lastPosition, lastPosition)
+  }
+  for (const [session, { messages, bytes, firstPosition, lastPosition }] of queues) {
+    recovery.onQueue(session, messages, bytes, firstPosition, lastPosition)
+  }
+}
+
+/** The positions of the first and the last entry that still waits: a run without any has no row. */
+function waitingRange(text: string, mask: string): [first: number, last: number] {
+  const entries = parseEntries(text)
+  const [first, last] = [entries[mask.indexOf('0')], entries[mask.lastIndexOf('0')]]
+  if (first === undefined || last === undefined) throw new DamagedRowError('a run of a queue has no entry that waits')
+  return [positionOf(first), positionOf(last)]
+}
+
 export class SqliteQueueReader {
-  readonly #page: Statement
+  readonly #runs: Statement
+  readonly #message: Statement
 
   constructor(database: Database) {
-    this.#page = database
+    this.#runs = database
       .prepare(
-        `SELECT q.position, q.message_id, q.qos, q.retain, q.payload_bytes, q.shared_filter, q.subscription_identifiers,
-          ${messageColumns}
-        FROM queue q CROSS JOIN message m ON m.id = q.message_id
-        WHERE q.session = ? AND q.position >= ? ORDER BY q.position LIMIT ?`,
+        `SELECT r.entries, t.mask, r.bodies FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id
+        WHERE r.session = ? AND r.first_position >= coalesce(
+          (SELECT max(first_position) FROM queue_run WHERE session = ? AND first_position <= ?), 0)
+        ORDER BY r.first_position`,
       )
       .raw()
+    this.#message = database.prepare(`SELECT ${messageColumns} FROM message m WHERE m.id = ?`).raw()
   }
 
   /** Hands over a page's entries in order; returns whether more follow. The statement is stepped: nothing is read ahead. */
@@ -126,28 +182,30 @@ export class SqliteQueueReader {
     bytesMax: number,
     onEntry: (reference: StoredReference, message: StoredMessage) => void,
   ): boolean {
+    type RunRow = [entries: string, mask: string | null, bodies: Uint8Array | null]
     let messages = 0
     let bytes = 0
     const limit = Math.max(1, messagesMax)
-    for (const row of this.#page.iterate(session, fromPosition, limit + 1) as IterableIterator<unknown[]>) {
-      bytes += row[4] as number
-      if (messages > 0 && (messages >= limit || bytes > bytesMax)) return true
-      messages++
-      onEntry(referenceOf(session, row), messageOf(row, 7))
+    for (const row of this.#runs.iterate(session, session, fromPosition) as IterableIterator<RunRow>) {
+      const [text, mask, bodies] = row
+      for (const [index, entry] of parseEntries(text).entries()) {
+        if (positionOf(entry) < fromPosition || mask?.[index] === '1') continue
+        const message = this.#messageOf(entry, bodies)
+        // Nothing that can be delivered: `check-store` counts it and repairs it.
+        if (message === undefined) continue
+        bytes += payloadBytesOf(entry)
+        if (messages > 0 && (messages >= limit || bytes > bytesMax)) return true
+        messages++
+        onEntry(referenceOf(session, entry), message)
+      }
     }
     return false
   }
-}
 
-function referenceOf(session: number, row: readonly unknown[]): StoredReference {
-  const identifiers = row[6] as string | null
-  return {
-    session,
-    position: row[0] as number,
-    messageId: row[1] as number,
-    qos: row[2] as Qos,
-    retain: row[3] === 1,
-    sharedFilter: (row[5] as string | null) ?? '',
-    subscriptionIdentifiers: identifiers === null ? [] : identifiers.split(' ').map(Number),
+  #messageOf(entry: RunEntry, bodies: Uint8Array | null): StoredMessage | undefined {
+    const id = messageIdOf(entry)
+    if (id === 0) return ownMessageOf(entry, bodies)
+    const row = this.#message.get(id) as MessageRow | undefined
+    return row === undefined ? undefined : messageOf(row, 0)
   }
 }

@@ -15,10 +15,11 @@
  */
 import type { Database, Statement } from 'better-sqlite3'
 import type { BatchRecords } from './batch.ts'
+import { SqliteQueues } from './sqlite-queues.ts'
 import type { StoredMessage, StoredReference, StoredSession, StoredSubscription, StoredWill } from './store.ts'
 
-/** Queue rows that one transaction deletes for an ended session. */
-export const endedRowsMax = 1000
+/** Queued messages that one transaction deletes for an ended session, give or take a run. */
+const endedMessagesMax = 10_000
 
 interface Announced {
   id: number
@@ -33,6 +34,7 @@ const nothingAnnounced: Announced = { id: 0, payloadBytes: 0, budget: 0, named: 
 
 export class SqliteRecords implements BatchRecords {
   readonly #statements: ReturnType<typeof prepareStatements>
+  readonly #queues: SqliteQueues
   #current = nothingAnnounced
   /** Announced earlier in this batch, with budget left. */
   readonly #announced = new Map<number, Announced>()
@@ -45,11 +47,13 @@ export class SqliteRecords implements BatchRecords {
 
   constructor(database: Database) {
     this.#statements = prepareStatements(database)
+    this.#queues = new SqliteQueues(database)
     this.hasEnded = this.#statements.anyEnded.get() !== undefined
   }
 
   /** Before the first record of a transaction; also forgets what a failed one left. */
   begin(): void {
+    this.#queues.begin()
     this.#current = nothingAnnounced
     this.#announced.clear()
     this.#unreferenced.length = 0
@@ -61,6 +65,7 @@ export class SqliteRecords implements BatchRecords {
 
   /** After the last record of a batch, before the commit. */
   end(): void {
+    this.#queues.end()
     this.#settle(this.#current)
     for (const announced of this.#announced.values()) this.#settle(announced)
     this.#current = nothingAnnounced
@@ -94,7 +99,7 @@ export class SqliteRecords implements BatchRecords {
     statements.incomingsDelete.run(session)
     statements.releasedsDelete.run(session)
     statements.willDelete.run(session)
-    if (this.#deleteQueueSlice(session) < endedRowsMax) return
+    if (!this.#deleteQueueSlice(session)) return
     statements.endedPut.run(session)
     this.hasEnded = true
   }
@@ -137,28 +142,28 @@ export class SqliteRecords implements BatchRecords {
   }
 
   enqueue(reference: StoredReference): void {
-    const payloadBytes = this.#name(reference.messageId)
-    const { session, position, messageId, qos, retain, sharedFilter, subscriptionIdentifiers } = reference
-    const retained = retain ? 1 : 0
-    if (sharedFilter === '' && subscriptionIdentifiers.length === 0) {
-      this.#statements.enqueue.run(session, position, messageId, qos, retained, payloadBytes)
-      return
-    }
-    const identifiers = subscriptionIdentifiers.length > 0 ? subscriptionIdentifiers.join(' ') : null
-    const shared = sharedFilter === '' ? null : sharedFilter
-    this.#statements.enqueueFull.run(session, position, messageId, qos, retained, payloadBytes, shared, identifiers)
+    this.#queues.append(reference, this.#name(reference.messageId))
+  }
+
+  enqueueMessage(reference: StoredReference, message: StoredMessage): void {
+    this.#queues.appendMessage(reference, message)
   }
 
   dequeue(session: number, position: number): void {
-    const messageId = this.#statements.dequeue.get(session, position) as number | undefined
-    if (messageId !== undefined) this.#unreferenced.push(messageId)
-    else this.#statements.releasedDelete.run(session, position)
+    if (!this.#take(session, position)) this.#statements.releasedDelete.run(session, position)
   }
 
   release(session: number, position: number): void {
-    const messageId = this.#statements.dequeue.get(session, position) as number | undefined
-    if (messageId !== undefined) this.#unreferenced.push(messageId)
+    this.#take(session, position)
     this.#statements.releasedPut.run(session, position)
+  }
+
+  /** Whether the entry was there. */
+  #take(session: number, position: number): boolean {
+    const messageId = this.#queues.take(session, position)
+    if (messageId === undefined) return false
+    if (messageId !== 0) this.#unreferenced.push(messageId)
+    return true
   }
 
   incomingPut(session: number, packetId: number): void {
@@ -206,13 +211,12 @@ export class SqliteRecords implements BatchRecords {
       this.hasEnded = false
       return
     }
-    if (this.#deleteQueueSlice(session) < endedRowsMax) this.#statements.endedDelete.run(session)
+    if (!this.#deleteQueueSlice(session)) this.#statements.endedDelete.run(session)
   }
 
-  #deleteQueueSlice(session: number): number {
-    const messageIds = this.#statements.queueSliceDelete.all(session, session) as number[]
-    for (const messageId of messageIds) this.#unreferenced.push(messageId)
-    return messageIds.length
+  /** Returns whether more may be left. */
+  #deleteQueueSlice(session: number): boolean {
+    return this.#queues.deleteSome(session, endedMessagesMax, (messageId) => this.#unreferenced.push(messageId))
   }
 
   /** Counts one reference to the message and returns its payload's bytes. */
@@ -263,16 +267,6 @@ function prepareStatements(database: Database) {
     countUp: run('UPDATE message SET reference_count = reference_count + ? WHERE id = ?'),
     countUpBytes: value(
       'UPDATE message SET reference_count = reference_count + 1 WHERE id = ? RETURNING length(payload)',
-    ),
-    enqueue: run(
-      'INSERT INTO queue (session, position, message_id, qos, retain, payload_bytes) VALUES (?, ?, ?, ?, ?, ?)',
-    ),
-    enqueueFull: run('INSERT INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
-    dequeue: value('DELETE FROM queue WHERE session = ? AND position = ? RETURNING message_id'),
-    queueSliceDelete: value(
-      `DELETE FROM queue WHERE session = ? AND position <= coalesce(
-        (SELECT position FROM queue WHERE session = ? ORDER BY position LIMIT 1 OFFSET ${endedRowsMax - 1}),
-        9223372036854775807) RETURNING message_id`,
     ),
     endedPut: run('INSERT OR IGNORE INTO ended_session VALUES (?)'),
     endedDelete: run('DELETE FROM ended_session WHERE number = ?'),

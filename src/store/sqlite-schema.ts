@@ -5,8 +5,9 @@
  * released, is never edited: a change is a further entry. Views carry no data, so they are made anew at each open and may
  * change freely; docs/durability.md describes them.
  *
- * A message body is one row of `message`, with the number of rows that name it in `reference_count`: no index on
- * `queue.message_id` has to be kept for each insert. Times are milliseconds since the epoch, NULL for never.
+ * A message body that only one queue names lies in that queue's run (`queue-run.ts`). All others are one row of `message`
+ * each, with the number of queue entries and retained topics that name it in `reference_count`. Times are milliseconds since
+ * the epoch, NULL for never.
  */
 import type { Database } from 'better-sqlite3'
 import { StoreError } from './store.ts'
@@ -100,19 +101,64 @@ CREATE TABLE will (
 CREATE TABLE ended_session (number INTEGER PRIMARY KEY) STRICT;
 `
 
-export const migrations: readonly string[] = [version1]
+/** Queues in runs, see `queue-run.ts`: a row for each message becomes a run of one. */
+const version2 = `
+CREATE TABLE queue_run (
+  id INTEGER PRIMARY KEY,
+  session INTEGER NOT NULL,
+  first_position INTEGER NOT NULL,
+  last_position INTEGER NOT NULL,
+  messages INTEGER NOT NULL,
+  payload_bytes INTEGER NOT NULL,
+  message_references INTEGER NOT NULL,
+  entries TEXT NOT NULL,
+  bodies BLOB
+) STRICT;
+INSERT INTO queue_run (session, first_position, last_position, messages, payload_bytes, message_references, entries)
+SELECT session, position, position, 1, payload_bytes, 1,
+  json_array(json_array(position, qos, retain, payload_bytes, message_id,
+    coalesce(shared_filter, 0), coalesce(subscription_identifiers, 0)))
+FROM queue;
+DROP TABLE queue;
+CREATE UNIQUE INDEX queue_run_position ON queue_run (session, first_position);
+
+-- For each run from which something was taken: how much, and a character per entry, 1 for taken.
+CREATE TABLE queue_taken (
+  run INTEGER PRIMARY KEY,
+  messages INTEGER NOT NULL,
+  payload_bytes INTEGER NOT NULL,
+  mask TEXT NOT NULL
+) STRICT;
+`
+
+export const migrations: readonly string[] = [version1, version2]
 
 const iso = (column: string) => `strftime('%Y-%m-%dT%H:%M:%fZ', ${column} / 1000.0, 'unixepoch')`
 
+const waiting = (column: string) => `(
+    SELECT coalesce(sum(r.${column} - coalesce(t.${column}, 0)), 0)
+    FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id WHERE r.session = s.number)`
+const entry = (index: number) => `json_extract(e.value, '$[${index}]')`
+
+/** `queued_entry` is not for people: what a run's entry says, without those that were taken. */
 const views = `
+DROP VIEW IF EXISTS queued_entry;
+CREATE VIEW queued_entry AS
+SELECT r.session, r.id AS run, r.message_references, ${entry(0)} AS position, ${entry(1)} AS qos, ${entry(2)} AS retain,
+  ${entry(3)} AS payload_bytes, ${entry(4)} AS message_id, nullif(${entry(5)}, 0) AS shared_filter,
+  nullif(${entry(6)}, 0) AS subscription_identifiers, ${entry(7)} AS topic, ${entry(9)} AS published_at,
+  nullif(${entry(10)}, 0) AS expires_at, ${entry(11)} AS publisher,
+  substr(r.bodies, ${entry(13)} + ${entry(12)} + 1, ${entry(3)}) AS payload
+FROM queue_run r CROSS JOIN json_each(r.entries) e LEFT JOIN queue_taken t ON t.run = r.id
+WHERE t.run IS NULL OR substr(t.mask, e.key + 1, 1) = '0';
+
 DROP VIEW IF EXISTS v_sessions;
 CREATE VIEW v_sessions AS
 SELECT s.client_id, s.number,
   CASE s.protocol_version WHEN 3 THEN '3.1' WHEN 4 THEN '3.1.1' ELSE '5.0' END AS protocol,
   s.username, s.connected, s.expiry_interval, ${iso('s.expires_at')} AS expires_at,
   (SELECT count(*) FROM subscription WHERE session = s.number) AS subscriptions,
-  (SELECT count(*) FROM queue WHERE session = s.number) AS queued_messages,
-  (SELECT coalesce(sum(payload_bytes), 0) FROM queue WHERE session = s.number) AS queued_bytes
+  ${waiting('messages')} AS queued_messages, ${waiting('payload_bytes')} AS queued_bytes
 FROM session s;
 
 DROP VIEW IF EXISTS v_subscriptions;
@@ -123,10 +169,13 @@ FROM subscription u JOIN session s ON s.number = u.session;
 
 DROP VIEW IF EXISTS v_queued;
 CREATE VIEW v_queued AS
-SELECT s.client_id, q.position, q.position % 65535 + 1 AS packet_id, m.topic, q.qos, q.retain, m.publisher,
-  ${iso('m.published_at')} AS published_at, ${iso('m.expires_at')} AS expires_at,
-  q.shared_filter, q.subscription_identifiers, q.payload_bytes, CAST(m.payload AS TEXT) AS payload_text, m.payload
-FROM queue q JOIN session s ON s.number = q.session JOIN message m ON m.id = q.message_id;
+SELECT s.client_id, q.position, q.position % 65535 + 1 AS packet_id, coalesce(m.topic, q.topic) AS topic, q.qos, q.retain,
+  coalesce(m.publisher, q.publisher) AS publisher,
+  ${iso('coalesce(m.published_at, q.published_at)')} AS published_at,
+  ${iso('CASE q.message_id WHEN 0 THEN q.expires_at ELSE m.expires_at END')} AS expires_at,
+  q.shared_filter, q.subscription_identifiers, q.payload_bytes,
+  CAST(coalesce(m.payload, q.payload, x'') AS TEXT) AS payload_text, coalesce(m.payload, q.payload, x'') AS payload
+FROM queued_entry q JOIN session s ON s.number = q.session LEFT JOIN message m ON m.id = q.message_id;
 
 DROP VIEW IF EXISTS v_retained;
 CREATE VIEW v_retained AS

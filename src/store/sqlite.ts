@@ -21,7 +21,8 @@
  */
 import { statfsSync, statSync } from 'node:fs'
 import Database from 'better-sqlite3'
-import { BatchWriter, readBatch } from './batch.ts'
+import { BatchWriter } from './batch.ts'
+import { readBatch } from './batch-reader.ts'
 import { collectOrphans } from './check.ts'
 import { packEntry } from './recovery-chunk.ts'
 import {

@@ -75,6 +75,14 @@ export interface Store {
   close(): Promise<void>
 }
 
+/** A row that SQLite could read and that says nothing sensible. */
+export class DamagedRowError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'DamagedRowError'
+  }
+}
+
 /** The store can't go on: the disk is full, the file is damaged, the lock is taken. The text names file, finding and remedy. */
 export class StoreError extends Error {
   readonly kind: 'locked' | 'corrupt' | 'version' | 'full' | 'io' | 'permission'

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Store } from '../../src/store/store.ts'
 import { batch, message, reference, session, subscription, will } from './example-records.ts'
 import { describeBodies, type StoreEnvironment } from './store-bodies.ts'
+import { describeQueues } from './store-queues.ts'
 import { open, plain, type Survived } from './survived.ts'
 
 export function describeStore(name: string, factory: () => StoreEnvironment): void {
@@ -224,7 +225,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
       )
       await store.commit(
         batch((records) => {
-          for (const one of [...references].reverse()) {
+          for (const one of references) {
             records.messagePut(message(one.messageId), 1)
             records.enqueue(one)
           }
@@ -368,4 +369,5 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
   })
 
   describeBodies(name, factory)
+  describeQueues(name, factory)
 }

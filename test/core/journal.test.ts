@@ -1,6 +1,6 @@
 /** What is held for a commit, in which order it leaves, and what is never written. */
 import { describe, expect, it } from 'vitest'
-import { readBatch } from '../../src/store/batch.ts'
+import { readBatch } from '../../src/store/batch-reader.ts'
 import { DurableWorld, lasting, SlowStore } from './durable-world.ts'
 
 const writes = (world: DurableWorld, from: number) => {
@@ -189,7 +189,7 @@ describe('elision', () => {
     publisher.publish('t', 'x', { qos: 1 })
     fast.acknowledge('puback', fast.takePublishes()[0]!.packetId)
     await world.settle()
-    expect(writes(world, batches)).toEqual(['messagePut', 'enqueue'])
+    expect(writes(world, batches)).toEqual(['enqueueMessage'])
     const again = await world.restart()
     expect(again.broker.sessions.get('fast')?.queue.waiting).toBe(0)
     expect(again.broker.sessions.get('slow')?.queue.waiting).toBe(1)

@@ -225,16 +225,19 @@ describe('a quarantine', () => {
     expect(queues.reduce((sum, queue) => sum + queue.messages, 0)).toBe(report.kept.queued)
   })
 
-  it.each(['session', 'subscription', 'queue', 'retained', 'counter'])('survives damage in %s', async (table) => {
-    await filled(2000)
-    damage(table)
-    const report = quarantineStore(dataDir)
-    expect(report.kept.messages).toBeGreaterThan(0)
-    expect(checkStore(dataDir)).toMatchObject({ findings: [], disagreements: clean })
-    const store = new SqliteInlineStore({ dataDir })
-    await store.open(nothing)
-    await store.close()
-  })
+  it.each(['session', 'subscription', 'queue_run', 'queue_run_position', 'retained', 'counter'])(
+    'survives damage in %s',
+    async (table) => {
+      await filled(2000)
+      damage(table)
+      const report = quarantineStore(dataDir)
+      expect(report.kept.messages).toBeGreaterThan(0)
+      expect(checkStore(dataDir)).toMatchObject({ findings: [], disagreements: clean })
+      const store = new SqliteInlineStore({ dataDir })
+      await store.open(nothing)
+      await store.close()
+    },
+  )
 
   it('includes what only the log holds', async () => {
     const child = spawnCommitter({ dataDir, durability: 'fsync', worker: false, commitsMax: 40 })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type BatchRecords, BatchWriter, readBatch } from '../../src/store/batch.ts'
+import { type BatchRecords, BatchWriter } from '../../src/store/batch.ts'
+import { readBatch } from '../../src/store/batch-reader.ts'
 import { type BatchCall, batchCalls, recordingSink, replay } from './records.ts'
 
 describe('a batch', () => {

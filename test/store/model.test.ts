@@ -10,12 +10,13 @@ import { MemoryStore } from '../../src/store/memory.ts'
 import { SqliteInlineStore } from '../../src/store/sqlite-store.ts'
 import type { Durability, Store } from '../../src/store/store.ts'
 import { message, reference, session, subscription, will } from '../contract/example-records.ts'
-import { open } from '../contract/survived.ts'
+import { open, plain } from '../contract/survived.ts'
 
 const steps = [
   'publish',
   'publish',
-  'publish',
+  'publish to one',
+  'publish to one',
   'dequeue',
   'dequeue',
   'release',
@@ -49,6 +50,9 @@ class History {
       case 'publish':
         this.#publish(a, b, flag)
         break
+      case 'publish to one':
+        this.#publishToOne(a, b, flag)
+        break
       case 'dequeue':
         this.#take(a, (owner, position) => this.writer.dequeue(owner, position))
         break
@@ -66,7 +70,7 @@ class History {
       }
       case 'retain again': {
         const named = this.#pick(a)
-        if (named) this.writer.retainedPut(`t/${b % 4}`, named.id)
+        if (named && named.id > 0) this.writer.retainedPut(`t/${b % 4}`, named.id)
         break
       }
       case 'unretain':
@@ -108,6 +112,19 @@ class History {
     for (let i = 0; i < recipients % 4; i++) this.#enqueue(this.#owner(i), id)
   }
 
+  /** Several in a row, so that runs get long; some to be named again later, which takes another body. */
+  #publishToOne(a: number, bytes: number, many: boolean): void {
+    const owner = this.#owner(a)
+    for (let i = 0; i < (many ? 150 : 1); i++) {
+      const position = this.#nextPosition++
+      this.#references.set(`${owner} ${position}`, { owner, position, id: 0 })
+      this.writer.enqueueMessage(
+        reference(owner, position, 0, { subscriptionIdentifiers: position % 3 ? [] : [position] }),
+        message(0, { payload: new Uint8Array(bytes * 20).fill(position), topic: `own/${position % 5}` }),
+      )
+    }
+  }
+
   #take(a: number, write: (owner: number, position: number) => void): void {
     const taken = this.#pick(a)
     if (!taken) return
@@ -118,10 +135,11 @@ class History {
   #move(a: number, b: number, first: boolean): void {
     const moved = this.#pick(a)
     if (!moved) return
-    if (first) this.#enqueue(this.#owner(b), moved.id)
+    const again = () => (moved.id === 0 ? this.#publishToOne(b, 1, false) : this.#enqueue(this.#owner(b), moved.id))
+    if (first) again()
     this.#references.delete(`${moved.owner} ${moved.position}`)
     this.writer.dequeue(moved.owner, moved.position)
-    if (!first) this.#enqueue(this.#owner(b), moved.id)
+    if (!first) again()
   }
 
   #end(a: number): void {
@@ -151,7 +169,10 @@ async function visible(store: Store, sessions: readonly number[]) {
   const { order: _, ...survived } = await open(store)
   const queues = await Promise.all(sessions.map((number) => store.readQueue(number, 0, 1000, 1e9)))
   const entries = queues.map((queue) =>
-    queue.entries.map((entry) => [entry.reference, entry.message.id, entry.message.payload.length]),
+    queue.entries.map(({ reference, message }) => [
+      reference,
+      { ...message, payload: plain(message.payload), properties: plain(message.properties) },
+    ]),
   )
   return { survived, entries }
 }

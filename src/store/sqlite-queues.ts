@@ -1,0 +1,229 @@
+/**
+ * The sessions' queues as rows: appended to in runs (`queue-run.ts`), taken from entry by entry.
+ *
+ * Entries that are appended gather in one open run for each session and are written at the batch's end, or when the run is full.
+ * A run's row is never rewritten. What is taken from it is marked in `queue_taken`, one character for each entry; once all are
+ * taken, both rows go. A client that acknowledges in order so costs one small row per batch, and one deleted run per 256 messages.
+ *
+ * Positions of a session grow, so an entry that still waits lies in the last run that starts at or before its position.
+ */
+import type { Database, Statement } from 'better-sqlite3'
+import {
+  messageIdOf,
+  OpenRun,
+  parseEntries,
+  payloadBytesOf,
+  positionOf,
+  QuotedTexts,
+  type RunEntry,
+} from './queue-run.ts'
+import { DamagedRowError, type StoredMessage, type StoredReference } from './store.ts'
+
+/** Runs kept to be used again, with buffers of up to half a megabyte each. */
+const spareRunsMax = 16
+
+const waiting = 0x30
+const taken = 0x31
+
+/** A run that this batch takes from. */
+interface LoadedRun {
+  id: number
+  entries: readonly RunEntry[]
+  /** By entry: `taken` or `waiting`, the characters of `queue_taken.mask`. */
+  mask: Uint8Array
+  /** Where the last entry waited when it was loaded: beyond it, a younger run may have begun. */
+  lastWaiting: number
+  takenMessages: number
+  takenBytes: number
+}
+
+type RunRow = [id: number, entries: string, mask: string | null, messages: number | null, payloadBytes: number | null]
+
+export class SqliteQueues {
+  readonly #statements: ReturnType<typeof prepareStatements>
+  readonly #open = new Map<number, OpenRun>()
+  readonly #spare: OpenRun[] = []
+  /** By session, the run taken from last. */
+  readonly #loaded = new Map<number, LoadedRun>()
+  readonly #texts = new QuotedTexts()
+
+  constructor(database: Database) {
+    this.#statements = prepareStatements(database)
+  }
+
+  /** Forgets what a failed batch left. */
+  begin(): void {
+    this.#open.clear()
+    this.#loaded.clear()
+    this.#texts.clear()
+  }
+
+  /** Writes what gathered. */
+  end(): void {
+    for (const run of this.#open.values()) this.#write(run)
+    for (const run of this.#loaded.values()) this.#mark(run)
+    this.begin()
+  }
+
+  append(reference: StoredReference, payloadBytes: number): void {
+    const run = this.#openRun(reference.session)
+    run.add(reference, payloadBytes, this.#texts)
+    if (run.full) this.#close(run)
+  }
+
+  appendMessage(reference: StoredReference, message: StoredMessage): void {
+    const run = this.#openRun(reference.session)
+    run.addMessage(reference, message, this.#texts)
+    if (run.full) this.#close(run)
+  }
+
+  /** Takes an entry; returns the id of its body in `message`, 0 if it had its own, undefined if no such entry waits. */
+  take(session: number, position: number): number | undefined {
+    const open = this.#open.get(session)
+    if (open !== undefined) this.#close(open)
+    const run = this.#runWith(session, position)
+    if (run === undefined) return undefined
+    const index = indexOf(run.entries, position)
+    if (index < 0 || run.mask[index] === taken) return undefined
+    const entry = run.entries[index]!
+    run.mask[index] = taken
+    run.takenMessages++
+    run.takenBytes += payloadBytesOf(entry)
+    return messageIdOf(entry)
+  }
+
+  /** Deletes runs with up to `messagesMax` entries (at least one run) and calls back with each body's id; returns whether any was left. */
+  deleteSome(session: number, messagesMax: number, onMessageId: (id: number) => void): boolean {
+    const open = this.#open.get(session)
+    if (open !== undefined) this.#close(open)
+    const loaded = this.#loaded.get(session)
+    if (loaded !== undefined) this.#mark(loaded)
+    this.#loaded.delete(session)
+    for (let messages = 0; messages < messagesMax; ) {
+      const run = loadedRun(this.#statements.first.get(session) as RunRow | undefined)
+      if (run === undefined) return false
+      for (const [index, entry] of run.entries.entries()) {
+        if (run.mask[index] === waiting && messageIdOf(entry) !== 0) onMessageId(messageIdOf(entry))
+      }
+      messages += run.entries.length
+      this.#delete(run)
+    }
+    return true
+  }
+
+  #openRun(session: number): OpenRun {
+    let run = this.#open.get(session)
+    if (run === undefined) {
+      run = this.#spare.pop() ?? new OpenRun()
+      run.reset(session)
+      this.#open.set(session, run)
+    }
+    return run
+  }
+
+  #close(run: OpenRun): void {
+    this.#open.delete(run.session)
+    this.#write(run)
+  }
+
+  #write(run: OpenRun): void {
+    const { session, firstPosition, lastPosition, messages, payloadBytes, references, entries, bodies } = run
+    this.#statements.insert.run(
+      session,
+      firstPosition,
+      lastPosition,
+      messages,
+      payloadBytes,
+      references,
+      entries,
+      bodies,
+    )
+    if (this.#spare.length < spareRunsMax) this.#spare.push(run)
+  }
+
+  #runWith(session: number, position: number): LoadedRun | undefined {
+    const loaded = this.#loaded.get(session)
+    if (loaded !== undefined) {
+      if (position >= positionOf(loaded.entries[0]!) && position <= loaded.lastWaiting) return loaded
+      this.#mark(loaded)
+      this.#loaded.delete(session)
+    }
+    const run = loadedRun(this.#statements.at.get(session, position) as RunRow | undefined)
+    if (run !== undefined) this.#loaded.set(session, run)
+    return run
+  }
+
+  #mark(run: LoadedRun): void {
+    if (run.takenMessages === run.entries.length) this.#delete(run)
+    else if (run.takenMessages > 0) {
+      this.#statements.takenPut.run(run.id, run.takenMessages, run.takenBytes, Buffer.from(run.mask).toString('latin1'))
+    }
+  }
+
+  #delete({ id }: LoadedRun): void {
+    this.#statements.delete.run(id)
+    this.#statements.takenDelete.run(id)
+  }
+}
+
+function loadedRun(row: RunRow | undefined): LoadedRun | undefined {
+  if (row === undefined) return undefined
+  const [id, text, mask, messages, payloadBytes] = row
+  const entries = parseEntries(text)
+  const marks = maskOf(mask, entries.length)
+  const last = entries[marks.lastIndexOf(waiting)]
+  return {
+    id,
+    entries,
+    mask: marks,
+    lastWaiting: last === undefined ? -1 : positionOf(last),
+    takenMessages: messages ?? 0,
+    takenBytes: payloadBytes ?? 0,
+  }
+}
+
+function maskOf(mask: string | null, entries: number): Uint8Array {
+  if (mask === null) return new Uint8Array(entries).fill(waiting)
+  if (mask.length !== entries) throw new DamagedRowError(`a run of ${entries} entries has ${mask.length} marks`)
+  return Buffer.from(mask, 'latin1')
+}
+
+/** -1 if there is no such entry. */
+function indexOf(entries: readonly RunEntry[], position: number): number {
+  let low = 0
+  let high = entries.length - 1
+  // Nearly always without gaps.
+  const guess = position - positionOf(entries[0]!)
+  if (guess <= high && positionOf(entries[guess]!) === position) return guess
+  while (low <= high) {
+    const middle = (low + high) >>> 1
+    const at = positionOf(entries[middle]!)
+    if (at === position) return middle
+    if (at < position) low = middle + 1
+    else high = middle - 1
+  }
+  return -1
+}
+
+function prepareStatements(database: Database) {
+  const run = (sql: string): Statement => database.prepare(sql)
+  const rows = (where: string): Statement =>
+    database
+      .prepare(
+        `SELECT r.id, r.entries, t.mask, t.messages, t.payload_bytes
+        FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id WHERE ${where} LIMIT 1`,
+      )
+      .raw()
+  return {
+    insert: run(
+      `INSERT INTO queue_run
+        (session, first_position, last_position, messages, payload_bytes, message_references, entries, bodies)
+      VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)`,
+    ),
+    at: rows('r.session = ? AND r.first_position <= ? ORDER BY r.first_position DESC'),
+    first: rows('r.session = ? ORDER BY r.first_position'),
+    delete: run('DELETE FROM queue_run WHERE id = ?'),
+    takenPut: run('INSERT OR REPLACE INTO queue_taken VALUES (?, ?, ?, ?)'),
+    takenDelete: run('DELETE FROM queue_taken WHERE run = ?'),
+  }
+}
