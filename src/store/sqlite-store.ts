@@ -37,6 +37,9 @@ interface Pending {
 /** A call before it has its number, kind by kind. */
 type Unnumbered<Call> = Call extends StoreCall ? Omit<Call, 'call'> : never
 
+/** V8's own limit lets the thread's garbage grow to 80 MB before it is looked at; with less than this it is copied too often. */
+const youngGenerationMb = 24
+
 export class SqliteWorkerStore implements Store {
   readonly durable = true
   readonly #options: SqliteOptions
@@ -52,7 +55,10 @@ export class SqliteWorkerStore implements Store {
     this.#options = options
     this.#onFailure = onFailure
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    this.#worker = new Worker(new URL(`./sqlite-worker.${extension}`, import.meta.url), { name: 'mqtide-store' })
+    this.#worker = new Worker(new URL(`./sqlite-worker.${extension}`, import.meta.url), {
+      name: 'mqtide-store',
+      resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
+    })
     this.#worker.on('message', (answer: StoreAnswer) => this.#onAnswer(answer))
     this.#worker.on('error', (error) => this.#onEnd(error as Error))
     this.#worker.on('exit', (code) => this.#onEnd(new Error(`its thread ended with code ${code}`)))

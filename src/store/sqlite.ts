@@ -41,7 +41,7 @@ import { type Durability, type RecoveredNumbers, type Recovery, StoreError, type
 
 export interface SqliteOptions {
   dataDir: string
-  /** Pages that SQLite keeps in memory. Default 32 MiB. */
+  /** Pages that SQLite keeps in memory. Default 8 MiB. */
   cacheBytes?: number
   /** The log's size at which it is folded into the database. Default 16 MiB. */
   walCheckpointBytes?: number
@@ -55,7 +55,7 @@ export interface SqliteOptions {
 
 const pageBytes = 8192
 const defaults = {
-  cacheBytes: 32 * 1024 * 1024,
+  cacheBytes: 8 * 1024 * 1024,
   walCheckpointBytes: 16 * 1024 * 1024,
   wholeCheckBytesMax: 64 * 1024 * 1024,
   busyTimeoutMs: 10_000,
