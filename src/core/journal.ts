@@ -17,6 +17,11 @@ export interface Journal {
   readonly committed: number
   /** Counts appended records: unchanged means that nothing needs a commit. */
   readonly appended: number
+  /**
+   * From here on, what is appended has to survive this much: more for higher numbers, and only whoever commits knows what
+   * they stand for. Returns what was asked for before, to be put back.
+   */
+  demand(durability: number): number
   session(session: Session, expiresAt: number): void
   sessionEnd(session: Session): void
   subscription(session: Session, subscription: Subscription): void
@@ -42,6 +47,7 @@ export const noJournal: Journal = {
   ticket: 0,
   committed: 0,
   appended: 0,
+  demand: () => 0,
   session: nothing,
   sessionEnd: nothing,
   subscription: nothing,

@@ -14,6 +14,8 @@ import { Decoder } from '../mqtt/decoder.ts'
 import { PacketType } from '../mqtt/packet.ts'
 import { ProtocolError } from '../mqtt/protocol-error.ts'
 import { type ReasonCode, reasonName } from '../mqtt/reason-code.ts'
+import type { Durability } from '../store/store.ts'
+import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
 import { HeldFrames } from './held-frames.ts'
 import { copy, giveBackChunk, largeChunkBytes, patch, takeChunk } from './output-buffers.ts'
@@ -43,6 +45,7 @@ export class Connection implements Link {
   readonly #stream: ByteStream
   readonly #decoder: Decoder
   readonly client: Client
+  readonly durability: number
   inboundInflight = 0
   #chunk: Buffer | null = null
   #length = 0
@@ -62,9 +65,11 @@ export class Connection implements Link {
   /** Why the peer's bytes are left in the socket: any of `pausedFor`; 0: they are read. */
   #paused = 0
 
-  constructor(engine: Engine, stream: ByteStream) {
+  /** `durability`: of the listener that accepted it. */
+  constructor(engine: Engine, stream: ByteStream, durability: Durability) {
     this.#engine = engine
     this.#stream = stream
+    this.durability = levelOf(durability)
     this.client = new Client(engine.broker, this, stream.remoteAddress)
     this.#decoder = new Decoder(this.client, {
       role: 'server',
@@ -140,7 +145,7 @@ export class Connection implements Link {
     this.#closed = true
     this.#decoder.close()
     this.#drop()
-    this.#engine.run(() => this.client.end(reason))
+    this.#engine.run(() => this.client.own(() => this.client.end(reason)))
     this.#engine.connections.delete(this)
   }
 
@@ -180,11 +185,7 @@ export class Connection implements Link {
   }
 
   hold(frame: Uint8Array, ticket: number, answers: boolean): void {
-    if (ticket <= this.#engine.committed && this.#held === null) {
-      if (answers) {
-        this.#engine.countAnswer(ticket)
-        this.#answered(1)
-      }
+    if (this.#leavesAtOnce(ticket, answers)) {
       this.write(frame)
       return
     }
@@ -193,11 +194,7 @@ export class Connection implements Link {
 
   holdAck(firstByte: number, packetId: number, ticket: number, answers: boolean): void {
     this.#engine.broker.counters.packetsSent[firstByte >> 4]!++
-    if (ticket <= this.#engine.committed && this.#held === null) {
-      if (answers) {
-        this.#engine.countAnswer(ticket)
-        this.#answered(1)
-      }
+    if (this.#leavesAtOnce(ticket, answers)) {
       const at = this.#reserve(4)
       const chunk = this.#chunk!
       chunk[at] = firstByte
@@ -210,7 +207,7 @@ export class Connection implements Link {
   }
 
   holdAll(): void {
-    this.#holdAll = true
+    this.#holdAll = this.#held !== null
   }
 
   pauseReading(): void {
@@ -350,8 +347,16 @@ export class Connection implements Link {
     this.#length = 0
   }
 
+  /** Whether a frame that batch `ticket` backs need not be held. An answer is counted in either case. */
+  #leavesAtOnce(ticket: number, answers: boolean): boolean {
+    const engine = this.#engine
+    if (answers) engine.countAnswer(ticket, this.durability)
+    if (this.#held !== null || !engine.mayLeave(ticket, this.durability)) return false
+    if (answers) this.#answered(1)
+    return true
+  }
+
   #hold(frame: Buffer, ticket: number, answers: boolean): void {
-    if (answers) this.#engine.countAnswer(ticket)
     if (this.#held === null) {
       this.#held = new HeldFrames()
       this.#engine.holding(this)
@@ -379,15 +384,17 @@ export class Connection implements Link {
 
   /** What the peer did wrong is answered; what we did wrong costs this connection only, and is logged with its stack. */
   #guard(decode: () => void): void {
-    try {
-      decode()
-    } catch (error) {
-      if (error instanceof ProtocolError) {
-        this.client.onFault(error, this.#decoder.version)
-      } else {
-        this.#engine.internalError(error, this.client.clientId)
-        this.client.end('internal_error')
+    this.client.own(() => {
+      try {
+        decode()
+      } catch (error) {
+        if (error instanceof ProtocolError) {
+          this.client.onFault(error, this.#decoder.version)
+        } else {
+          this.#engine.internalError(error, this.client.clientId)
+          this.client.end('internal_error')
+        }
       }
-    }
+    })
   }
 }

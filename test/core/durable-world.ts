@@ -13,6 +13,8 @@ export const lasting = { cleanStart: false, properties: { sessionExpiryInterval:
 /** A durable store whose commits end when the test says so. */
 export class SlowStore extends MemoryStore implements Store {
   readonly batches: ArrayBuffer[] = []
+  /** At which each was to be committed. */
+  readonly levels: Durability[] = []
   #waiting: (() => void)[] = []
   #last: Promise<void> = Promise.resolve()
 
@@ -22,6 +24,7 @@ export class SlowStore extends MemoryStore implements Store {
 
   override commit(batch: ArrayBuffer, durability: Durability): Promise<void> {
     this.batches.push(batch.slice(0))
+    this.levels.push(durability)
     const turn = new Promise<void>((resolve) => this.#waiting.push(resolve))
     this.#last = turn.then(() => super.commit(batch, durability))
     return this.#last
@@ -89,8 +92,8 @@ export class DurableWorld extends World {
     this.committer = committer
   }
 
-  override device(version: 3 | 4 | 5 = 5): Device {
-    const device = super.device(version)
+  override device(version: 3 | 4 | 5 = 5, durability: Durability = 'fsync'): Device {
+    const device = super.device(version, durability)
     this.devices.push(device)
     return device
   }
