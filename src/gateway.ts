@@ -159,7 +159,8 @@ export class Gateway {
 
   /** Binds the listeners. Rejects when a port can't be had. */
   async listen(): Promise<void> {
-    const { host, mqttPort, httpPort, mqttDurability, httpDurability } = this.config
+    const { host, mqttPort, httpPort, durability: global } = this.config
+    const { mqttDurability = global, httpDurability = global } = this.config
     const { connectionsMax } = this.config.limits
     if (mqttPort !== false) {
       const server = createTcpServer(this.#engine, { connectionsMax, durability: mqttDurability })

@@ -246,6 +246,6 @@ function reload(running: Running): void {
 }
 
 function changedOptions(before: GatewayConfig, after: GatewayConfig): string[] {
-  const names = Object.keys(after) as (keyof GatewayConfig)[]
+  const names = Object.keys({ ...before, ...after }) as (keyof GatewayConfig)[]
   return names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
 }

@@ -200,13 +200,7 @@ export type FileOptions = z.input<typeof gatewayOptionsSchema>
 export type GatewayOptions = FileOptions & CodeOptions
 
 /** The options with all defaults filled in. */
-export type GatewayConfig = Omit<
-  z.output<typeof gatewayOptionsSchema>,
-  'allowAnonymous' | 'mqttDurability' | 'httpDurability'
-> & {
-  /** Where they weren't said: the durability of the whole. */
-  mqttDurability: Durability
-  httpDurability: Durability
+export type GatewayConfig = Omit<z.output<typeof gatewayOptionsSchema>, 'allowAnonymous'> & {
   /** Where it wasn't said: true exactly if there is no authenticator. */
   allowAnonymous: boolean
   authenticator: Authenticator | undefined
@@ -225,9 +219,7 @@ export function parseGatewayOptions(options: GatewayOptions = {}): GatewayConfig
   const allowAnonymous = parsed.data.allowAnonymous ?? authenticator === undefined
   const access = accessIssue(parsed.data, options)
   if (access) throw new ConfigError([access])
-  const { durability, mqttDurability = durability, httpDurability = durability } = parsed.data
-  const filledIn = { allowAnonymous, mqttDurability, httpDurability }
-  return { ...parsed.data, ...filledIn, authenticator, authenticationMethods }
+  return { ...parsed.data, allowAnonymous, authenticator, authenticationMethods }
 }
 
 function codeIssues(authenticator: unknown, methods: unknown): ConfigIssue[] {

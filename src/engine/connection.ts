@@ -15,27 +15,13 @@ import { PacketType } from '../mqtt/packet.ts'
 import { ProtocolError } from '../mqtt/protocol-error.ts'
 import { type ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import type { Durability } from '../store/store.ts'
+import type { ByteStream } from './byte-stream.ts'
 import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
 import { HeldFrames } from './held-frames.ts'
 import { copy, giveBackChunk, largeChunkBytes, patch, takeChunk } from './output-buffers.ts'
 
-/** A byte stream to a peer, as a transport makes it. */
-export interface ByteStream {
-  readonly remoteAddress: string
-  /** Bytes to leave free before the first frame of a write, for the transport's own framing. */
-  readonly headroomBytes: number
-  /**
-   * Writes `buffer` from `start`, where `headroomBytes` before `start` may be overwritten. True: the buffer is free at once;
-   * false: the kernel did not take all, and `onDrain` follows.
-   */
-  write(buffer: Buffer, start: number, end: number): boolean
-  pause(): void
-  resume(): void
-  /** Ends our side after what was written, and destroys the stream when the peer does not follow in time. */
-  end(): void
-  destroy(): void
-}
+export type { ByteStream }
 
 /** An answer of the authority; room for what waits for a commit; a peer that asks without reading the answers. */
 const pausedFor = { answer: 1, commit: 2, output: 4 } as const
@@ -185,7 +171,7 @@ export class Connection implements Link {
   }
 
   hold(frame: Uint8Array, ticket: number, answers: boolean): void {
-    if (this.#leavesAtOnce(ticket, answers)) {
+    if (this.#leavesAtOnce(frame[0]! >> 4, ticket, answers)) {
       this.write(frame)
       return
     }
@@ -193,8 +179,9 @@ export class Connection implements Link {
   }
 
   holdAck(firstByte: number, packetId: number, ticket: number, answers: boolean): void {
-    this.#engine.broker.counters.packetsSent[firstByte >> 4]!++
-    if (this.#leavesAtOnce(ticket, answers)) {
+    const type = firstByte >> 4
+    this.#engine.broker.counters.packetsSent[type]!++
+    if (this.#leavesAtOnce(type, ticket, answers)) {
       const at = this.#reserve(4)
       const chunk = this.#chunk!
       chunk[at] = firstByte
@@ -347,10 +334,10 @@ export class Connection implements Link {
     this.#length = 0
   }
 
-  /** Whether a frame that batch `ticket` backs need not be held. An answer is counted in either case. */
-  #leavesAtOnce(ticket: number, answers: boolean): boolean {
+  /** Whether a packet that batch `ticket` backs need not be held. An acknowledgement is counted in either case. */
+  #leavesAtOnce(type: number, ticket: number, answers: boolean): boolean {
     const engine = this.#engine
-    if (answers) engine.countAnswer(ticket, this.durability)
+    if (type === PacketType.puback || type === PacketType.pubrec) engine.countAcknowledgement(ticket, this.durability)
     if (this.#held !== null || !engine.mayLeave(ticket, this.durability)) return false
     if (answers) this.#answered(1)
     return true

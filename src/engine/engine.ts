@@ -108,7 +108,7 @@ export class Engine {
   }
 
   /** Counts an acknowledgement to a publisher by what it waits for: nothing to store, or its listener's level. */
-  countAnswer(ticket: number, level: number): void {
+  countAcknowledgement(ticket: number, level: number): void {
     if (ticket === 0) this.broker.counters.acknowledgedAtOnce++
     else this.broker.counters.acknowledgements.add(durabilityLevels[level]!)
   }

@@ -108,6 +108,16 @@ describe('a batch is committed', () => {
     expect(await levelsOf(world, () => world.advance(15_000))).toEqual(['process'])
   })
 
+  it('at the level of a client for what is sent to it after a commit', async () => {
+    const world = new DurableWorld()
+    const publisher = await client(world, 'p', 'fsync')
+    publisher.publish('t', 'x', { qos: 1, retain: true })
+    const subscriber = await client(world, 's', 'none', lasting)
+    const levels = await levelsOf(world, () => subscriber.subscribe('t', 1))
+    expect(subscriber.takePublishes()).toHaveLength(1)
+    expect(levels).toEqual(['none', 'none'])
+  })
+
   it("at the strictest of a connection and the one that it takes over: CONNACK stands for both's changes", async () => {
     const world = new DurableWorld()
     const will = { topic: 't', payload: new Uint8Array(1), qos: 1, retain: true, forwardProperties: new Uint8Array(0) }
@@ -144,6 +154,23 @@ describe('a QoS 2 delivery, which is not sent before its commit, asks for the le
     expect(await levelsOf(world, () => publisher.publish('t', 'x', { qos: 2 }))).toEqual([level])
     expect(subscriber.takePublishes()).toHaveLength(1)
   })
+})
+
+it('after a power cut no message gets the packet identifier under which another was sent at QoS 2', async () => {
+  const world = new DurableWorld()
+  const subscriber = await client(world, 's', 'fsync', lasting)
+  subscriber.subscribe('t', 2)
+  const publisher = await client(world, 'p', 'none')
+  publisher.publish('t', 'first', { qos: 2 })
+  await world.settle()
+  const [first] = subscriber.takePublishes()
+  const after = await world.restart(await world.store.cut(world.store.safe('fsync')))
+  const again = after.device(5, 'fsync').connect({ clientId: 's', ...lasting })
+  const strict = await client(after, 'strict', 'fsync')
+  strict.publish('t', 'second', { qos: 2 })
+  await after.settle()
+  const second = again.takePublishes().find(({ payload }) => payload === 'second')
+  expect(second?.packetId).not.toBe(first?.packetId)
 })
 
 it('what is stored does not depend on the level', async () => {

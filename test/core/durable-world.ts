@@ -48,6 +48,22 @@ export class SlowStore extends MemoryStore implements Store {
     this.#last = Promise.resolve()
   }
 
+  /** How many batches, from the first on, survive for sure what leaves only commits at one of these levels. */
+  safe(...levels: Durability[]): number {
+    return this.levels.slice(0, this.batches.length - this.waiting).findLastIndex((level) => levels.includes(level)) + 1
+  }
+
+  /** What a disk holds to which only the first so many batches got. */
+  async cut(batches: number): Promise<SlowStore> {
+    const store = new SlowStore()
+    for (let i = 0; i < batches; i++) {
+      store.batches.push(this.batches[i]!)
+      store.levels.push(this.levels[i]!)
+      await MemoryStore.prototype.commit.call(store, this.batches[i]!.slice(0), this.levels[i]!)
+    }
+    return store
+  }
+
   get waiting(): number {
     return this.#waiting.length
   }
@@ -136,12 +152,12 @@ export class DurableWorld extends World {
   }
 
   /** A new process on what the store holds. */
-  async restart(): Promise<DurableWorld> {
-    const world = new DurableWorld(this.store)
+  async restart(store = this.store): Promise<DurableWorld> {
+    const world = new DurableWorld(store)
     world.now = this.now
     world.broker.now = this.now
     const recovery = new BrokerRecovery(world.broker)
-    const numbers = await this.store.open(recovery)
+    const numbers = await store.open(recovery)
     world.broker.nextSessionNumber = numbers.nextSessionNumber
     world.committer.nextMessageId = numbers.nextMessageId
     recovery.end()

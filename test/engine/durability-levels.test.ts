@@ -207,6 +207,18 @@ describe('what else waits for a commit waits as its own listener says', () => {
     expect(client.stream.take()).toBe(atOnce ? '' : suback)
   })
 
+  it.each(['none', 'process'] as const)('a session at %s that loses its connection is recorded so', async (level) => {
+    const { peer, store, finish, levels } = await scene()
+    const client = peer(level, 'lasting', false)
+    client.turn()
+    await finish()
+    const before = levels.length
+    client.connection.onClosed('closed_by_peer')
+    client.turn()
+    expect(store.waiting).toBe(1)
+    expect(levels.slice(before)).toEqual([level])
+  })
+
   it.each(['none', 'fsync'] as const)('QoS 2 of a lasting publisher at %s goes through to PUBCOMP', async (level) => {
     const { peer, finish } = await scene()
     const publisher = peer(level, 'lasting', false)
@@ -232,7 +244,8 @@ it("acknowledgements are counted by the level of their publisher's listener, tho
   ] as const
   for (const [level, messages] of counts) {
     const publisher = peer(level, level)
-    for (let id = 1; id <= messages; id++) publisher.publish(id)
+    for (let id = 1; id <= messages; id++) publisher.publish(id, 'kept', id === 1 ? 2 : 1)
+    if (level === 'none') publisher.send(encodeAck(4, PacketType.pubrel, 1, 0))
     publisher.publish(90, 'elsewhere').turn()
     await finish()
   }
