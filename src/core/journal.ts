@@ -1,7 +1,8 @@
 /**
  * Where the core writes down what must survive. All calls are synchronous and append to the batch being gathered; a frame
  * that says "it is safe" is held until its batch, named by `ticket`, is committed. The core knows nothing of commits beyond
- * these two numbers, and hands on how much each connection's records have to survive. Without a durable store nothing is ever appended.
+ * these two numbers, and hands on how much each connection's records have to survive. Without a durable store nothing is
+ * ever appended.
  */
 import type { Delivery } from './delivery-queue.ts'
 import type { Message } from './message.ts'
