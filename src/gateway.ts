@@ -143,7 +143,6 @@ export class Gateway {
     this.broker = new Broker(brokerOptions(config), ports)
     this.#engine = new Engine(this.broker, this.#committer, clock, log, {
       outputBufferBytesMax: config.limits.outputBufferBytesMax,
-      durability: config.durability,
     })
   }
 
@@ -160,17 +159,20 @@ export class Gateway {
 
   /** Binds the listeners. Rejects when a port can't be had. */
   async listen(): Promise<void> {
-    const { host, mqttPort, httpPort, limits } = this.config
-    const connectionsMax = limits.connectionsMax
+    const { host, mqttPort, httpPort, durability: global } = this.config
+    const { mqttDurability = global, httpDurability = global } = this.config
+    const { connectionsMax } = this.config.limits
     if (mqttPort !== false) {
-      this.addresses.mqtt = await this.#bind(createTcpServer(this.#engine, connectionsMax), host, mqttPort)
+      const server = createTcpServer(this.#engine, { connectionsMax, durability: mqttDurability })
+      this.addresses.mqtt = await this.#bind(server, host, mqttPort)
     }
     if (httpPort !== false) {
       const health = () => this.health()
       const metrics = () => metricsText(this.broker.counters, this.broker.gauges())
       const server = createHttpServer({ health, metrics, version })
       const { allowedOrigins } = this.config
-      acceptWebSockets(this.#engine, server, { connectionsMax, allowedOrigins, loopbackOnly: isLoopback(host) })
+      const listener = { connectionsMax, durability: httpDurability }
+      acceptWebSockets(this.#engine, server, { ...listener, allowedOrigins, loopbackOnly: isLoopback(host) })
       this.addresses.http = await this.#bind(server, host, httpPort)
     }
     this.#listening = true

@@ -7,7 +7,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/config-error.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
-import { type FileOptions, type GatewayConfig, isLoopback, logLevels } from '../config/schema.ts'
+import { durabilities, type FileOptions, type GatewayConfig, isLoopback, logLevels } from '../config/schema.ts'
 import type { Gateway } from '../gateway.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { processMetrics } from '../observe/metrics.ts'
@@ -20,6 +20,8 @@ const stopTimeoutMs = 30_000
 /** Whoever asks again after so long doesn't want to wait. */
 const sameStopMs = 1_000
 
+type Durability = (typeof durabilities)[number]
+
 interface Flags {
   config?: string
   host?: string
@@ -27,7 +29,9 @@ interface Flags {
   httpPort?: number | false
   dataDir?: string
   inMemory?: boolean
-  durability?: 'fsync' | 'process' | 'none'
+  durability?: Durability
+  mqttDurability?: Durability
+  httpDurability?: Durability
   quarantineStore?: boolean
   allowAnonymous?: boolean
   logLevel?: GatewayConfig['logLevel']
@@ -51,18 +55,18 @@ export function registerStart(program: Command, context: CliContext): void {
     .option('--http-port <port>', 'WebSocket, page, metrics (default 8083); 0 takes a free port, off none', portNumber)
     .addOption(new Option('--data-dir <folder>', 'folder of the database (default ./data)').conflicts('inMemory'))
     .option('--in-memory', 'store nothing on disk')
-    .addOption(
-      new Option('--durability <level>', 'what acknowledged messages survive: a power cut, a crash, neither').choices([
-        'fsync',
-        'process',
-        'none',
-      ]),
-    )
+    .addOption(durability('--durability <level>', 'what acknowledged messages survive: a power cut, a crash, neither'))
+    .addOption(durability('--mqtt-durability <level>', 'the same for clients of the MQTT port only'))
+    .addOption(durability('--http-durability <level>', 'the same for clients of the HTTP port only'))
     .option('--quarantine-store', 'set a damaged database aside and go on with what can be read of it')
     .option('--allow-anonymous', 'let clients without credentials connect, also from other machines')
     .addOption(new Option('--log-level <level>', 'least severe level to log (default info)').choices([...logLevels]))
     .addHelpText('after', environmentHelp)
     .action((flags: Flags) => start(flags, context))
+}
+
+function durability(flags: string, description: string): Option {
+  return new Option(flags, description).choices(durabilities)
 }
 
 function portNumber(text: string): number | false {
@@ -242,6 +246,6 @@ function reload(running: Running): void {
 }
 
 function changedOptions(before: GatewayConfig, after: GatewayConfig): string[] {
-  const names = Object.keys(after) as (keyof GatewayConfig)[]
+  const names = Object.keys({ ...before, ...after }) as (keyof GatewayConfig)[]
   return names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
 }

@@ -7,6 +7,7 @@
  */
 import { z } from 'zod'
 import type { AuthenticationMethod, Authenticator } from '../auth/authenticator.ts'
+import type { Durability } from '../store/store.ts'
 import { ConfigError, type ConfigIssue, describeIssues } from './config-error.ts'
 
 const KiB = 1024
@@ -133,6 +134,8 @@ const sharedSubscriptionsSchema = z.strictObject(
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const
 export type LogLevel = (typeof logLevels)[number]
 
+export const durabilities = ['fsync', 'process', 'none'] as const satisfies readonly Durability[]
+
 /** What a configuration file may hold: all options but those that are functions. */
 export const gatewayOptionsSchema = z.strictObject(
   {
@@ -143,11 +146,17 @@ export const gatewayOptionsSchema = z.strictObject(
       .describe('MQTT over WebSocket, page, health and metrics. 0 takes a free port; false switches the listener off.'),
     inMemory: flag().default(false).describe('Keep everything in memory only: nothing survives the process.'),
     dataDir: text(4096).default('./data').describe('Folder of the database.'),
-    durability: oneOf('fsync', 'process', 'none')
+    durability: oneOf(...durabilities)
       .default('fsync')
       .describe(
         'What an acknowledged message survives: fsync a power cut, process a crash of the gateway, none neither for sure.',
       ),
+    mqttDurability: oneOf(...durabilities)
+      .optional()
+      .describe('The same for clients of the listener at mqttPort; unset, it is what durability says.'),
+    httpDurability: oneOf(...durabilities)
+      .optional()
+      .describe('The same for clients of the listener at httpPort; unset, it is what durability says.'),
     quarantineStore: flag()
       .default(false)
       .describe('Set a damaged database aside at start and go on with what can be read of it.'),

@@ -262,7 +262,19 @@ export class Client implements PacketSink {
 
   /** Sends what waits, as far as it may. */
   pump(): void {
-    if (this.session !== null && this.mayDeliver) pump(this.broker, this.session)
+    const { session } = this
+    if (session !== null && this.mayDeliver) this.own(() => pump(this.broker, session))
+  }
+
+  /** Does what this connection is the cause of: what is recorded meanwhile has to survive what its frames wait for. */
+  own(action: () => void): void {
+    const { journal } = this.broker
+    const before = journal.demand(this.link.durability)
+    try {
+      action()
+    } finally {
+      journal.demand(before)
+    }
   }
 
   startKeepAlive(): void {
@@ -279,7 +291,7 @@ export class Client implements PacketSink {
       if (answered) return
       answered = true
       this.#awaiting = false
-      if (!this.ended) then(this.broker, this, answer)
+      if (!this.ended) this.own(() => then(this.broker, this, answer))
       if (paused && !this.ended) this.link.resumeReading()
     })
     if (!answered) {
@@ -300,7 +312,7 @@ export class Client implements PacketSink {
       deadlines.set(this.#timeout, Math.max(due, now + 1000))
       return
     }
-    this.disconnect(ReasonCode.keepAliveTimeout)
+    this.own(() => this.disconnect(ReasonCode.keepAliveTimeout))
   }
 
   #session(): Session {

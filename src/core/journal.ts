@@ -1,7 +1,8 @@
 /**
  * Where the core writes down what must survive. All calls are synchronous and append to the batch being gathered; a frame
  * that says "it is safe" is held until its batch, named by `ticket`, is committed. The core knows nothing of commits beyond
- * these two numbers. Without a durable store nothing is ever appended.
+ * these two numbers, and hands on how much each connection's records have to survive. Without a durable store nothing is
+ * ever appended.
  */
 import type { Delivery } from './delivery-queue.ts'
 import type { Message } from './message.ts'
@@ -17,6 +18,11 @@ export interface Journal {
   readonly committed: number
   /** Counts appended records: unchanged means that nothing needs a commit. */
   readonly appended: number
+  /**
+   * From here on, what is appended has to survive this much: more for higher numbers, and only whoever commits knows what
+   * they stand for. Returns what was asked for before, to be put back.
+   */
+  demand(durability: number): number
   session(session: Session, expiresAt: number): void
   sessionEnd(session: Session): void
   subscription(session: Session, subscription: Subscription): void
@@ -42,6 +48,7 @@ export const noJournal: Journal = {
   ticket: 0,
   committed: 0,
   appended: 0,
+  demand: () => 0,
   session: nothing,
   sessionEnd: nothing,
   subscription: nothing,

@@ -10,7 +10,6 @@ import { publishProperties } from '../mqtt/publish.ts'
 import { parseTopicFilter } from '../mqtt/topic.ts'
 import { encodeUtf8 } from '../mqtt/utf8.ts'
 import type { Broker } from './broker.ts'
-import { pump } from './deliver.ts'
 import { type Delivery, DeliveryState, waitingDelivery } from './delivery-queue.ts'
 import { type Message, messageBytes } from './message.ts'
 import { setRetained } from './publish.ts'
@@ -155,7 +154,7 @@ export function onQueuePage(broker: Broker, page: RecoveredPage): void {
     restoreReleased(session, session.pageEnd)
     queue.residentEnd = Math.max(queue.residentEnd, session.pageEnd)
   }
-  pump(broker, session)
+  session.client?.pump()
 }
 
 function deliveryOf(session: Session, reference: RecoveredReference, message: Message): Delivery {

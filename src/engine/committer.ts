@@ -8,7 +8,8 @@
  * good as committed and its frames leave without any disk. Everything else is handed over at once. Under load, online durable
  * traffic hardly touches the disk. The core does not know of this.
  *
- * Slices are committed in order. A failed commit is fatal: nothing is acknowledged any more.
+ * Slices are committed in order, each batch at the strictest level that a record in it asks for, so that `committed` means for
+ * every slice: as safe as it has to be. A failed commit is fatal: nothing is acknowledged any more.
  */
 import type { Delivery } from '../core/delivery-queue.ts'
 import type { Journal } from '../core/journal.ts'
@@ -20,7 +21,9 @@ import type { PendingWill } from '../core/will.ts'
 import { BatchWriter } from '../store/batch.ts'
 import type { Durability, QueuePage, Store } from '../store/store.ts'
 import type { Clock } from './clock.ts'
+import { durabilityLevels, levelOf } from './durability.ts'
 import type { Commits } from './engine.ts'
+import { type PendingReference, Slice } from './slice.ts'
 
 export interface CommitterEvents {
   /** `committed` has moved on. */
@@ -30,38 +33,11 @@ export interface CommitterEvents {
   onFatal(error: Error): void
 }
 
-/** The record that may still be elided; all others are functions that write themselves when the batch is packed. */
-interface PendingReference {
-  session: Session
-  position: number
-  delivery: Delivery
-  message: Message
-  elided: boolean
-}
-
 const nothing = (): void => {}
-
-/** What one turn appended. */
-class Slice {
-  readonly ticket: number
-  /** When its turn ended. */
-  sealedAt = 0
-  readonly records: Pending[] = []
-  /** Records that were not elided. */
-  live = 0
-  /** Nothing is won by waiting: something in it can't be elided, and holds a frame. */
-  urgent = false
-  bytes = 0
-
-  constructor(ticket: number) {
-    this.ticket = ticket
-  }
-}
-
-type Pending = PendingReference | ((writer: BatchWriter) => void)
 
 export interface CommitterOptions {
   pendingBytesMax: number
+  /** What commits have to survive where nobody demands anything else. */
   durability: Durability
   clock: Clock
   /** How long acknowledgements of recipients that are connected are waited for, to save the write. Default 2 ms. */
@@ -78,10 +54,11 @@ export class Committer implements Journal, Commits {
   readonly #store: Store
   readonly #events: CommitterEvents
   readonly #pendingBytesMax: number
-  readonly #durability: Durability
   readonly #writer = new BatchWriter()
   readonly #clock: Clock
   readonly #elisionWaitMs: number
+  /** What the records of the moment ask for. */
+  #level: number
   #current: Slice
   /** Sealed and not handed over, oldest first. */
   #sealed: Slice[] = []
@@ -109,11 +86,21 @@ export class Committer implements Journal, Commits {
     this.#store = store
     this.#events = events
     this.#pendingBytesMax = options.pendingBytesMax
-    this.#durability = options.durability
+    this.#level = levelOf(options.durability)
+  }
+
+  get failed(): boolean {
+    return this.#failure !== null
   }
 
   get backlogged(): boolean {
     return this.#pendingBytes + this.#flyingBytes > this.#pendingBytesMax
+  }
+
+  demand(durability: number): number {
+    const before = this.#level
+    this.#level = durability
+    return before
   }
 
   session(session: Session, expiresAt: number): void {
@@ -151,8 +138,13 @@ export class Committer implements Journal, Commits {
     this.appended++
     this.#grow(messageBytes(message) + recordBytes)
     slice.live++
-    // A QoS 2 delivery is not even sent before its commit.
-    if (session.link === null || delivery.qos === 2) slice.urgent = true
+    if (session.link === null) slice.urgent = true
+    else if (delivery.qos === 2) {
+      // Not even sent before its commit, which has to survive what its recipient's frames wait for: should it be lost after
+      // it was sent, its packet identifier would go to another message, which the recipient then takes for this one.
+      slice.urgent = true
+      slice.raise(session.link.durability)
+    }
     slice.records.push({ session, position, delivery, message, elided: false })
   }
 
@@ -249,6 +241,7 @@ export class Committer implements Journal, Commits {
   #grow(bytes: number): void {
     this.#pendingBytes += bytes
     this.#current.bytes += bytes
+    this.#current.raise(this.#level)
   }
 
   #seal(): void {
@@ -316,7 +309,11 @@ export class Committer implements Journal, Commits {
   #handOver(slices: readonly Slice[]): void {
     const writer = this.#writer
     let bytes = 0
-    for (const slice of slices) bytes += slice.bytes
+    let level = 0
+    for (const slice of slices) {
+      bytes += slice.bytes
+      level = Math.max(level, slice.level)
+    }
     this.#pendingBytes -= bytes
     this.#flyingBytes = bytes
     this.#handedOver = slices[slices.length - 1]!.ticket
@@ -329,7 +326,7 @@ export class Committer implements Journal, Commits {
           else if (!record.elided) this.#reference(writer, record)
         }
       }
-      this.#store.commit(writer.take(), this.#durability).then(
+      this.#store.commit(writer.take(), durabilityLevels[level]!).then(
         () => this.#onCommitted(),
         (error: unknown) => this.#onFailed(error),
       )

@@ -14,26 +14,14 @@ import { Decoder } from '../mqtt/decoder.ts'
 import { PacketType } from '../mqtt/packet.ts'
 import { ProtocolError } from '../mqtt/protocol-error.ts'
 import { type ReasonCode, reasonName } from '../mqtt/reason-code.ts'
+import type { Durability } from '../store/store.ts'
+import type { ByteStream } from './byte-stream.ts'
+import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
 import { HeldFrames } from './held-frames.ts'
 import { copy, giveBackChunk, largeChunkBytes, patch, takeChunk } from './output-buffers.ts'
 
-/** A byte stream to a peer, as a transport makes it. */
-export interface ByteStream {
-  readonly remoteAddress: string
-  /** Bytes to leave free before the first frame of a write, for the transport's own framing. */
-  readonly headroomBytes: number
-  /**
-   * Writes `buffer` from `start`, where `headroomBytes` before `start` may be overwritten. True: the buffer is free at once;
-   * false: the kernel did not take all, and `onDrain` follows.
-   */
-  write(buffer: Buffer, start: number, end: number): boolean
-  pause(): void
-  resume(): void
-  /** Ends our side after what was written, and destroys the stream when the peer does not follow in time. */
-  end(): void
-  destroy(): void
-}
+export type { ByteStream }
 
 /** An answer of the authority; room for what waits for a commit; a peer that asks without reading the answers. */
 const pausedFor = { answer: 1, commit: 2, output: 4 } as const
@@ -43,6 +31,7 @@ export class Connection implements Link {
   readonly #stream: ByteStream
   readonly #decoder: Decoder
   readonly client: Client
+  readonly durability: number
   inboundInflight = 0
   #chunk: Buffer | null = null
   #length = 0
@@ -62,9 +51,11 @@ export class Connection implements Link {
   /** Why the peer's bytes are left in the socket: any of `pausedFor`; 0: they are read. */
   #paused = 0
 
-  constructor(engine: Engine, stream: ByteStream) {
+  /** `durability`: of the listener that accepted it. */
+  constructor(engine: Engine, stream: ByteStream, durability: Durability) {
     this.#engine = engine
     this.#stream = stream
+    this.durability = levelOf(durability)
     this.client = new Client(engine.broker, this, stream.remoteAddress)
     this.#decoder = new Decoder(this.client, {
       role: 'server',
@@ -140,7 +131,7 @@ export class Connection implements Link {
     this.#closed = true
     this.#decoder.close()
     this.#drop()
-    this.#engine.run(() => this.client.end(reason))
+    this.#engine.run(() => this.client.own(() => this.client.end(reason)))
     this.#engine.connections.delete(this)
   }
 
@@ -180,11 +171,7 @@ export class Connection implements Link {
   }
 
   hold(frame: Uint8Array, ticket: number, answers: boolean): void {
-    if (ticket <= this.#engine.committed && this.#held === null) {
-      if (answers) {
-        this.#engine.countAnswer(ticket)
-        this.#answered(1)
-      }
+    if (this.#leavesAtOnce(frame[0]! >> 4, ticket, answers)) {
       this.write(frame)
       return
     }
@@ -192,12 +179,9 @@ export class Connection implements Link {
   }
 
   holdAck(firstByte: number, packetId: number, ticket: number, answers: boolean): void {
-    this.#engine.broker.counters.packetsSent[firstByte >> 4]!++
-    if (ticket <= this.#engine.committed && this.#held === null) {
-      if (answers) {
-        this.#engine.countAnswer(ticket)
-        this.#answered(1)
-      }
+    const type = firstByte >> 4
+    this.#engine.broker.counters.packetsSent[type]!++
+    if (this.#leavesAtOnce(type, ticket, answers)) {
       const at = this.#reserve(4)
       const chunk = this.#chunk!
       chunk[at] = firstByte
@@ -210,7 +194,7 @@ export class Connection implements Link {
   }
 
   holdAll(): void {
-    this.#holdAll = true
+    this.#holdAll = this.#held !== null
   }
 
   pauseReading(): void {
@@ -350,8 +334,16 @@ export class Connection implements Link {
     this.#length = 0
   }
 
+  /** Whether a packet that batch `ticket` backs need not be held. An acknowledgement is counted in either case. */
+  #leavesAtOnce(type: number, ticket: number, answers: boolean): boolean {
+    const engine = this.#engine
+    if (type === PacketType.puback || type === PacketType.pubrec) engine.countAcknowledgement(ticket, this.durability)
+    if (this.#held !== null || !engine.mayLeave(ticket, this.durability)) return false
+    if (answers) this.#answered(1)
+    return true
+  }
+
   #hold(frame: Buffer, ticket: number, answers: boolean): void {
-    if (answers) this.#engine.countAnswer(ticket)
     if (this.#held === null) {
       this.#held = new HeldFrames()
       this.#engine.holding(this)
@@ -379,15 +371,17 @@ export class Connection implements Link {
 
   /** What the peer did wrong is answered; what we did wrong costs this connection only, and is logged with its stack. */
   #guard(decode: () => void): void {
-    try {
-      decode()
-    } catch (error) {
-      if (error instanceof ProtocolError) {
-        this.client.onFault(error, this.#decoder.version)
-      } else {
-        this.#engine.internalError(error, this.client.clientId)
-        this.client.end('internal_error')
+    this.client.own(() => {
+      try {
+        decode()
+      } catch (error) {
+        if (error instanceof ProtocolError) {
+          this.client.onFault(error, this.#decoder.version)
+        } else {
+          this.#engine.internalError(error, this.client.clientId)
+          this.client.end('internal_error')
+        }
       }
-    }
+    })
   }
 }

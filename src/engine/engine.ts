@@ -7,13 +7,17 @@
  *     commit resolves -> held frames released, deliveries that waited go on -> end of a turn
  */
 import type { Broker } from '../core/broker.ts'
+import type { Durability } from '../store/store.ts'
 import type { Clock } from './clock.ts'
 import type { Connection } from './connection.ts'
+import { durabilityLevels, levelNone } from './durability.ts'
 
 /** What the engine needs of whoever commits. */
 export interface Commits {
   /** Every batch up to this number is committed. */
   readonly committed: number
+  /** A commit failed: nothing more becomes safe. */
+  readonly failed: boolean
   /** More waits for a commit than `pendingCommitBytesMax`. */
   readonly backlogged: boolean
   /** Hands the gathered records to the store unless a batch is under way. */
@@ -22,8 +26,13 @@ export interface Commits {
 
 export interface EngineOptions {
   outputBufferBytesMax: number
-  /** What commits survive, as the label under which acknowledgements are counted. */
-  durability: string
+}
+
+/** What a listener gives the connections that it accepts. */
+export interface ListenerOptions {
+  connectionsMax: number
+  /** What its clients' acknowledgements wait for. */
+  durability: Durability
 }
 
 export interface EngineLog {
@@ -39,7 +48,6 @@ export class Engine {
   readonly log: EngineLog
   readonly outputBufferBytesMax: number
   readonly connections = new Set<Connection>()
-  readonly #durability: string
   readonly #clock: Clock
   readonly #commits: Commits
   #dirty: Connection[] = []
@@ -55,7 +63,6 @@ export class Engine {
     this.broker = broker
     this.log = log
     this.outputBufferBytesMax = options.outputBufferBytesMax
-    this.#durability = options.durability
     this.#clock = clock
     this.#commits = commits
     broker.now = clock.now()
@@ -92,10 +99,18 @@ export class Engine {
     this.beginTurn()
   }
 
-  /** Counts an acknowledgement to a publisher by what it waits for. */
-  countAnswer(ticket: number): void {
+  /**
+   * Whether a frame that batch `ticket` backs may leave on a connection of this level. At `none` it waits for nothing, as
+   * long as the store takes what it is given.
+   */
+  mayLeave(ticket: number, level: number): boolean {
+    return ticket <= this.#commits.committed || (level === levelNone && !this.#commits.failed)
+  }
+
+  /** Counts an acknowledgement to a publisher by what it waits for: nothing to store, or its listener's level. */
+  countAcknowledgement(ticket: number, level: number): void {
     if (ticket === 0) this.broker.counters.acknowledgedAtOnce++
-    else this.broker.counters.acknowledgements.add(this.#durability)
+    else this.broker.counters.acknowledgements.add(durabilityLevels[level]!)
   }
 
   holding(connection: Connection): void {

@@ -93,7 +93,7 @@ const metrics: readonly Metric[] = [
   labelled('mqtt_messages_dropped_total', 'Messages that a recipient did not get.', 'reason', (c) => c.messagesDropped),
   {
     name: 'mqtt_acknowledgements_total',
-    help: 'PUBACK and PUBREC sent, by what they waited for.',
+    help: "PUBACK and PUBREC for publishers, by what they wait for: nothing to store, or their listener's durability.",
     type: 'counter',
     label: 'after',
     read: (c) => [['nothing', c.acknowledgedAtOnce], ...c.acknowledgements.counts],

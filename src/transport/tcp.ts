@@ -1,7 +1,7 @@
 /** MQTT over TCP: each accepted socket becomes a connection of the engine. */
 import { createServer, type Server, Socket, type SocketConstructorOpts } from 'node:net'
 import { type ByteStream, Connection } from '../engine/connection.ts'
-import type { Engine } from '../engine/engine.ts'
+import type { Engine, ListenerOptions } from '../engine/engine.ts'
 
 /** How long a peer may take to read our last words and close its side. */
 export const lingerMs = 2_000
@@ -63,7 +63,7 @@ export function endLingering(socket: Socket): void {
   socket.once('close', () => clearTimeout(timer))
 }
 
-export function createTcpServer(engine: Engine, connectionsMax: number): Server {
+export function createTcpServer(engine: Engine, { connectionsMax, durability }: ListenerOptions): Server {
   const options = {
     noDelay: true,
     keepAlive: true,
@@ -79,14 +79,15 @@ export function createTcpServer(engine: Engine, connectionsMax: number): Server 
       return
     }
     counters.connectionsAccepted++
-    accept(engine, socket)
+    accept(engine, socket, durability)
   })
 }
 
-function accept(engine: Engine, accepted: Socket): void {
+function accept(engine: Engine, accepted: Socket, durability: ListenerOptions['durability']): void {
   engine.beginTurn()
   const socket = readingInPlace(accepted, (chunk) => connection.onData(chunk))
-  const connection: Connection = new Connection(engine, new SocketStream(socket, () => connection.onDrain()))
+  const stream = new SocketStream(socket, () => connection.onDrain())
+  const connection: Connection = new Connection(engine, stream, durability)
   engine.connections.add(connection)
   let reason = 'closed_by_peer'
   socket.on('error', () => {

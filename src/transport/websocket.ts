@@ -10,7 +10,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { type ByteStream, Connection } from '../engine/connection.ts'
-import type { Engine } from '../engine/engine.ts'
+import type { Engine, ListenerOptions } from '../engine/engine.ts'
 import { lingerMs } from './tcp.ts'
 
 /** Subprotocols of MQTT, in the order in which they are chosen from those that a client offers. */
@@ -87,8 +87,7 @@ function writeHeader(buffer: Buffer, start: number, bytes: number): number {
   return start - 10
 }
 
-export interface WebSocketLimits {
-  connectionsMax: number
+export interface WebSocketLimits extends ListenerOptions {
   /** Origins of pages that may connect besides our own and those of this machine; `*`: all. */
   allowedOrigins: readonly string[]
   /** Only this machine reaches us, so that no page from elsewhere is our own, whatever name was made to point here. */
@@ -119,7 +118,7 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
       return
     }
     counters.connectionsAccepted++
-    webSockets.handleUpgrade(request, socket, head, (webSocket) => accept(engine, webSocket, socket))
+    webSockets.handleUpgrade(request, socket, head, (webSocket) => accept(engine, webSocket, socket, limits.durability))
   })
 }
 
@@ -156,13 +155,13 @@ function refusalOf(request: IncomingMessage, limits: WebSocketLimits): [status: 
   ]
 }
 
-function accept(engine: Engine, webSocket: WebSocket, socket: Socket): void {
+function accept(engine: Engine, webSocket: WebSocket, socket: Socket, durability: WebSocketLimits['durability']): void {
   engine.beginTurn()
   // The HTTP server's own time-outs are not for long-lived connections.
   socket.setTimeout(0)
   socket.setNoDelay(true)
   const stream = new WebSocketStream(webSocket, socket, () => connection.onDrain())
-  const connection: Connection = new Connection(engine, stream)
+  const connection: Connection = new Connection(engine, stream, durability)
   engine.connections.add(connection)
   let reason = 'closed_by_peer'
   webSocket.on('message', (data: Buffer, isBinary: boolean) => {

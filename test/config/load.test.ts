@@ -72,7 +72,19 @@ describe('environment', () => {
     expect(warnings).toEqual([])
   })
 
+  test("a listener's durability comes from file, environment and flag like any option", () => {
+    const { config } = loadConfig({
+      file: file('durability: process\nmqttDurability: none\n'),
+      environment: { MQTIDE_HTTP_DURABILITY: 'none' },
+      flags: { options: { httpDurability: 'fsync' }, names: { httpDurability: '--http-durability' } },
+    })
+    expect(config).toMatchObject({ durability: 'process', mqttDurability: 'none', httpDurability: 'fsync' })
+  })
+
   test('a faulty value is reported with the name of its variable', () => {
+    expect(failure({ environment: { MQTIDE_HTTP_DURABILITY: 'disk' } })).toBe(
+      'MQTIDE_HTTP_DURABILITY: httpDurability: expected one of fsync, process, none, got "disk"',
+    )
     expect(failure({ environment: { MQTIDE_MQTT_PORT: 'tcp://10.0.0.1:1883' } })).toMatch(
       /^MQTIDE_MQTT_PORT: mqttPort: expected a port .*, got "tcp:/,
     )

@@ -36,6 +36,11 @@ describe('options', () => {
     expect({ ...config.limits, receiveMaximum: 1000 }).toEqual(parseGatewayOptions().limits)
   })
 
+  test("a listener's durability is given for itself, and not made up where it is not", () => {
+    const { durability, mqttDurability, httpDurability } = parseGatewayOptions({ mqttDurability: 'none' })
+    expect([durability, mqttDurability, httpDurability]).toEqual(['fsync', 'none', undefined])
+  })
+
   test('an unknown name is refused with the nearest known one, at every level', () => {
     expect(faults({ mqtPort: 1 })).toEqual(['mqtPort: unknown option; did you mean mqttPort?'])
     expect(faults({ limits: { packet_bytes_max: 1 } })).toEqual([
@@ -61,6 +66,9 @@ describe('options', () => {
     [{ limits: 5 }, 'limits: expected the limits as names and values, got 5'],
     [{ logLevel: 'loud' }, 'logLevel: expected one of silent, fatal, error, warn, info, debug, trace, got "loud"'],
     [{ protocol: { maximumQos: 3 } }, 'protocol.maximumQos: expected 0, 1 or 2, got 3'],
+    [{ durability: 'disk' }, 'durability: expected one of fsync, process, none, got "disk"'],
+    [{ mqttDurability: 'disk' }, 'mqttDurability: expected one of fsync, process, none, got "disk"'],
+    [{ httpDurability: true }, 'httpDurability: expected one of fsync, process, none, got true'],
     [{ inMemory: 'yes' }, 'inMemory: expected true or false, got "yes"'],
     [{ host: '' }, 'host: expected a text of 1 to 255 characters, got ""'],
     [{ authenticator: {} }, 'authenticator: expected an object with a method authenticate'],

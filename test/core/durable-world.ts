@@ -13,6 +13,8 @@ export const lasting = { cleanStart: false, properties: { sessionExpiryInterval:
 /** A durable store whose commits end when the test says so. */
 export class SlowStore extends MemoryStore implements Store {
   readonly batches: ArrayBuffer[] = []
+  /** At which each was to be committed. */
+  readonly levels: Durability[] = []
   #waiting: (() => void)[] = []
   #last: Promise<void> = Promise.resolve()
 
@@ -22,6 +24,7 @@ export class SlowStore extends MemoryStore implements Store {
 
   override commit(batch: ArrayBuffer, durability: Durability): Promise<void> {
     this.batches.push(batch.slice(0))
+    this.levels.push(durability)
     const turn = new Promise<void>((resolve) => this.#waiting.push(resolve))
     this.#last = turn.then(() => super.commit(batch, durability))
     return this.#last
@@ -43,6 +46,22 @@ export class SlowStore extends MemoryStore implements Store {
   abandon(): void {
     this.#waiting = []
     this.#last = Promise.resolve()
+  }
+
+  /** How many batches, from the first on, survive for sure what leaves only commits at one of these levels. */
+  safe(...levels: Durability[]): number {
+    return this.levels.slice(0, this.batches.length - this.waiting).findLastIndex((level) => levels.includes(level)) + 1
+  }
+
+  /** What a disk holds to which only the first so many batches got. */
+  async cut(batches: number): Promise<SlowStore> {
+    const store = new SlowStore()
+    for (let i = 0; i < batches; i++) {
+      store.batches.push(this.batches[i]!)
+      store.levels.push(this.levels[i]!)
+      await MemoryStore.prototype.commit.call(store, this.batches[i]!.slice(0), this.levels[i]!)
+    }
+    return store
   }
 
   get waiting(): number {
@@ -89,8 +108,8 @@ export class DurableWorld extends World {
     this.committer = committer
   }
 
-  override device(version: 3 | 4 | 5 = 5): Device {
-    const device = super.device(version)
+  override device(version: 3 | 4 | 5 = 5, durability: Durability = 'fsync'): Device {
+    const device = super.device(version, durability)
     this.devices.push(device)
     return device
   }
@@ -133,12 +152,12 @@ export class DurableWorld extends World {
   }
 
   /** A new process on what the store holds. */
-  async restart(): Promise<DurableWorld> {
-    const world = new DurableWorld(this.store)
+  async restart(store = this.store): Promise<DurableWorld> {
+    const world = new DurableWorld(store)
     world.now = this.now
     world.broker.now = this.now
     const recovery = new BrokerRecovery(world.broker)
-    const numbers = await this.store.open(recovery)
+    const numbers = await store.open(recovery)
     world.broker.nextSessionNumber = numbers.nextSessionNumber
     world.committer.nextMessageId = numbers.nextMessageId
     recovery.end()

@@ -6,6 +6,7 @@ import { Broker, type BrokerPorts } from '../../src/core/broker.ts'
 import { Client } from '../../src/core/client.ts'
 import type { Link } from '../../src/core/link.ts'
 import { type BrokerOptions, defaultBrokerOptions } from '../../src/core/options.ts'
+import { levelNone, levelOf } from '../../src/engine/durability.ts'
 import { Decoder } from '../../src/mqtt/decoder.ts'
 import {
   encodeAck,
@@ -32,6 +33,7 @@ import { ProtocolError } from '../../src/mqtt/protocol-error.ts'
 import { encodePublish, publishProperties } from '../../src/mqtt/publish.ts'
 import type { ReasonCode } from '../../src/mqtt/reason-code.ts'
 import { encodeUtf8 } from '../../src/mqtt/utf8.ts'
+import type { Durability } from '../../src/store/store.ts'
 
 export interface SeenPublish {
   type: 'publish'
@@ -129,11 +131,13 @@ export class FakeLink implements Link {
   faults: string[] = []
   readonly held: Held[] = []
   readonly #output: Uint8Array[] = []
+  readonly durability: number
   readonly #committed: () => number
   #holdAll = false
 
-  constructor(committed: () => number) {
-    this.#committed = committed
+  constructor(committed: () => number, durability: number) {
+    this.durability = durability
+    this.#committed = () => (durability === levelNone ? Number.POSITIVE_INFINITY : committed())
   }
 
   write(frame: Uint8Array, start = 0, end = frame.length): void {
@@ -215,8 +219,8 @@ export class World {
     while (this.broker.turnWanted) this.broker.onTurn()
   }
 
-  device(version: ProtocolVersion = 5): Device {
-    return new Device(this, version)
+  device(version: ProtocolVersion = 5, durability: Durability = 'fsync'): Device {
+    return new Device(this, version, durability)
   }
 
   /** A connected device that has read its CONNACK. */
@@ -241,10 +245,10 @@ export class Device {
   readonly #incoming: Decoder
   #packetId = 0
 
-  constructor(world: World, version: ProtocolVersion) {
+  constructor(world: World, version: ProtocolVersion, durability: Durability) {
     this.#world = world
     this.version = version
-    this.link = new FakeLink(() => world.broker.journal.committed)
+    this.link = new FakeLink(() => world.broker.journal.committed, levelOf(durability))
     this.client = new Client(world.broker, this.link, '192.0.2.1:4711')
     this.#decoder = new Decoder(this.client, { role: 'server', packetBytesMax: world.broker.options.packetBytesMax })
     this.#incoming = new Decoder(this.#reader, { role: 'client', version, packetBytesMax: 268_435_460 })
@@ -253,12 +257,14 @@ export class Device {
   /** Hands bytes to the broker as a socket would. */
   send(bytes: Uint8Array): this {
     this.#world.broker.now = this.#world.now
-    try {
-      this.#decoder.push(bytes)
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-      this.client.onFault(error, this.#decoder.version)
-    }
+    this.client.own(() => {
+      try {
+        this.#decoder.push(bytes)
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error
+        this.client.onFault(error, this.#decoder.version)
+      }
+    })
     return this
   }
 
@@ -316,7 +322,7 @@ export class Device {
 
   /** The socket dies without a word. */
   drop(): this {
-    this.client.end('socket_error')
+    this.client.own(() => this.client.end('socket_error'))
     return this
   }
 

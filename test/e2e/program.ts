@@ -5,7 +5,7 @@ import { PassThrough, Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { runProgram as runInThisProcess } from '../../src/cli/program.ts'
 
-const bin = fileURLToPath(new URL('../../bin/mqtide.js', import.meta.url))
+export const bin = fileURLToPath(new URL('../../bin/mqtide.js', import.meta.url))
 
 export interface Ended {
   exitCode: number | null

@@ -162,15 +162,15 @@ describe('configuration', () => {
 
   test('SIGHUP takes a new log level, names what needs a restart, and keeps the old configuration if the file is invalid', async () => {
     const file = join(folder, 'reload.yaml')
-    writeFileSync(file, 'inMemory: true\nmqttPort: 0\nhttpPort: 0\nlogLevel: info\n')
+    writeFileSync(file, 'inMemory: true\nmqttPort: 0\nhttpPort: 0\nlogLevel: info\nmqttDurability: none\n')
     const running = await start(['--config', file])
     writeFileSync(file, 'inMemory: true\nmqttPort: 0\nhttpPort: 0\nlogLevel: info\nlimits:\n  receiveMaximum: 7\n')
     running.process.kill('SIGHUP')
-    await running.untilStderr('"needRestart":["limits"]')
+    await running.untilStderr('"needRestart":["mqttDurability","limits"]')
     writeFileSync(file, 'mqttPort: 0\nmqtPort: 1\n')
     running.process.kill('SIGHUP')
     await running.untilStderr(`${file}:2:1: mqtPort: unknown option; did you mean mqttPort?`)
-    writeFileSync(file, 'inMemory: true\nmqttPort: 0\nhttpPort: 0\nlogLevel: debug\n')
+    writeFileSync(file, 'inMemory: true\nmqttPort: 0\nhttpPort: 0\nlogLevel: debug\nmqttDurability: none\n')
     running.process.kill('SIGHUP')
     await running.untilStderr('"needRestart":[]')
     expect((await stop(running)).exitCode).toBe(0)

@@ -37,13 +37,13 @@ const pingreq = Uint8Array.of(0xc0, 0)
 const endOfTurn = () => new Promise((resolve) => setImmediate(resolve))
 
 function scene(authority?: Authority) {
-  const commits = { committed: 0, backlogged: false, endTurn() {} }
+  const commits = { committed: 0, failed: false, backlogged: false, endTurn() {} }
   const broker = new Broker(defaultBrokerOptions, authority === undefined ? {} : { authority })
   const log = { warn() {}, error() {} }
   const clock = { now: () => 1_700_000_000_000, after: () => () => {} }
-  const engine = new Engine(broker, commits, clock, log, { outputBufferBytesMax: 1000, durability: 'none' })
+  const engine = new Engine(broker, commits, clock, log, { outputBufferBytesMax: 1000 })
   const stream = new FakeStream()
-  const connection = new Connection(engine, stream)
+  const connection = new Connection(engine, stream, 'fsync')
   engine.connections.add(connection)
   const send = async (...packets: Uint8Array[]) => {
     connection.onData(Buffer.concat(packets))

@@ -1,4 +1,7 @@
-/** `npm run torture [-- --seed N] [--runs N] [--steps N]`: random lives of the broker; prints the seed of one that fails. */
+/**
+ * `npm run torture [-- --seed N] [--runs N] [--steps N] [--mixed]`: random lives of the broker; prints the seed of one that
+ * fails. Mixed: with listeners at all levels of durability, and power cuts.
+ */
 import { parseArgs } from 'node:util'
 import { torture } from './torture.ts'
 
@@ -7,14 +10,17 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     runs: { type: 'string', default: '100' },
     steps: { type: 'string', default: '5000' },
+    mixed: { type: 'boolean', default: false },
   },
 })
 const first = Number(values.seed)
 for (let seed = first; seed < first + Number(values.runs); seed++) {
-  const report = await torture(seed, Number(values.steps))
+  const report = await torture(seed, Number(values.steps), values.mixed)
   process.stdout.write(`${JSON.stringify({ seed, ...report })}\n`)
   if (report.faults.length === 0) continue
-  process.stderr.write(`failed; repeat with: npm run torture -- --seed ${seed} --runs 1 --steps ${values.steps}\n`)
+  process.stderr.write(
+    `failed; repeat with: npm run torture -- --seed ${seed} --runs 1 --steps ${values.steps}${values.mixed ? ' --mixed' : ''}\n`,
+  )
   process.exitCode = 1
   break
 }

@@ -5,9 +5,14 @@
  * The clients are correct ones: they keep what they have not seen acknowledged, send it again in order with DUP after a
  * reconnect, acknowledge in the order of arrival, and keep QoS 2 packet identifiers for the life of their session.
  *
+ * In a mixed life the publishers' listeners have different levels of durability, and a process may be killed, which leaves what
+ * the operating system was handed, or lose its power, which leaves what was forced to the disk. Of what was not, any number of
+ * the newest commits is gone.
+ *
  * A run is a function of its seed: `npm run torture -- --seed 123` repeats one.
  */
 import type { Qos } from '../../src/mqtt/packet.ts'
+import type { Durability } from '../../src/store/store.ts'
 import { DurableWorld, lasting } from '../core/durable-world.ts'
 import type { Device, SeenPublish } from '../core/world.ts'
 
@@ -33,19 +38,28 @@ interface Outgoing {
 class Publisher {
   readonly id: string
   device: Device | null = null
+  readonly durability: Durability
   readonly acknowledged: Outgoing[] = []
+  /** Acknowledged and lost with what their level does not survive, if they were. */
+  readonly excused = new Set<string>()
   #unacknowledged: Outgoing[] = []
   #sequence = 0
   /** CONNACK was read: what is old goes first. */
   #ready = false
 
-  constructor(id: string) {
+  constructor(id: string, durability: Durability) {
     this.id = id
+    this.durability = durability
+  }
+
+  excuse(): void {
+    for (const { payload } of this.acknowledged) this.excused.add(payload)
+    for (const { payload, released } of this.#unacknowledged) if (released) this.excused.add(payload)
   }
 
   connect(world: DurableWorld): void {
     this.#ready = false
-    this.device = world.device().connect({ clientId: this.id, ...lasting })
+    this.device = world.device(5, this.durability).connect({ clientId: this.id, ...lasting })
   }
 
   publish(random: () => number): void {
@@ -141,10 +155,26 @@ export interface TortureReport {
   faults: string[]
 }
 
-export async function torture(seed: number, steps: number): Promise<TortureReport> {
+/** Ends the process, and what is under way with it. */
+function kill(world: DurableWorld): Promise<DurableWorld> {
+  world.store.abandon()
+  return world.restart()
+}
+
+/** Ends the process of a mixed life by a kill or a power cut, and starts another on what is left. */
+async function die(world: DurableWorld, publishers: Publisher[], random: () => number): Promise<DurableWorld> {
+  const { store } = world
+  const surviving: Durability[] = random() < 0.5 ? ['fsync', 'process'] : ['fsync']
+  for (const publisher of publishers) if (!surviving.includes(publisher.durability)) publisher.excuse()
+  const safe = store.safe(...surviving)
+  return world.restart(await store.cut(safe + Math.floor(random() * (store.batches.length - safe + 1))))
+}
+
+export async function torture(seed: number, steps: number, mixed = false): Promise<TortureReport> {
   const random = randomOf(seed)
   let world = new DurableWorld(undefined, random() < 0.5 ? 0 : 2)
-  const publishers = ['p0', 'p1', 'p2'].map((id) => new Publisher(id))
+  const levels = mixed ? (['fsync', 'process', 'none'] as const) : (['fsync', 'fsync', 'fsync'] as const)
+  const publishers = levels.map((level, i) => new Publisher(`p${i}`, level))
   const subscribers = ([1, 2, 2, 1] as const).map((qos, i) => new Subscriber(`s${i}`, qos))
   const clients = [...publishers, ...subscribers]
   for (const subscriber of subscribers) {
@@ -156,14 +186,13 @@ export async function torture(seed: number, steps: number): Promise<TortureRepor
   for (let step = 0; step < steps; step++) {
     const client = clients[Math.floor(random() * clients.length)]!
     const chance = random()
-    if (chance < 0.002) {
+    if (chance < (mixed ? 0.012 : 0.002)) {
       if (random() < 0.5) await world.store.finish()
       report.elided += world.committer.elidedReferences
-      world.store.abandon()
-      world = await world.restart()
+      world = mixed ? await die(world, publishers, random) : await kill(world)
       for (const one of clients) one.device = null
       report.restarts++
-    } else if (chance < 0.02) {
+    } else if (chance < (mixed ? 0.03 : 0.02)) {
       if (client.device !== null) report.drops++
       client.device?.drop()
       client.device = null
@@ -228,6 +257,7 @@ function judge(publishers: Publisher[], subscribers: Subscriber[], report: Tortu
       last.set(stream, Number(sequence))
     }
     for (const { payload } of publishers.flatMap((one) => one.acknowledged)) {
+      if (publishers.some(({ excused }) => excused.has(payload))) continue
       if (!counts.has(payload)) report.faults.push(`${subscriber.id}: ${payload} was acknowledged and never came`)
     }
   }

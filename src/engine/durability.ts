@@ -1,0 +1,14 @@
+/**
+ * Levels of durability as numbers, from the weakest on, so that the strictest of several is their maximum. The core hands
+ * them from links to the journal and knows nothing else of them.
+ */
+import type { Durability } from '../store/store.ts'
+
+export const durabilityLevels = ['none', 'process', 'fsync'] as const satisfies readonly Durability[]
+
+/** Nothing is waited for. */
+export const levelNone = 0
+
+export function levelOf(durability: Durability): number {
+  return durabilityLevels.indexOf(durability)
+}

@@ -1,0 +1,41 @@
+/** What one turn appended: its records, in order, and how they are to be committed. */
+import type { Delivery } from '../core/delivery-queue.ts'
+import type { Message } from '../core/message.ts'
+import type { Session } from '../core/session.ts'
+import type { BatchWriter } from '../store/batch.ts'
+
+/** The record that may still be elided; all others are functions that write themselves when the batch is packed. */
+export interface PendingReference {
+  session: Session
+  position: number
+  delivery: Delivery
+  message: Message
+  elided: boolean
+}
+
+export type PendingRecord = PendingReference | ((writer: BatchWriter) => void)
+
+export class Slice {
+  readonly ticket: number
+  /** When its turn ended. */
+  sealedAt = 0
+  readonly records: PendingRecord[] = []
+  /** Records that were not elided. */
+  live = 0
+  /** Nothing is won by waiting: something in it can't be elided, and holds a frame. */
+  urgent = false
+  /**
+   * The strictest level that any of its records asks for. A frame that waits for this slice leaves on a connection of this
+   * level at most: its own records ask for its connection's level.
+   */
+  level = 0
+  bytes = 0
+
+  constructor(ticket: number) {
+    this.ticket = ticket
+  }
+
+  raise(level: number): void {
+    if (level > this.level) this.level = level
+  }
+}
