@@ -12,6 +12,7 @@ import type { Gateway } from '../gateway.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { processMetrics } from '../observe/metrics.ts'
 import { version } from '../observe/version.ts'
+import { giveBackWhenIdle } from '../store/idle-heap.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 
 /** Longer than any commit that may be under way; then the process ends all the same. */
@@ -89,6 +90,7 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
     const gateway = await open(config, log)
     running.gateway = gateway
     await listen(gateway, config)
+    giveBackWhenIdle()
     context.stdout.write(`${readyLine(gateway, context.pid)}\n`)
     if (context.stdout.isTTY) context.stdout.write(hints(gateway, config))
     warnIfOpen(config, log)

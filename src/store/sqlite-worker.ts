@@ -4,6 +4,7 @@
  * Buffers are transferred both ways. Errors cross as plain fields, since structured cloning loses an error's class.
  */
 import { type MessagePort, parentPort } from 'node:worker_threads'
+import { giveBackWhenIdle } from './idle-heap.ts'
 import { type RecoveryChunk, RecoveryPacker } from './recovery-chunk.ts'
 import { SqliteDatabase, type SqliteOptions } from './sqlite.ts'
 import { SqliteUpkeep } from './sqlite-upkeep.ts'
@@ -107,4 +108,7 @@ function crossed(error: unknown): CrossedError {
   }
 }
 
-if (parentPort !== null) new StoreThread(parentPort)
+if (parentPort !== null) {
+  giveBackWhenIdle()
+  new StoreThread(parentPort)
+}
