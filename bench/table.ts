@@ -36,7 +36,7 @@ export function formatFigure(value: number, unit: Figure['unit']): string {
           : `${Math.round(value)} B`
     case 'seconds':
       return `${significant(value)} s`
-    case 'messages':
+    case 'count':
       return Math.round(value).toLocaleString('en')
     case 'share':
       return `${significant(value * 100)} %`
@@ -95,7 +95,7 @@ function faultsIn(result: BrokerResult, brief: boolean): string {
 }
 
 function cell(result: BrokerResult, figure: Figure, subject: BrokerResult | undefined, brief: boolean): string {
-  if (result.unavailable !== undefined) return result.unavailable
+  if (result.unavailable !== undefined) return brief ? '' : result.unavailable
   const values = valuesOf(result, figure)
   const faults = faultsIn(result, brief)
   if (values.length === 0) return faults.trim() || '-'
@@ -113,9 +113,14 @@ const figureWords: Record<string, string> = {
   storedPerSecond: 'stored',
   brokerMicrosecondsPerDelivery: 'broker CPU per delivery',
   'drain.brokerMicrosecondsPerDelivery': 'broker CPU per delivery',
-  brokerResidentBytes: 'resident memory',
   bytesPerSubscription: 'memory per subscription',
   bytesPerRetained: 'memory per retained message',
+  retained: 'messages stored',
+  residentAfterFillBytes: 'resident memory after filling',
+  residentAfterRestartBytes: 'resident memory after restart',
+  sessionsPerSecond: 'sessions made',
+  sessions: 'sessions',
+  eventLoopDelayP99: 'event-loop delay p99',
   acknowledged: 'messages queued',
   restartSeconds: 'ready after restart',
   seconds: 'all connected',
@@ -152,6 +157,16 @@ function table(scenarios: readonly ScenarioResult[], subjectLabels: ReadonlySet<
   return lines
 }
 
+function roundsOf({ rounds }: { rounds: number }): string {
+  return `${rounds} round${rounds === 1 ? '' : 's'}`
+}
+
+function roundsText({ rounds, scenarios }: Results): string {
+  const fewest = Math.min(rounds, ...scenarios.map((scenario) => scenario.rounds))
+  if (fewest === rounds) return `${roundsOf({ rounds })} in alternation`
+  return `${fewest} to ${roundsOf({ rounds })} in alternation (the list of scenarios says how many)`
+}
+
 /** The whole report. `plots` are file names of SVG images beside it. */
 export function renderReport(results: Results, plots: readonly string[]): string {
   const { machine } = results
@@ -164,7 +179,7 @@ export function renderReport(results: Results, plots: readonly string[]): string
     `# Benchmark ${results.date}, commit ${results.commit}`,
     '',
     `${machine.processor}, ${machine.cores} cores, ${memory}, Linux ${machine.kernel}, Node ${machine.node}; ${pinning}; durable files on ${machine.dataFileSystem}.`,
-    `${results.rounds} round${results.rounds === 1 ? '' : 's'} in alternation${results.quick ? ', quick (short runs: for a look, not for a record)' : ''}.`,
+    `${roundsText(results)}${results.quick ? ', quick (short runs: for a look, not for a record)' : ''}.`,
     `Cells: median (minimum - maximum) and, in bold, how many times better ${results.subject} is (median of the rounds' own ratios).`,
     'Marks: ≥ the generator was at its limit, so the broker can do at least this; ◦ neither used its core fully, so the disk, the window or the kernel set the pace; ~ other programs used the machine meanwhile; ✗ the run does not count.',
   ]
@@ -180,7 +195,8 @@ export function renderReport(results: Results, plots: readonly string[]): string
   }
   for (const plot of plots) lines.push('', `![${plot}](${plot})`)
   lines.push('', '## Scenarios', '')
-  for (const scenario of results.scenarios) lines.push(`- \`${scenario.name}\`: ${scenario.title}`)
+  for (const scenario of results.scenarios)
+    lines.push(`- \`${scenario.name}\`: ${scenario.title}; ${roundsOf(scenario)}`)
   lines.push('', '## Brokers and their configurations')
   for (const { label, version, configuration } of results.brokers) {
     lines.push('', `${label} ${version}`, '', '```', configuration.trim(), '```')

@@ -34,6 +34,8 @@ function broker(checkout: Checkout, program: string, settings: Settings): Broker
       ? 'start --in-memory'
       : 'start --data-dir FOLDER (default: fsync before every acknowledgement)',
     webSocketPath: '/mqtt',
+    metricsPath: '/metrics',
+    writesAtEnd: checkout.profileFolder !== undefined,
     command(place: Place) {
       const store = memory ? ['--in-memory'] : ['--data-dir', join(place.folder, 'data')]
       const ports = ['--mqtt-port', String(place.ports.mqtt), '--http-port', String(place.ports.http)]

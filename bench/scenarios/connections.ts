@@ -1,7 +1,7 @@
 /** Connections themselves: storms, idle memory, a stalled subscriber; and latency at a share of capacity. */
 import { defaultLoad, type LoadSpec } from '../generator/load.ts'
 import { fanOutLoad } from './messages.ts'
-import { deliveries, type Figure, type Scenario } from './scenario.ts'
+import { deliveries, type Figure, rounds, type Scenario } from './scenario.ts'
 
 const bytesEach = (count: number): Figure => ({ name: `bytesEach.${count}`, unit: 'bytes', better: 'lower' })
 
@@ -13,6 +13,9 @@ const storm: Scenario = {
   store: 'memory',
   figures: [{ name: 'seconds', unit: 'seconds', better: 'lower' }],
   quick: true,
+  varies: false,
+  rounds: rounds.once,
+  expectedSeconds: 4,
   run: ({ generate }) => generate({ kind: 'storm', connections: 10_000, pendingMax: 2000 }),
 }
 
@@ -27,6 +30,10 @@ function idle(name: string, connections: readonly [number, ...number[]], quick: 
     store: 'memory',
     figures: [after, ...connections.map(bytesEach)],
     quick,
+    quickOnly: quick,
+    varies: false,
+    rounds: rounds.once,
+    expectedSeconds: last > 1000 ? 25 : 6,
     run: ({ generate }) => generate({ kind: 'idle', connections, carryBytes: 65_536 }),
   }
 }
@@ -42,6 +49,9 @@ const stalled: Scenario = {
     { name: 'stalledPerSecond', unit: 'per second', better: 'higher' },
   ],
   quick: true,
+  varies: false,
+  rounds: rounds.compared,
+  expectedSeconds: 9,
   run({ generate, warmupMs, measureMs }) {
     return generate({ kind: 'stalled', spec: { ...defaultLoad, ...fanOutLoad(100) }, warmupMs, measureMs })
   },
@@ -68,6 +78,9 @@ function latency(name: string, title: string, load: Partial<LoadSpec>, quick: bo
       deliveries,
     ],
     quick,
+    varies: false,
+    rounds: rounds.once,
+    expectedSeconds: 15,
     run({ generate, warmupMs, measureMs }) {
       const spec = { ...defaultLoad, ...load }
       return generate({ kind: 'latency', spec, shares: [0.1, 0.5, 0.8], warmupMs, measureMs })
