@@ -27,15 +27,18 @@ function tellRun(scenario: Scenario, broker: Broker, run: Run, progress: Progres
   const [figure] = scenario.figures
   const value = run.figures[figure.name]
   const shown = value === undefined ? '' : `${formatFigure(value, figure.unit)} ${figureTitle(figure.name)}`
-  const cores = (name: string): string => (run.figures[name] ?? 0).toFixed(2)
-  const used = `broker ${cores('brokerBusy')}, generator ${cores('generatorBusy')}, others ${cores('othersBusy')} cores`
+  const busy = (['broker', 'generator', 'others'] as const).flatMap((name) => {
+    const cores = run.figures[`${name}Busy`]
+    return cores === undefined ? [] : [`${name} ${cores.toFixed(2)}`]
+  })
+  const used = busy.length === 0 ? '' : ` (${busy.join(', ')} cores)`
   const marks = [
     ...(isSaturated(run.figures) ? ['generator saturated'] : []),
     ...(isWaiting(run.figures) ? ['neither at its limit'] : []),
     ...(isDisturbed(run.figures) ? ['disturbed'] : []),
     ...run.faults,
   ]
-  const text = `${shown} (${used})${marks.map((mark) => `; ${mark}`).join('')}`
+  const text = `${shown}${used}${marks.map((mark) => `; ${mark}`).join('')}`
   note(`[${progress}] ${scenario.name} round ${run.round} ${broker.label}: ${text}; took ${run.seconds.toFixed(1)} s`)
 }
 

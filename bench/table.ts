@@ -1,4 +1,5 @@
 /** Results as Markdown. */
+import type { Figures } from './generator/job.ts'
 import { type BrokerResult, isDisturbed, isSaturated, isWaiting, type Results, type ScenarioResult } from './results.ts'
 import { type Figure, groups } from './scenarios/scenario.ts'
 import { pairedRatio, spread } from './statistics.ts'
@@ -66,6 +67,7 @@ export function timesBetter(figure: Figure, subject: BrokerResult, other: Broker
     const against = other.runs.find((one) => one.round === run.round)
     const own = run.figures[figure.name]
     const its = against?.figures[figure.name]
+    if (!sameAmount(figure, run.figures, against?.figures)) continue
     if (run.faults.length > 0 || own === undefined || its === undefined || against?.faults.length !== 0) continue
     pairs.push(figure.better === 'higher' ? [own, its] : [its, own])
   }
@@ -73,6 +75,15 @@ export function timesBetter(figure: Figure, subject: BrokerResult, other: Broker
     pairs.map(([over]) => over),
     pairs.map(([, under]) => under),
   )
+}
+
+/** Amounts that differ by less than this are the same. */
+const amountTolerance = 0.02
+
+function sameAmount({ forAmount }: Figure, own: Figures, its: Figures | undefined): boolean {
+  if (forAmount === undefined) return true
+  const [ours = 0, theirs = 0] = [own[forAmount], its?.[forAmount]]
+  return Math.abs(ours - theirs) <= amountTolerance * Math.max(ours, theirs)
 }
 
 function marks(result: BrokerResult): string {

@@ -10,6 +10,8 @@ export type Capability =
   | 'mqtt5'
   | 'shared'
   | 'retained'
+  /** 100,000 durable sessions can be made within minutes. */
+  | 'many-sessions'
   | 'password'
   | 'acl'
   | 'json-websocket'

@@ -3,7 +3,14 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Broker, Capability, Place, Settings } from './broker.ts'
 
-const capabilities: ReadonlySet<Capability> = new Set(['websocket', 'qos2', 'mqtt5', 'shared', 'retained'])
+const capabilities: ReadonlySet<Capability> = new Set([
+  'websocket',
+  'qos2',
+  'mqtt5',
+  'shared',
+  'retained',
+  'many-sessions',
+])
 
 export interface Checkout {
   /** Folder with `bin/mqtide.js` and `node_modules`. */

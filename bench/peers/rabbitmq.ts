@@ -21,6 +21,7 @@ const starter = fileURLToPath(new URL('rabbitmq/start.sh', import.meta.url))
 const erlangFlags = '+S 1:1 +SDcpu 1:1 +sbwt none +sbwtdcpu none +sbwtdio none'
 
 const lacks = {
+  'many-sessions': 'left out: makes fewer than 500 durable sessions per second',
   qos2: 'delivers QoS 2 as QoS 1',
   mqtt5: 'MQTT 5 came with 3.13',
   retained: 'sends no retained messages to wildcard subscriptions',

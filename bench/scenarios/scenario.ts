@@ -13,6 +13,8 @@ export interface Figure {
   name: string
   unit: 'per second' | 'microseconds' | 'bytes' | 'seconds' | 'share' | 'count'
   better: 'higher' | 'lower'
+  /** Name of the figure that says how much there was: a ratio between brokers that stored different amounts would mean nothing. */
+  forAmount?: string
 }
 
 export interface GrowthPoint {

@@ -149,6 +149,15 @@ describe('the table', () => {
     expect([timesBetter(throughput, own, other), timesBetter(cost, own, other)]).toEqual([2, 0.5])
   })
 
+  test('there is no ratio between different amounts', () => {
+    const figure = { name: 'restartSeconds', unit: 'seconds', better: 'lower', forAmount: 'sessions' } as const
+    const restarted = (sessions: number, restartSeconds: number) => {
+      return { label: 'x', runs: [{ round: 1, seconds: 5, figures: { sessions, restartSeconds }, faults: [] }] }
+    }
+    expect(timesBetter(figure, restarted(100_000, 1), restarted(99_000, 3))).toBe(3)
+    expect(timesBetter(figure, restarted(100_000, 1), restarted(20_000, 3))).toBeNaN()
+  })
+
   test.each([
     [1_234_567, 'per second', '1.23 M/s'],
     [987, 'per second', '987/s'],

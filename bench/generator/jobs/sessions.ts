@@ -1,7 +1,9 @@
 /** Durable sessions that nobody is connected to: made one after another before a restart, and looked for after it. */
 import { performance } from 'node:perf_hooks'
+import { cpuSeconds, machineBusySeconds } from '../../proc.ts'
 import type { Answer, Figures, Job } from '../job.ts'
 import type { Endpoint, Link } from '../link.ts'
+import { ownCpuSeconds } from '../measurement.ts'
 import { disconnectPacket } from '../packets.ts'
 import { Subscriber, type SubscriberOwner } from '../subscriber.ts'
 
@@ -85,6 +87,9 @@ class Visits implements SubscriberOwner {
 export async function runMakeSessions(job: Job & { kind: 'make-sessions' }): Promise<Answer> {
   const { target, sessions, filtersEach, msMax, connectTimeoutMs } = job
   const started = performance.now()
+  const brokerBefore = cpuSeconds(target.brokerPids)
+  const generatorBefore = ownCpuSeconds()
+  const machineBefore = machineBusySeconds()
   function* devices(): Generator<{ number: number; filters: readonly string[] }> {
     for (let number = 0; number < sessions && performance.now() - started < msMax; number++) {
       yield { number, filters: filtersOfDevice(number, filtersEach) }
@@ -93,7 +98,11 @@ export async function runMakeSessions(job: Job & { kind: 'make-sessions' }): Pro
   const visits = new Visits(target.subscribers, devices())
   await visits.run(msMax + connectTimeoutMs)
   const seconds = (performance.now() - started) / 1000
-  return { figures: { sessions: visits.done, sessionsPerSecond: visits.done / seconds }, faults: [] }
+  const brokerBusy = (cpuSeconds(target.brokerPids) - brokerBefore) / seconds
+  const generatorBusy = (ownCpuSeconds() - generatorBefore) / seconds
+  const othersBusy = Math.max(0, (machineBusySeconds() - machineBefore) / seconds - brokerBusy - generatorBusy)
+  const figures = { sessions: visits.done, sessionsPerSecond: visits.done / seconds }
+  return { figures: { ...figures, brokerBusy, generatorBusy, othersBusy }, faults: [] }
 }
 
 export async function runFindSessions(job: Job & { kind: 'find-sessions' }): Promise<Answer> {
