@@ -34,7 +34,7 @@ const timing = {
   compared: { warmupMs: 1500, measureMs: 2000 },
 } as const
 /** Also for the subscriptions of a crowd. */
-const connectTimeoutMs = 40_000
+const connectTimeoutMs = { quick: 15_000, full: 40_000 } as const
 /** The longest a job may take: a full queue drained from a slow broker. */
 const jobTimeoutMs = 90_000
 
@@ -75,7 +75,11 @@ async function runOnce(scenario: Scenario, broker: Broker, plan: Plan): Promise<
       quick: plan.quick,
       ...timing[plan.quick ? 'quick' : scenario.varies ? 'varied' : 'compared'],
       generate(body: JobBody, transport: Transport = 'tcp') {
-        return generate({ ...body, target: targetOf(one, transport), connectTimeoutMs } as Job)
+        const frame = {
+          target: targetOf(one, transport),
+          connectTimeoutMs: connectTimeoutMs[plan.quick ? 'quick' : 'full'],
+        }
+        return generate({ ...body, ...frame } as Job)
       },
     }
     return await scenario.run(stage)

@@ -95,7 +95,7 @@ export function parsePeers(text: string): PeerRequest[] {
 }
 
 function selectScenarios(patterns: readonly string[], all: readonly Scenario[], quick: boolean): Scenario[] {
-  if (patterns.length === 0) return all.filter((scenario) => (quick ? scenario.quick : !scenario.quickOnly))
+  if (patterns.length === 0) return all.filter((scenario) => !quick || scenario.quick)
   const chosen = new Set<Scenario>()
   for (const pattern of patterns) {
     const expression = new RegExp(`^${pattern.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`)

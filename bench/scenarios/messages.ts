@@ -123,7 +123,7 @@ const crowds: Scenario[] = (
     quick: crowdSubscriptions <= 100_000,
     series: 'subscriptions',
     varies: true,
-    expectedSeconds: crowdSubscriptions > 100_000 ? 20 : 7,
+    expectedSeconds: crowdSubscriptions > 100_000 ? 15 : 5,
     crowdSubscriptions,
     figures: [
       { name: 'deliveredPerSecond', unit: 'per second', better: 'higher' },

@@ -40,8 +40,6 @@ export interface Scenario {
   figures: readonly [Figure, ...Figure[]]
   /** Part of the selection that `--quick` runs by itself. */
   quick: boolean
-  /** Part of no other selection unless it is named: a larger scenario has its figures. */
-  quickOnly?: boolean
   growth?: GrowthPoint
   /** A broker that does not finish one scenario of a series in time is left out of those that follow it. */
   series?: string
@@ -77,7 +75,7 @@ export function targetOf(broker: RunningBroker, transport: Transport): Target {
 /** Rounds of what is compared, and of what only varies it or hardly changes from one round to the next. */
 export const rounds = { compared: 3, once: 1 } as const
 /** A closed-loop run: start, connections, warm-up, measured span, stop. */
-const throughputSeconds = 5
+const throughputSeconds = 4.5
 
 export const deliveries: Figure = { name: 'deliveredPerSecond', unit: 'per second', better: 'higher' }
 export const eventLoopDelay: Figure = { name: 'eventLoopDelayP99', unit: 'microseconds', better: 'lower' }

@@ -81,7 +81,7 @@ const offline: Scenario[] = ([1, 2] as const).map((qos) => ({
   quick: qos === 1,
   varies: qos === 2,
   rounds: qos === 1 ? rounds.compared : rounds.once,
-  expectedSeconds: 9,
+  expectedSeconds: 7,
   run(stage) {
     const qosLoad = { publishQos: qos, subscribeQos: qos } as const
     const spec: LoadSpec = { ...defaultLoad, ...qosLoad, durable: true, windowMessages: 2000 }
