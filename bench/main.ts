@@ -3,13 +3,14 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BaseCheckout, checkOutBase } from './base.ts'
-import { type Plan, runScenario } from './experiment.ts'
+import { type Plan, plannedRuns, runScenario } from './experiment.ts'
 import { growthPlots } from './growth-plots.ts'
 import { type BenchOptions, parseOptions, UsageError, usage } from './options.ts'
 import type { Broker } from './peers/broker.ts'
 import { gateway } from './peers/mqtide.ts'
 import { findPeers } from './peers/registry.ts'
 import { type CpuProfile, ownTime, renderOwnTime } from './profile.ts'
+import { Progress } from './progress.ts'
 import { commitOf, isDisturbed, isSaturated, isWaiting, machine, type Results, type Run } from './results.ts'
 import { scenarios } from './scenarios/all.ts'
 import type { Scenario } from './scenarios/scenario.ts'
@@ -22,21 +23,23 @@ function note(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
-function tellRun(scenario: Scenario, broker: Broker, run: Run): void {
+function tellRun(scenario: Scenario, broker: Broker, run: Run, progress: Progress): void {
   const [figure] = scenario.figures
   const value = run.figures[figure.name]
   const shown = value === undefined ? '' : `${formatFigure(value, figure.unit)} ${figureTitle(figure.name)}`
-  const cores = (name: string): string => (run.figures[name] ?? 0).toFixed(2)
-  const used = `broker ${cores('brokerBusy')}, generator ${cores('generatorBusy')}, others ${cores('othersBusy')} cores`
+  const busy = (['broker', 'generator', 'others'] as const).flatMap((name) => {
+    const cores = run.figures[`${name}Busy`]
+    return cores === undefined ? [] : [`${name} ${cores.toFixed(2)}`]
+  })
+  const used = busy.length === 0 ? '' : ` (${busy.join(', ')} cores)`
   const marks = [
     ...(isSaturated(run.figures) ? ['generator saturated'] : []),
     ...(isWaiting(run.figures) ? ['neither at its limit'] : []),
     ...(isDisturbed(run.figures) ? ['disturbed'] : []),
     ...run.faults,
   ]
-  note(
-    `${scenario.name} round ${run.round} ${broker.label}: ${shown} (${used})${marks.map((mark) => `; ${mark}`).join('')}`,
-  )
+  const text = `${shown}${used}${marks.map((mark) => `; ${mark}`).join('')}`
+  note(`[${progress}] ${scenario.name} round ${run.round} ${broker.label}: ${text}; took ${run.seconds.toFixed(1)} s`)
 }
 
 interface Lineup {
@@ -75,11 +78,11 @@ function writeResults(results: Results, folder: string): string {
 
 async function runBench(options: BenchOptions, lineup: Lineup, dataFolder: string): Promise<Results> {
   const { brokers, missing } = lineup
-  const { rounds, quick } = options
+  const { rounds, quick, scenarios } = options
   const results: Results = {
     date: new Date().toISOString().slice(0, 10),
     commit: commitOf(repository),
-    rounds,
+    rounds: rounds ?? Math.max(...scenarios.map((scenario) => scenario.rounds)),
     quick,
     machine: machine(dataFolder),
     subject,
@@ -91,9 +94,18 @@ async function runBench(options: BenchOptions, lineup: Lineup, dataFolder: strin
   if (results.machine.dataFileSystem === 'tmpfs')
     note('note: the data folder is in memory, so durable figures mean nothing')
   if (!results.machine.pinned) note('note: broker and generator share their cores (needs taskset and two cores)')
-  const plan: Plan = { brokers, rounds, quick, dataFolder, onRun: tellRun }
   const subjects = [subject, lineup.base?.name ?? subject]
-  for (const scenario of options.scenarios) results.scenarios.push(await runScenario(scenario, plan, subjects))
+  const plan: Plan = { brokers, subjects, rounds, quick, everything: options.everything, dataFolder, onRun }
+  const progress = new Progress(plannedRuns(scenarios, plan))
+  function onRun(scenario: Scenario, broker: Broker, run: Run): void {
+    progress.ended(scenario.name, broker.name, run.seconds)
+    tellRun(scenario, broker, run, progress)
+  }
+  note(`${progress}`)
+  for (const scenario of scenarios) {
+    results.scenarios.push(await runScenario(scenario, plan, results.scenarios))
+    progress.closed(scenario.name)
+  }
   return results
 }
 
@@ -104,8 +116,8 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0
   }
   if (parsed.action === 'list') {
-    for (const { name, quick, title } of scenarios)
-      process.stdout.write(`${name}${quick ? ' (quick)' : ''}: ${title}\n`)
+    for (const { name, quick, title, rounds } of scenarios)
+      process.stdout.write(`${name}${quick ? ' (quick)' : ''}: ${title}; ${rounds} round${rounds === 1 ? '' : 's'}\n`)
     return 0
   }
   const { options } = parsed

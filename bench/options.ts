@@ -9,7 +9,7 @@ export const usage = `Usage: npm run bench [-- SCENARIO…] [options]
   --list                 print the scenarios and end
   --peers NAME[=PATH],…  brokers to compare with: ${peers.map((peer) => peer.name).join(', ')}, or any NAME=PATH; "none" for none
   --quick                one short round of small sizes: for a look, not for a record
-  --rounds N             rounds of the alternation (3; with --quick 1)
+  --rounds N             rounds of the alternation in every scenario (1 to 3, as --list says; with --quick 1)
   --base REV             compare with another revision of this repository, peers only if asked for
   --data-folder DIR      where durable scenarios keep their files (default: a folder beside the results)
   --results DIR          where results are written (bench/results)
@@ -18,9 +18,12 @@ export const usage = `Usage: npm run bench [-- SCENARIO…] [options]
 
 export interface BenchOptions {
   scenarios: Scenario[]
+  /** No scenario was named, and it is no quick look. */
+  everything: boolean
   peers: PeerRequest[]
   quick: boolean
-  rounds: number
+  /** For all scenarios; undefined: each has its own. */
+  rounds: number | undefined
   base: string | undefined
   dataFolder: string | undefined
   results: string
@@ -58,14 +61,16 @@ export function parseOptions(argv: readonly string[], all: readonly Scenario[]):
   if (values.help) return { action: 'help' }
   if (values.list) return { action: 'list' }
   const quick = values.quick ?? false
-  const rounds = Number(values.rounds ?? (quick ? 1 : 3))
-  if (!Number.isInteger(rounds) || rounds < 1) throw new UsageError(`--rounds must be a whole number of at least 1`)
+  const rounds = values.rounds === undefined ? undefined : Number(values.rounds)
+  if (rounds !== undefined && (!Number.isInteger(rounds) || rounds < 1))
+    throw new UsageError(`--rounds must be a whole number of at least 1`)
   const known = peers.map((peer) => peer.name).join(',')
   const options: BenchOptions = {
     scenarios: selectScenarios(positionals, all, quick),
+    everything: positionals.length === 0 && !quick,
     peers: parsePeers(values.peers ?? (values.base === undefined ? known : 'none')),
     quick,
-    rounds,
+    rounds: rounds ?? (quick ? 1 : undefined),
     base: values.base,
     dataFolder: values['data-folder'],
     results: values.results ?? 'bench/results',

@@ -8,6 +8,8 @@ import type { Figure, Group, GrowthPoint } from './scenarios/scenario.ts'
 
 export interface Run {
   round: number
+  /** Wall time of the whole run: start of the broker, set-up, measurement, stop. */
+  seconds: number
   figures: Figures
   /** Reasons why this run does not count. */
   faults: string[]
@@ -26,6 +28,8 @@ export interface ScenarioResult {
   group: Group
   figures: readonly Figure[]
   growth?: GrowthPoint
+  series?: string
+  rounds: number
   brokers: BrokerResult[]
 }
 
@@ -43,6 +47,7 @@ export interface Machine {
 export interface Results {
   date: string
   commit: string
+  /** Of the scenarios that have most. */
   rounds: number
   quick: boolean
   machine: Machine

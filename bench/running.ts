@@ -4,7 +4,7 @@
  * Each start gets a fresh folder and ports that nothing uses; it counts as started once it answers an MQTT CONNECT.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, cpSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { connect as connectTcp, createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -19,6 +19,8 @@ const generatorCore = 1
 const portMin = 22_000
 const portMax = 22_999
 const startTimeoutMs = 60_000
+const seedSettleMs = 3000
+/** For a profile to be written. */
 const stopTimeoutMs = 10_000
 
 const taskset = findProgram('taskset', process.env['PATH'])
@@ -86,8 +88,27 @@ function answersConnect(port: number): Promise<boolean> {
 
 const running = new Set<ChildProcess>()
 process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
+  for (const child of running) endGroup(child)
 })
+
+/** A broker leads a process group, so that what it started ends with it however it ended itself. */
+function endGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // Nothing of it is left.
+  }
+}
+
+/** Folders with the files of first starts, by name. They go with the folder they are in, at the end of the bench. */
+const seeds = new Map<string, Promise<string>>()
+
+function firstStart(broker: Broker, parentFolder: string): Promise<string> {
+  const seed = seeds.get(broker.name) ?? RunningBroker.seed(broker, parentFolder)
+  seeds.set(broker.name, seed)
+  return seed
+}
 
 export class RunningBroker {
   readonly broker: Broker
@@ -108,8 +129,20 @@ export class RunningBroker {
     const certificate = withTls ? makeCertificate(folder) : undefined
     const place = { folder, ports: await freePorts(), ...(certificate === undefined ? {} : { certificate }) }
     const one = new RunningBroker(broker, place)
+    if (broker.startsSlowly === true) cpSync(await firstStart(broker, parentFolder), folder, { recursive: true })
     await one.#run()
     return one
+  }
+
+  /** Starts `broker` for the first time, ends it in order, and returns the folder with its files. */
+  static async seed(broker: Broker, parentFolder: string): Promise<string> {
+    const folder = mkdtempSync(join(parentFolder, `seed-${broker.name}-`))
+    const one = new RunningBroker(broker, { folder, ports: await freePorts() })
+    await one.#run()
+    // It accepts connections before its start is complete, and what it writes until then is not enough to start from.
+    await new Promise((resolve) => setTimeout(resolve, seedSettleMs))
+    await one.#end('SIGTERM')
+    return folder
   }
 
   async #run(): Promise<void> {
@@ -122,11 +155,11 @@ export class RunningBroker {
       stdio: ['ignore', log, log],
       cwd: command.folder ?? this.place.folder,
       env: { ...process.env, ...command.env },
+      detached: true,
     })
     closeSync(log)
     this.#child = child
     running.add(child)
-    child.once('exit', () => running.delete(child))
     child.once('error', () => running.delete(child))
     while (!(await answersConnect(this.place.ports.mqtt))) {
       const ended = child.exitCode !== null || child.signalCode !== null || child.pid === undefined
@@ -138,6 +171,12 @@ export class RunningBroker {
     }
     this.readySeconds = (performance.now() - started) / 1000
     this.#pids = processTree(child.pid!)
+  }
+
+  /** Where a broker that has metrics the bench reads shows them. */
+  get metricsUrl(): string | undefined {
+    const { metricsPath } = this.broker
+    return metricsPath === undefined ? undefined : `http://127.0.0.1:${this.place.ports.http}${metricsPath}`
   }
 
   get pids(): readonly number[] {
@@ -157,27 +196,23 @@ export class RunningBroker {
   }
 
   async stop(): Promise<void> {
-    await this.#end('SIGTERM')
+    // Its files are deleted next, so what a broker does at its end (RabbitMQ takes seconds) would be in vain.
+    await this.#end(this.broker.writesAtEnd === true ? 'SIGTERM' : 'SIGKILL')
     rmSync(this.place.folder, { recursive: true, force: true, maxRetries: 5 })
   }
 
   async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     const child = this.#child
-    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-    const tree = processTree(child.pid)
-    child.kill(signal)
-    const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
-    await ended
-    clearTimeout(timer)
-    // A broker started through a script leaves its descendants behind when the script is killed.
-    for (const pid of tree.slice(1)) {
-      try {
-        process.kill(pid, 'SIGKILL')
-      } catch {
-        // It ended with its parent.
-      }
+    if (child === undefined) return
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+      child.kill(signal)
+      const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
+      await ended
+      clearTimeout(timer)
     }
+    endGroup(child)
+    running.delete(child)
   }
 }
 

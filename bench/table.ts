@@ -1,4 +1,5 @@
 /** Results as Markdown. */
+import type { Figures } from './generator/job.ts'
 import { type BrokerResult, isDisturbed, isSaturated, isWaiting, type Results, type ScenarioResult } from './results.ts'
 import { type Figure, groups } from './scenarios/scenario.ts'
 import { pairedRatio, spread } from './statistics.ts'
@@ -36,7 +37,7 @@ export function formatFigure(value: number, unit: Figure['unit']): string {
           : `${Math.round(value)} B`
     case 'seconds':
       return `${significant(value)} s`
-    case 'messages':
+    case 'count':
       return Math.round(value).toLocaleString('en')
     case 'share':
       return `${significant(value * 100)} %`
@@ -66,6 +67,7 @@ export function timesBetter(figure: Figure, subject: BrokerResult, other: Broker
     const against = other.runs.find((one) => one.round === run.round)
     const own = run.figures[figure.name]
     const its = against?.figures[figure.name]
+    if (!sameAmount(figure, run.figures, against?.figures)) continue
     if (run.faults.length > 0 || own === undefined || its === undefined || against?.faults.length !== 0) continue
     pairs.push(figure.better === 'higher' ? [own, its] : [its, own])
   }
@@ -73,6 +75,15 @@ export function timesBetter(figure: Figure, subject: BrokerResult, other: Broker
     pairs.map(([over]) => over),
     pairs.map(([, under]) => under),
   )
+}
+
+/** Amounts that differ by less than this are the same. */
+const amountTolerance = 0.02
+
+function sameAmount({ forAmount }: Figure, own: Figures, its: Figures | undefined): boolean {
+  if (forAmount === undefined) return true
+  const [ours = 0, theirs = 0] = [own[forAmount], its?.[forAmount]]
+  return Math.abs(ours - theirs) <= amountTolerance * Math.max(ours, theirs)
 }
 
 function marks(result: BrokerResult): string {
@@ -95,7 +106,7 @@ function faultsIn(result: BrokerResult, brief: boolean): string {
 }
 
 function cell(result: BrokerResult, figure: Figure, subject: BrokerResult | undefined, brief: boolean): string {
-  if (result.unavailable !== undefined) return result.unavailable
+  if (result.unavailable !== undefined) return brief ? '' : result.unavailable
   const values = valuesOf(result, figure)
   const faults = faultsIn(result, brief)
   if (values.length === 0) return faults.trim() || '-'
@@ -113,9 +124,14 @@ const figureWords: Record<string, string> = {
   storedPerSecond: 'stored',
   brokerMicrosecondsPerDelivery: 'broker CPU per delivery',
   'drain.brokerMicrosecondsPerDelivery': 'broker CPU per delivery',
-  brokerResidentBytes: 'resident memory',
   bytesPerSubscription: 'memory per subscription',
   bytesPerRetained: 'memory per retained message',
+  retained: 'messages stored',
+  residentAfterFillBytes: 'resident memory after filling',
+  residentAfterRestartBytes: 'resident memory after restart',
+  sessionsPerSecond: 'sessions made',
+  sessions: 'sessions',
+  eventLoopDelayP99: 'event-loop delay p99',
   acknowledged: 'messages queued',
   restartSeconds: 'ready after restart',
   seconds: 'all connected',
@@ -152,6 +168,16 @@ function table(scenarios: readonly ScenarioResult[], subjectLabels: ReadonlySet<
   return lines
 }
 
+function roundsOf({ rounds }: { rounds: number }): string {
+  return `${rounds} round${rounds === 1 ? '' : 's'}`
+}
+
+function roundsText({ rounds, scenarios }: Results): string {
+  const fewest = Math.min(rounds, ...scenarios.map((scenario) => scenario.rounds))
+  if (fewest === rounds) return `${roundsOf({ rounds })} in alternation`
+  return `${fewest} to ${roundsOf({ rounds })} in alternation (the list of scenarios says how many)`
+}
+
 /** The whole report. `plots` are file names of SVG images beside it. */
 export function renderReport(results: Results, plots: readonly string[]): string {
   const { machine } = results
@@ -164,7 +190,7 @@ export function renderReport(results: Results, plots: readonly string[]): string
     `# Benchmark ${results.date}, commit ${results.commit}`,
     '',
     `${machine.processor}, ${machine.cores} cores, ${memory}, Linux ${machine.kernel}, Node ${machine.node}; ${pinning}; durable files on ${machine.dataFileSystem}.`,
-    `${results.rounds} round${results.rounds === 1 ? '' : 's'} in alternation${results.quick ? ', quick (short runs: for a look, not for a record)' : ''}.`,
+    `${roundsText(results)}${results.quick ? ', quick (short runs: for a look, not for a record)' : ''}.`,
     `Cells: median (minimum - maximum) and, in bold, how many times better ${results.subject} is (median of the rounds' own ratios).`,
     'Marks: ≥ the generator was at its limit, so the broker can do at least this; ◦ neither used its core fully, so the disk, the window or the kernel set the pace; ~ other programs used the machine meanwhile; ✗ the run does not count.',
   ]
@@ -180,7 +206,8 @@ export function renderReport(results: Results, plots: readonly string[]): string
   }
   for (const plot of plots) lines.push('', `![${plot}](${plot})`)
   lines.push('', '## Scenarios', '')
-  for (const scenario of results.scenarios) lines.push(`- \`${scenario.name}\`: ${scenario.title}`)
+  for (const scenario of results.scenarios)
+    lines.push(`- \`${scenario.name}\`: ${scenario.title}; ${roundsOf(scenario)}`)
   lines.push('', '## Brokers and their configurations')
   for (const { label, version, configuration } of results.brokers) {
     lines.push('', `${label} ${version}`, '', '```', configuration.trim(), '```')

@@ -7,6 +7,8 @@ export interface Target {
   subscribers: Endpoint
   /** The broker's processes, for CPU time and memory. */
   brokerPids: readonly number[]
+  /** Where the gateway shows its metrics; other brokers have none that are read. */
+  metricsUrl?: string
 }
 
 interface Timed {
@@ -18,11 +20,17 @@ export type Job = { target: Target; connectTimeoutMs: number } & (
   | ({ kind: 'throughput'; spec: LoadSpec; crowdSubscriptions: number } & Timed)
   | ({ kind: 'latency'; spec: LoadSpec; shares: readonly number[] } & Timed)
   | ({ kind: 'stalled'; spec: LoadSpec } & Timed)
-  /** `collectors` clients subscribe to all messages at once. */
-  | { kind: 'retained'; spec: LoadSpec; messages: number; collectors: number }
+  /** Retained messages, up to `messages` or as many as the broker accepts in `fillMsMax`. */
+  | { kind: 'retain'; spec: LoadSpec; messages: number; fillMsMax: number }
+  /** The load's subscribers subscribe to all of them at once. */
+  | { kind: 'collect'; spec: LoadSpec; sentByPublisher: readonly number[]; topicsPerPublisher: number }
   /** Up to `messages`, or as many as the broker accepts in `fillMsMax`. */
   | { kind: 'fill'; spec: LoadSpec; messages: number; fillMsMax: number }
   | { kind: 'drain'; spec: LoadSpec; sentByPublisher: readonly number[] }
+  /** Durable sessions with `filtersEach` subscriptions, made and left, as many as there is time for. */
+  | { kind: 'make-sessions'; sessions: number; filtersEach: number; msMax: number }
+  /** Every `step`th of them must be there. */
+  | { kind: 'find-sessions'; sessions: number; step: number }
   | { kind: 'storm'; connections: number; pendingMax: number }
   | { kind: 'idle'; connections: readonly number[]; carryBytes: number }
 )

@@ -2,8 +2,9 @@
 import type { Answer, Job } from './job.ts'
 import { runIdle, runStorm } from './jobs/connections.ts'
 import { runLatency } from './jobs/latency.ts'
+import { runFindSessions, runMakeSessions } from './jobs/sessions.ts'
 import { runStalled } from './jobs/stalled.ts'
-import { runDrain, runFill, runRetained } from './jobs/stored.ts'
+import { runCollect, runDrain, runFill, runRetain } from './jobs/stored.ts'
 import { runThroughput } from './jobs/throughput.ts'
 
 function run(job: Job): Promise<Answer> {
@@ -14,8 +15,14 @@ function run(job: Job): Promise<Answer> {
       return runLatency(job)
     case 'stalled':
       return runStalled(job)
-    case 'retained':
-      return runRetained(job)
+    case 'retain':
+      return runRetain(job)
+    case 'collect':
+      return runCollect(job)
+    case 'make-sessions':
+      return runMakeSessions(job)
+    case 'find-sessions':
+      return runFindSessions(job)
     case 'fill':
       return runFill(job)
     case 'drain':

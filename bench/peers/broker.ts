@@ -10,6 +10,8 @@ export type Capability =
   | 'mqtt5'
   | 'shared'
   | 'retained'
+  /** 100,000 durable sessions can be made within minutes. */
+  | 'many-sessions'
   | 'password'
   | 'acl'
   | 'json-websocket'
@@ -54,6 +56,19 @@ export interface Broker {
   version: string
   settings: Settings
   capabilities: ReadonlySet<Capability>
+  /** Why it lacks a capability, in a few words, where the capability's name alone would not say. */
+  lacks?: Readonly<Partial<Record<Capability, string>>>
+  /** Durable sessions are on disk with the memory settings too, so those have no column in durable scenarios. */
+  alwaysDurable?: boolean
+  /** HTTP path of metrics that the bench reads. */
+  metricsPath?: string
+  /**
+   * Its first start makes files that cost seconds: that start is made once, and every run begins with a copy of them. Rows
+   * that only vary others are left out for it when everything runs, because the later starts take seconds as well.
+   */
+  startsSlowly?: boolean
+  /** It writes something at its end that is wanted, such as a profile, and is given time for it. */
+  writesAtEnd?: boolean
   /** The settings in words or as the configuration file has them; quoted in the results. */
   configuration: string
   webSocketPath: string

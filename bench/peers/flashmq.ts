@@ -2,7 +2,14 @@ import { spawnSync } from 'node:child_process'
 import { type Broker, type Capability, findProgram, type Peer, type Place, type Settings } from './broker.ts'
 import { filled, template, written } from './templates.ts'
 
-const capabilities: ReadonlySet<Capability> = new Set(['websocket', 'qos2', 'mqtt5', 'shared', 'retained'])
+const capabilities: ReadonlySet<Capability> = new Set([
+  'websocket',
+  'qos2',
+  'mqtt5',
+  'shared',
+  'retained',
+  'many-sessions',
+])
 
 function broker(program: string, version: string, settings: Settings): Broker {
   return {

@@ -3,7 +3,14 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Broker, Capability, Place, Settings } from './broker.ts'
 
-const capabilities: ReadonlySet<Capability> = new Set(['websocket', 'qos2', 'mqtt5', 'shared', 'retained'])
+const capabilities: ReadonlySet<Capability> = new Set([
+  'websocket',
+  'qos2',
+  'mqtt5',
+  'shared',
+  'retained',
+  'many-sessions',
+])
 
 export interface Checkout {
   /** Folder with `bin/mqtide.js` and `node_modules`. */
@@ -34,6 +41,8 @@ function broker(checkout: Checkout, program: string, settings: Settings): Broker
       ? 'start --in-memory'
       : 'start --data-dir FOLDER (default: fsync before every acknowledgement)',
     webSocketPath: '/mqtt',
+    metricsPath: '/metrics',
+    writesAtEnd: checkout.profileFolder !== undefined,
     command(place: Place) {
       const store = memory ? ['--in-memory'] : ['--data-dir', join(place.folder, 'data')]
       const ports = ['--mqtt-port', String(place.ports.mqtt), '--http-port', String(place.ports.http)]

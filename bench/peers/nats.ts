@@ -9,7 +9,7 @@ export function isBefore210(version: string): boolean {
 }
 
 function broker(program: string, version: string, settings: Settings): Broker {
-  const capabilities: Capability[] = ['websocket', 'retained']
+  const capabilities: Capability[] = ['websocket', 'retained', 'many-sessions']
   if (!isBefore210(version)) capabilities.push('qos2')
   return {
     name: 'nats',

@@ -2,7 +2,14 @@
 import type { Capability, Peer, Place } from './broker.ts'
 import { isExecutable } from './broker.ts'
 
-const capabilities: ReadonlySet<Capability> = new Set(['websocket', 'qos2', 'mqtt5', 'shared', 'retained'])
+const capabilities: ReadonlySet<Capability> = new Set([
+  'websocket',
+  'qos2',
+  'mqtt5',
+  'shared',
+  'retained',
+  'many-sessions',
+])
 
 export function program(name: string): Peer {
   return {

@@ -1,18 +1,25 @@
 /** Connections themselves: storms, idle memory, a stalled subscriber; and latency at a share of capacity. */
 import { defaultLoad, type LoadSpec } from '../generator/load.ts'
 import { fanOutLoad } from './messages.ts'
-import { deliveries, type Figure, type Scenario } from './scenario.ts'
+import { deliveries, type Figure, rounds, type Scenario } from './scenario.ts'
 
 const bytesEach = (count: number): Figure => ({ name: `bytesEach.${count}`, unit: 'bytes', better: 'lower' })
 
+/** A broker that can't take 10,000 connections in time won't take 18,000. */
+const series = 'many-connections'
+
 const storm: Scenario = {
   name: 'connection-storm',
+  series,
   title: '10,000 clients connect at once: seconds until every one has its CONNACK',
   group: 'connections',
   needs: [],
   store: 'memory',
   figures: [{ name: 'seconds', unit: 'seconds', better: 'lower' }],
   quick: true,
+  varies: false,
+  rounds: rounds.once,
+  expectedSeconds: 4,
   run: ({ generate }) => generate({ kind: 'storm', connections: 10_000, pendingMax: 2000 }),
 }
 
@@ -23,10 +30,14 @@ function idle(name: string, connections: readonly [number, ...number[]], quick: 
     name,
     title: `resident memory per idle connection at ${connections.join(', ')}; at the end again after 64 KB both ways on each`,
     group: 'connections',
+    ...(last > 10_000 ? { series } : {}),
     needs: [],
     store: 'memory',
     figures: [after, ...connections.map(bytesEach)],
     quick,
+    varies: false,
+    rounds: rounds.once,
+    expectedSeconds: last > 1000 ? 40 : 6,
     run: ({ generate }) => generate({ kind: 'idle', connections, carryBytes: 65_536 }),
   }
 }
@@ -42,6 +53,9 @@ const stalled: Scenario = {
     { name: 'stalledPerSecond', unit: 'per second', better: 'higher' },
   ],
   quick: true,
+  varies: false,
+  rounds: rounds.compared,
+  expectedSeconds: 8,
   run({ generate, warmupMs, measureMs }) {
     return generate({ kind: 'stalled', spec: { ...defaultLoad, ...fanOutLoad(100) }, warmupMs, measureMs })
   },
@@ -68,6 +82,9 @@ function latency(name: string, title: string, load: Partial<LoadSpec>, quick: bo
       deliveries,
     ],
     quick,
+    varies: false,
+    rounds: rounds.once,
+    expectedSeconds: 12,
     run({ generate, warmupMs, measureMs }) {
       const spec = { ...defaultLoad, ...load }
       return generate({ kind: 'latency', spec, shares: [0.1, 0.5, 0.8], warmupMs, measureMs })

@@ -49,6 +49,8 @@ export const growthScenarios: readonly Scenario[] = [
         group: 'growth',
         figures: [costPerDelivery, deliveries],
         growth: { dimension, size, unit },
+        series: `growth-${dimension}`,
+        varies: true,
         crowdSubscriptions: crowd?.(size) ?? 0,
         load: load(size),
       }),

@@ -27,6 +27,7 @@ function fanOut(subscribers: number, transport: keyof typeof transports): Scenar
     title: `QoS 0 fan-out 1 to ${subscribers}, 64 B, ${transports[transport]} subscribers`,
     transport,
     quick: subscribers === 500 && transport !== 'tls',
+    varies: subscribers !== 500 || transport === 'tls',
     load: fanOutLoad(subscribers),
   })
 }
@@ -58,6 +59,7 @@ const payloads: Scenario[] = Object.entries(payloadSizes).map(([name, payloadByt
   throughput({
     name: `payload-${name}`,
     title: `QoS 0, 10 publishers to 10 subscribers, ${payloadBytes} B`,
+    varies: true,
     load: { payloadBytes, windowMessages: payloadBytes > 65_536 ? 100 : 4000 },
   }),
 )
@@ -66,6 +68,7 @@ const five: Scenario[] = [
   throughput({
     name: 'mqtt5-properties',
     title: 'MQTT 5, QoS 0, 10 to 10, 64 B, six properties per message',
+    varies: true,
     load: { version: 5, properties: true },
   }),
   throughput({
@@ -77,6 +80,7 @@ const five: Scenario[] = [
   throughput({
     name: 'mqtt5-qos1',
     title: 'MQTT 5, QoS 1, 10 to 10, 64 B, six properties',
+    varies: true,
     load: { version: 5, properties: true, publishQos: 1, subscribeQos: 1 },
   }),
   throughput({
@@ -88,6 +92,7 @@ const five: Scenario[] = [
   throughput({
     name: 'shared-qos1',
     title: 'QoS 1, 10 publishers, one shared subscription of 10 members, 64 B',
+    varies: true,
     needs: ['shared'],
     load: { topology: 'shared', publishQos: 1, subscribeQos: 1 },
   }),
@@ -99,6 +104,7 @@ const manyTopics: Scenario[] = [10_000, 200_000].map((topics) =>
     name: `topics-${topics}`,
     title: `QoS 0, 10 to 10, ${topics.toLocaleString('en')} topics in turn, wildcard subscriptions, 64 B`,
     group: 'routing',
+    varies: true,
     load: { topicsPerPublisher: topics / 10 },
   }),
 )
@@ -115,6 +121,9 @@ const crowds: Scenario[] = (
     title: `QoS 0, 10 to 10 over 100,000 topics in turn, among ${crowdSubscriptions.toLocaleString('en')} other subscriptions, 10 % with wildcards`,
     group: 'routing',
     quick: crowdSubscriptions <= 100_000,
+    series: 'subscriptions',
+    varies: true,
+    expectedSeconds: crowdSubscriptions > 100_000 ? 15 : 5,
     crowdSubscriptions,
     figures: [
       { name: 'deliveredPerSecond', unit: 'per second', better: 'higher' },

@@ -11,8 +11,10 @@ export type Group = (typeof groups)[number]
 export interface Figure {
   /** Name in the answer's figures. */
   name: string
-  unit: 'per second' | 'microseconds' | 'bytes' | 'seconds' | 'share' | 'messages'
+  unit: 'per second' | 'microseconds' | 'bytes' | 'seconds' | 'share' | 'count'
   better: 'higher' | 'lower'
+  /** Name of the figure that says how much there was: a ratio between brokers that stored different amounts would mean nothing. */
+  forAmount?: string
 }
 
 export interface GrowthPoint {
@@ -31,13 +33,22 @@ export interface Scenario {
   /**
    * - durable: each broker runs with every durable setting it has, peers also in memory for comparison
    * - surviving: durable settings only, because the scenario ends the broker meanwhile
+   * - own: the gateway alone, with its default store and in memory
    */
-  store: 'memory' | 'durable' | 'surviving'
+  store: 'memory' | 'durable' | 'surviving' | 'own'
   /** The first is the one that is compared. */
   figures: readonly [Figure, ...Figure[]]
   /** Part of the selection that `--quick` runs by itself. */
   quick: boolean
   growth?: GrowthPoint
+  /** A broker that does not finish one scenario of a series in time is left out of those that follow it. */
+  series?: string
+  /** Another row with one thing changed: one round, a shorter span, and slow starters left out when everything runs. */
+  varies: boolean
+  /** Rounds of the alternation, unless the command line says otherwise: fewer where the spread tells nothing. */
+  rounds: number
+  /** What one run takes with a quick broker, start and stop included; the time left is estimated from it. */
+  expectedSeconds: number
   run(stage: Stage): Promise<Answer>
 }
 
@@ -56,10 +67,18 @@ type WithoutFrame<T> = T extends Job ? Omit<T, 'target' | 'connectTimeoutMs'> : 
 export type JobBody = WithoutFrame<Job>
 
 export function targetOf(broker: RunningBroker, transport: Transport): Target {
-  return { publishers: broker.endpoint('tcp'), subscribers: broker.endpoint(transport), brokerPids: broker.pids }
+  const { metricsUrl, pids: brokerPids } = broker
+  const endpoints = { publishers: broker.endpoint('tcp'), subscribers: broker.endpoint(transport) }
+  return { ...endpoints, brokerPids, ...(metricsUrl === undefined ? {} : { metricsUrl }) }
 }
 
+/** Rounds of what is compared, and of what only varies it or hardly changes from one round to the next. */
+export const rounds = { compared: 3, once: 1 } as const
+/** A closed-loop run: start, connections, warm-up, measured span, stop. */
+const throughputSeconds = 4.5
+
 export const deliveries: Figure = { name: 'deliveredPerSecond', unit: 'per second', better: 'higher' }
+export const eventLoopDelay: Figure = { name: 'eventLoopDelayP99', unit: 'microseconds', better: 'lower' }
 export const costPerDelivery: Figure = { name: 'brokerMicrosecondsPerDelivery', unit: 'microseconds', better: 'lower' }
 
 export interface ThroughputFields {
@@ -73,6 +92,9 @@ export interface ThroughputFields {
   crowdSubscriptions?: number
   figures?: Scenario['figures']
   growth?: GrowthPoint
+  series?: string
+  varies?: boolean
+  expectedSeconds?: number
   load: Partial<LoadSpec>
 }
 
@@ -93,6 +115,10 @@ export function throughput(fields: ThroughputFields): Scenario {
     figures: fields.figures ?? [deliveries, costPerDelivery],
     quick: fields.quick ?? false,
     ...(fields.growth === undefined ? {} : { growth: fields.growth }),
+    ...(fields.series === undefined ? {} : { series: fields.series }),
+    varies: fields.varies ?? false,
+    rounds: fields.varies === true ? rounds.once : rounds.compared,
+    expectedSeconds: fields.expectedSeconds ?? throughputSeconds,
     run({ generate, warmupMs, measureMs }) {
       const crowdSubscriptions = fields.crowdSubscriptions ?? 0
       return generate({ kind: 'throughput', spec, crowdSubscriptions, warmupMs, measureMs }, fields.transport)

@@ -1,12 +1,32 @@
 /** What waits in the broker: durable sessions online and offline, queues, retained messages. */
 import type { Answer, Figures } from '../generator/job.ts'
 import { defaultLoad, type LoadSpec } from '../generator/load.ts'
-import { type Figure, type GrowthPoint, type Scenario, type Stage, throughput } from './scenario.ts'
+import { residentBytes } from '../proc.ts'
+import {
+  costPerDelivery,
+  deliveries,
+  eventLoopDelay,
+  type Figure,
+  type GrowthPoint,
+  rounds,
+  type Scenario,
+  type Stage,
+  throughput,
+} from './scenario.ts'
 
 /** Every size of a growth scenario delivers as much in all, so that a broker's cold start weighs the same. */
 const growthDeliveries = 100_000
 
 const acknowledged: Figure = { name: 'acknowledgedPerSecond', unit: 'per second', better: 'higher' }
+/** After `kill -9`, with the amount that the figure `forAmount` says. */
+function restartFigures(forAmount: string): [Figure, Figure, Figure] {
+  return [
+    { name: 'restartSeconds', unit: 'seconds', better: 'lower', forAmount },
+    { name: 'residentAfterFillBytes', unit: 'bytes', better: 'lower', forAmount },
+    { name: 'residentAfterRestartBytes', unit: 'bytes', better: 'lower', forAmount },
+  ]
+}
+
 const drained: Figure = { name: 'drain.deliveredPerSecond', unit: 'per second', better: 'higher' }
 
 const online: Scenario[] = ([1, 2] as const).map((qos) =>
@@ -16,6 +36,8 @@ const online: Scenario[] = ([1, 2] as const).map((qos) =>
     group: 'durable',
     store: 'durable',
     quick: true,
+    varies: qos === 2,
+    figures: [deliveries, costPerDelivery, eventLoopDelay],
     load: { publishQos: qos, subscribeQos: qos, durable: true, windowMessages: 2000 },
   }),
 )
@@ -28,17 +50,22 @@ function sentByPublisher(figures: Figures, publishers: number): number[] {
   return Array.from({ length: publishers }, (_, index) => figures[`sent.${index}`] ?? 0)
 }
 
+/** Ends the broker with SIGKILL and starts it again on its files; says how long that took and what it holds before and after. */
+async function restarted({ broker }: Stage): Promise<Figures> {
+  const residentAfterFillBytes = residentBytes(broker.pids)
+  await broker.restart('SIGKILL')
+  const residentAfterRestartBytes = residentBytes(broker.pids)
+  return { residentAfterFillBytes, residentAfterRestartBytes, restartSeconds: broker.readySeconds }
+}
+
 /** Fills the queues of offline sessions, restarts the broker if asked to, then drains them and accounts for every message. */
 async function fillAndDrain(stage: Stage, spec: LoadSpec, messages: number, restart: boolean): Promise<Answer> {
   // A peer that rewrites its whole database for every change would fill for hours.
-  const fillMsMax = stage.quick ? 5000 : restart ? 60_000 : 20_000
+  const fillMsMax = restart && !stage.quick ? 20_000 : 5000
   const fill = await stage.generate({ kind: 'fill', spec, messages, fillMsMax })
   if (fill.faults.length > 0) return fill
   const figures = { ...fill.figures }
-  if (restart) {
-    await stage.broker.restart('SIGKILL')
-    figures['restartSeconds'] = stage.broker.readySeconds
-  }
+  if (restart) Object.assign(figures, await restarted(stage))
   const sent = sentByPublisher(fill.figures, spec.publishers)
   const drain = await stage.generate({ kind: 'drain', spec, sentByPublisher: sent })
   return { figures: { ...figures, ...prefixed('drain', drain.figures) }, faults: drain.faults }
@@ -50,29 +77,36 @@ const offline: Scenario[] = ([1, 2] as const).map((qos) => ({
   group: 'durable',
   needs: qos === 2 ? ['qos2'] : [],
   store: 'durable',
-  figures: [acknowledged, drained],
+  figures: [acknowledged, drained, eventLoopDelay],
   quick: qos === 1,
+  varies: qos === 2,
+  rounds: qos === 1 ? rounds.compared : rounds.once,
+  expectedSeconds: 7,
   run(stage) {
     const qosLoad = { publishQos: qos, subscribeQos: qos } as const
     const spec: LoadSpec = { ...defaultLoad, ...qosLoad, durable: true, windowMessages: 2000 }
-    return fillAndDrain(stage, spec, stage.quick ? 50_000 : 300_000, false)
+    return fillAndDrain(stage, spec, stage.quick ? 50_000 : 200_000, false)
   },
 }))
 
 const longQueue: Scenario = {
   name: 'queue-1m-restart',
-  title: 'one offline session: 1,000,000 messages of 256 B queued (100,000 with --quick), kill -9, restart, drain',
+  title:
+    'one offline session: 1,000,000 messages of 256 B queued (100,000 with --quick; what fits into 20 s), kill -9, restart, drain',
   group: 'durable',
   needs: [],
   store: 'surviving',
   figures: [
-    { name: 'restartSeconds', unit: 'seconds', better: 'lower' },
+    ...restartFigures('acknowledged'),
     acknowledged,
     drained,
-    { name: 'brokerResidentBytes', unit: 'bytes', better: 'lower' },
-    { name: 'acknowledged', unit: 'messages', better: 'higher' },
+    eventLoopDelay,
+    { name: 'acknowledged', unit: 'count', better: 'higher' },
   ],
   quick: false,
+  varies: false,
+  rounds: rounds.once,
+  expectedSeconds: 28,
   run(stage) {
     const qos = { publishQos: 1, subscribeQos: 1 } as const
     const shape = {
@@ -95,6 +129,9 @@ const drain: Scenario = {
   store: 'memory',
   figures: [{ name: 'drain.deliveredPerSecond', unit: 'per second', better: 'higher' }],
   quick: true,
+  varies: false,
+  rounds: rounds.once,
+  expectedSeconds: 5,
   run: (stage) => drainRun(stage, 1),
 }
 
@@ -111,9 +148,27 @@ function drainRun(stage: Stage, sessions: number): Promise<Answer> {
   )
 }
 
-function retainedRun(stage: Stage, messages: number, collectors: number): Promise<Answer> {
-  const spec: LoadSpec = { ...defaultLoad, topology: 'fan-in', publishQos: 1, subscribeQos: 0 }
-  return stage.generate({ kind: 'retained', spec, messages, collectors })
+const retainedSpec: LoadSpec = { ...defaultLoad, topology: 'fan-in', publishQos: 1, subscribeQos: 0 }
+const retainMsMax = 20_000
+
+/** Stores retained messages, restarts the broker if asked to, then has `collectors` clients receive them all. */
+async function retainedRun(
+  stage: Stage,
+  spec: LoadSpec,
+  messages: number,
+  collectors: number,
+  restart: boolean,
+): Promise<Answer> {
+  const stored = await stage.generate({ kind: 'retain', spec, messages, fillMsMax: retainMsMax })
+  if (stored.faults.length > 0) return stored
+  const after = restart ? await restarted(stage) : {}
+  const { figures, faults } = await stage.generate({
+    kind: 'collect',
+    spec: { ...spec, subscribers: collectors },
+    sentByPublisher: sentByPublisher(stored.figures, spec.publishers),
+    topicsPerPublisher: Math.ceil(messages / spec.publishers),
+  })
+  return { figures: { ...stored.figures, ...after, ...figures }, faults }
 }
 
 const retained: Scenario = {
@@ -128,30 +183,42 @@ const retained: Scenario = {
     { name: 'bytesPerRetained', unit: 'bytes', better: 'lower' },
   ],
   quick: true,
-  run: (stage) => retainedRun(stage, 100_000, 1),
+  varies: false,
+  rounds: rounds.once,
+  expectedSeconds: 6,
+  run: (stage) => retainedRun(stage, retainedSpec, 100_000, 1, false),
 }
 
 const sizes = [1000, 10_000, 100_000] as const
 
-function growth(dimension: string, size: number, unit: string): { name: string; title: string; growth: GrowthPoint } {
-  const point = { dimension, size, unit }
-  return { name: `growth-${dimension}-${size}`, title: `cost per message with ${size} ${unit}`, growth: point }
+const growthFields = {
+  group: 'growth',
+  varies: true,
+  store: 'memory',
+  quick: false,
+  rounds: rounds.once,
+  expectedSeconds: 4,
+} as const
+
+function growth(dimension: string, size: number, unit: string) {
+  const point: GrowthPoint = { dimension, size, unit }
+  const series = `growth-${dimension}`
+  return { name: `${series}-${size}`, title: `cost per message with ${size} ${unit}`, growth: point, series }
 }
 
 /** How the cost of one stored message grows with their number. */
 export const storedGrowth: readonly Scenario[] = [
   ...sizes.map((size): Scenario => {
-    const cost: Figure = { name: 'brokerMicrosecondsPerDelivery', unit: 'microseconds', better: 'lower' }
-    const common = { group: 'growth', needs: ['retained'], store: 'memory', figures: [cost], quick: false } as const
+    const common = { ...growthFields, needs: ['retained'], figures: [costPerDelivery] } as const
     return {
       ...growth('retained', size, 'retained messages'),
       ...common,
-      run: (stage) => retainedRun(stage, size, growthDeliveries / size),
+      run: (stage) => retainedRun(stage, retainedSpec, size, growthDeliveries / size, false),
     }
   }),
   ...sizes.map((size): Scenario => {
     const cost: Figure = { name: 'drain.brokerMicrosecondsPerDelivery', unit: 'microseconds', better: 'lower' }
-    const common = { group: 'growth', needs: [], store: 'memory', figures: [cost], quick: false } as const
+    const common = { ...growthFields, needs: [], figures: [cost] } as const
     return {
       ...growth('queue', size, 'queued messages per session'),
       ...common,
@@ -160,4 +227,69 @@ export const storedGrowth: readonly Scenario[] = [
   }),
 ]
 
-export const storedScenarios: readonly Scenario[] = [...online, ...offline, drain, longQueue, retained]
+const sessionsRestart: Scenario = {
+  name: 'sessions-100k-restart',
+  title:
+    '100,000 durable sessions with 3 subscriptions each (10,000 with --quick; what fits into a minute), kill -9, restart: seconds until ready',
+  group: 'durable',
+  needs: ['many-sessions'],
+  store: 'surviving',
+  figures: [
+    ...restartFigures('sessions'),
+    { name: 'sessionsPerSecond', unit: 'per second', better: 'higher' },
+    { name: 'sessions', unit: 'count', better: 'higher' },
+  ],
+  quick: false,
+  varies: false,
+  rounds: rounds.once,
+  expectedSeconds: 50,
+  async run(stage) {
+    const sessions = stage.quick ? 10_000 : 100_000
+    const msMax = stage.quick ? 5000 : 60_000
+    const made = await stage.generate({ kind: 'make-sessions', sessions, filtersEach: 3, msMax })
+    if (made.faults.length > 0) return made
+    const after = await restarted(stage)
+    const there = made.figures['sessions'] ?? 0
+    const found = await stage.generate({ kind: 'find-sessions', sessions: there, step: 100 })
+    return { figures: { ...made.figures, ...after, ...found.figures }, faults: found.faults }
+  },
+}
+
+const retainedRestart: Scenario = {
+  name: 'retained-10k-restart',
+  title: '10,000 retained messages of 1 KB stored (QoS 1), kill -9, restart: seconds until ready',
+  group: 'durable',
+  needs: ['retained'],
+  store: 'surviving',
+  figures: [
+    ...restartFigures('retained'),
+    { name: 'storedPerSecond', unit: 'per second', better: 'higher' },
+    { name: 'retained', unit: 'count', better: 'higher' },
+  ],
+  quick: false,
+  varies: false,
+  rounds: rounds.once,
+  expectedSeconds: 5,
+  run: (stage) => retainedRun(stage, { ...retainedSpec, payloadBytes: 1024 }, 10_000, 1, true),
+}
+
+/** Whether the store costs anything where it has nothing to store. */
+const withoutRecipient = throughput({
+  name: 'qos1-no-durable-recipient',
+  title: 'QoS 1, 10 to 10 clean sessions, 64 B: the default store against --in-memory',
+  group: 'durable',
+  store: 'own',
+  figures: [deliveries, costPerDelivery, eventLoopDelay],
+  load: { publishQos: 1, subscribeQos: 1 },
+})
+
+export const storedScenarios: readonly Scenario[] = [
+  ...online,
+  ...offline,
+  withoutRecipient,
+  drain,
+  longQueue,
+  sessionsRestart,
+  retained,
+  retainedRestart,
+]

@@ -4,11 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { generate, unavailability } from '../../bench/experiment.ts'
+import { gaveUp, generate, participants, plannedRuns, tooSlowIn, unavailability } from '../../bench/experiment.ts'
 import { defaultLoad } from '../../bench/generator/load.ts'
 import { parseOptions, parsePeers, UsageError } from '../../bench/options.ts'
-import { type Broker, fillTemplate, type Settings } from '../../bench/peers/broker.ts'
+import { type Broker, type Capability, fillTemplate, type Settings } from '../../bench/peers/broker.ts'
 import { isBefore210 } from '../../bench/peers/nats.ts'
+import { isBefore313, rabbitmq } from '../../bench/peers/rabbitmq.ts'
 import { findPeers, peers } from '../../bench/peers/registry.ts'
 import { RunningBroker } from '../../bench/running.ts'
 import { scenarios } from '../../bench/scenarios/all.ts'
@@ -67,8 +68,13 @@ describe('options', () => {
   })
 
   test('without names all run, with --quick one round of a selection', () => {
-    expect(run().scenarios).toHaveLength(scenarios.length)
-    expect(run().rounds).toBe(3)
+    expect(run().scenarios).toEqual(scenarios)
+    expect([run().rounds, run('--rounds', '5').rounds, run('--quick', '--rounds', '2').rounds]).toEqual([
+      undefined,
+      5,
+      2,
+    ])
+    expect([run().everything, run('qos0-pair').everything, run('--quick').everything]).toEqual([true, false, false])
     const quick = run('--quick')
     expect(quick.rounds).toBe(1)
     expect(quick.scenarios.length).toBeLessThan(scenarios.length / 2)
@@ -137,12 +143,18 @@ describe('peers', () => {
     expect(['2.9.10', '2.10.0', '2.12.3', '3.0.0', '1.4.1'].map(isBefore210)).toEqual([true, false, false, false, true])
   })
 
+  test('RabbitMQ knows MQTT 5 from 3.13 on', () => {
+    const versions = ['3.10.8-1.1+deb12u1', '3.13.0', '4.0.5-6', 'unknown version']
+    expect(versions.map(isBefore313)).toEqual([true, false, false, true])
+  })
+
+  const broker = (settings: Settings, ...capabilities: Capability[]): Broker => {
+    const common = { name: 'x', label: 'x', version: '1', configuration: '', webSocketPath: '/' }
+    return { ...common, settings, capabilities: new Set(capabilities), command: () => ({ program: '', args: [] }) }
+  }
+  const named = (name: string) => scenarios.find((one) => one.name === name)!
+
   test('a broker takes part where its settings and abilities fit', () => {
-    const broker = (settings: Settings, ...capabilities: 'qos2'[]): Broker => {
-      const common = { name: 'x', label: 'x', version: '1', configuration: '', webSocketPath: '/' }
-      return { ...common, settings, capabilities: new Set(capabilities), command: () => ({ program: '', args: [] }) }
-    }
-    const named = (name: string) => scenarios.find((one) => one.name === name)!
     expect(unavailability(named('qos2-pair'), broker('memory', 'qos2'), '')).toBeUndefined()
     expect(unavailability(named('qos2-pair'), broker('memory'), '')).toBe('has no qos2')
     expect(unavailability(named('qos0-pair'), broker('safest'), '')).toBe('not-meant')
@@ -150,6 +162,69 @@ describe('peers', () => {
     expect(unavailability(named('durable-qos1-online'), broker('memory'), 'x')).toBe('not-meant')
     expect(unavailability(named('queue-1m-restart'), broker('memory'), '')).toBe('not-meant')
   })
+
+  test('a broker says in its own words why it lacks something', () => {
+    const [one] = rabbitmq.brokers(process.execPath)
+    expect(unavailability(named('qos2-pair'), one!, '')).toBe('delivers QoS 2 as QoS 1')
+    expect(unavailability(named('shared'), one!, '')).toBe('has no shared')
+  })
+
+  test('what keeps durable sessions on disk anyway has no column in memory beside them', () => {
+    const always = { ...broker('memory'), alwaysDurable: true }
+    expect(unavailability(named('durable-qos1-online'), always, '')).toBe('not-meant')
+    expect(unavailability(named('qos0-pair'), always, '')).toBeUndefined()
+  })
+
+  test('the gateway alone is compared with itself in memory', () => {
+    const brokers = [broker('memory'), broker('default'), { ...broker('memory'), name: 'y', label: 'y' }]
+    const alone = participants(named('qos1-no-durable-recipient'), { brokers, subjects: ['x'], everything: true })
+    expect(alone.map(({ label }) => label)).toEqual(['x, in memory', 'x'])
+  })
+
+  test('slow starters are left out of variations when everything runs, and only then', () => {
+    const brokers = [{ ...broker('memory'), startsSlowly: true }]
+    const unavailable = (name: string, everything: boolean) =>
+      participants(named(name), { brokers, subjects: [], everything })[0]?.unavailable
+    expect(unavailable('fan-out-10', true)).toContain('left out: slow to start')
+    expect(unavailable('fan-out-10', false)).toBeUndefined()
+    expect(unavailable('fan-out-500', true)).toBeUndefined()
+  })
+})
+
+describe('runs', () => {
+  const fields = { webSocketPath: '/', configuration: '', version: '1', settings: 'memory' } as const
+  const capabilities = new Set<Capability>()
+  const one: Broker = { ...fields, name: 'x', label: 'x', capabilities, command: () => ({ program: '', args: [] }) }
+  const chosen = scenarios.filter(({ name }) => ['qos0-pair', 'qos2-pair', 'payload-4kb'].includes(name))
+  const plan = { brokers: [one], subjects: [], quick: false, everything: true, dataFolder: '', onRun: () => undefined }
+
+  test('are planned as often as the scenario says, or the command line, for brokers that have a part', () => {
+    const names = (rounds?: number) => plannedRuns(chosen, { ...plan, rounds }).map(({ scenario }) => scenario)
+    expect(names()).toEqual(['qos0-pair', 'qos0-pair', 'qos0-pair', 'payload-4kb'])
+    expect(names(1)).toEqual(['qos0-pair', 'payload-4kb'])
+  })
+
+  const failed = (seconds: number) => ({ round: 1, seconds, figures: {}, faults: ['not in time'] })
+
+  test('are not repeated when one failed slowly', () => {
+    expect(gaveUp({ label: 'x', runs: [failed(60)] })).toBe(true)
+    expect(gaveUp({ label: 'x', runs: [failed(2)] })).toBe(false)
+    expect(gaveUp({ label: 'x', runs: [{ ...failed(60), faults: [] }] })).toBe(false)
+  })
+
+  test('of the same series are left out for the broker that was too slow, and for no other', () => {
+    const [small, large] = scenarios.filter(({ series }) => series === 'subscriptions')
+    const brokers = [
+      { label: 'slow', runs: [failed(60)] },
+      { label: 'quick', runs: [{ ...failed(60), faults: [] }] },
+    ]
+    const before = [{ ...small!, brokers }]
+    expect(tooSlowIn(large!, 'slow', before)).toBe('subscriptions-1k')
+    expect(tooSlowIn(large!, 'quick', before)).toBeUndefined()
+    expect(tooSlowIn(named('qos0-pair'), 'slow', before)).toBeUndefined()
+  })
+
+  const named = (name: string) => scenarios.find((scenario) => scenario.name === name)!
 })
 
 async function startAndCarry(broker: Broker): Promise<void> {

@@ -57,7 +57,7 @@ const cost = { name: 'brokerMicrosecondsPerDelivery', unit: 'microseconds', bett
 
 function broker(label: string, values: readonly number[], more: Record<string, number> = {}): BrokerResult {
   const runs = values.map((value, index) => {
-    return { round: index + 1, figures: { deliveredPerSecond: value, ...more }, faults: [] as string[] }
+    return { round: index + 1, seconds: 5, figures: { deliveredPerSecond: value, ...more }, faults: [] as string[] }
   })
   return { label, runs }
 }
@@ -88,7 +88,7 @@ function results(scenarios: ScenarioResult[]): Results {
 }
 
 function scenario(brokers: BrokerResult[]): ScenarioResult {
-  return { name: 'qos0-pair', title: 'pairs', group: 'throughput', figures: [throughput], brokers }
+  return { name: 'qos0-pair', title: 'pairs', group: 'throughput', figures: [throughput], rounds: 3, brokers }
 }
 
 describe('the table', () => {
@@ -129,10 +129,33 @@ describe('the table', () => {
     expect(report).toContain('| `qos0-pair` | deliveries | has no tls |')
   })
 
+  test('says how many rounds there were, in the list of scenarios where they differ', () => {
+    const once = { ...scenario([broker('MQTide', [1])]), name: 'other', rounds: 1 }
+    const report = renderReport(results([scenario([broker('MQTide', [1, 1, 1])]), once]), [])
+    expect(report).toContain('\n1 to 3 rounds in alternation (the list of scenarios says how many).\n')
+    expect(report).toContain('- `qos0-pair`: pairs; 3 rounds\n- `other`: pairs; 1 round\n')
+    expect(renderReport(results([scenario([])]), [])).toContain('\n3 rounds in alternation.\n')
+  })
+
+  test('says once per scenario why a broker has no part in it', () => {
+    const two = { ...scenario([{ label: 'Other', runs: [], unavailable: 'has no tls' }]), figures: [throughput, cost] }
+    expect(renderReport(results([two]), []).match(/has no tls/g)).toHaveLength(1)
+  })
+
   test('more is better for rates, less for costs', () => {
-    const own = { label: 'a', runs: [{ round: 1, figures: { [throughput.name]: 10, [cost.name]: 10 }, faults: [] }] }
-    const other = { label: 'b', runs: [{ round: 1, figures: { [throughput.name]: 5, [cost.name]: 5 }, faults: [] }] }
+    const run = { round: 1, seconds: 5, faults: [] }
+    const own = { label: 'a', runs: [{ ...run, figures: { [throughput.name]: 10, [cost.name]: 10 } }] }
+    const other = { label: 'b', runs: [{ ...run, figures: { [throughput.name]: 5, [cost.name]: 5 } }] }
     expect([timesBetter(throughput, own, other), timesBetter(cost, own, other)]).toEqual([2, 0.5])
+  })
+
+  test('there is no ratio between different amounts', () => {
+    const figure = { name: 'restartSeconds', unit: 'seconds', better: 'lower', forAmount: 'sessions' } as const
+    const restarted = (sessions: number, restartSeconds: number) => {
+      return { label: 'x', runs: [{ round: 1, seconds: 5, figures: { sessions, restartSeconds }, faults: [] }] }
+    }
+    expect(timesBetter(figure, restarted(100_000, 1), restarted(99_000, 3))).toBe(3)
+    expect(timesBetter(figure, restarted(100_000, 1), restarted(20_000, 3))).toBeNaN()
   })
 
   test.each([
@@ -144,6 +167,7 @@ describe('the table', () => {
     [12_345, 'bytes', '12.3 KB'],
     [150_000_000, 'bytes', '150 MB'],
     [0.953, 'share', '95.3 %'],
+    [100_000, 'count', '100,000'],
     [Number.NaN, 'seconds', '-'],
   ] as const)('writes %d %s as %s', (value, unit, text) => {
     expect(formatFigure(value, unit)).toBe(text)
@@ -224,6 +248,7 @@ describe('plots', () => {
         group: 'growth',
         figures: [throughput],
         growth,
+        rounds: 1,
         brokers: [broker('MQTide', [size * 2])],
       }
     })

@@ -50,12 +50,17 @@ export async function openCrowd(
 ): Promise<{ close(): void } | undefined> {
   if (subscriptions === 0) return undefined
   const crowd = new Crowd()
-  const late = AbortSignal.timeout(timeoutMs)
+  let made = 0
+  const late = new Promise<never>((_, reject) => {
+    const tooLate = (): void => reject(new Error(`only ${made} of ${subscriptions} subscriptions made in time`))
+    setTimeout(tooLate, timeoutMs).unref()
+  })
+  late.catch(() => undefined)
   for (let first = 0; first < subscriptions; first += filtersPerSession) {
     const count = Math.min(filtersPerSession, subscriptions - first)
     const filters = Array.from({ length: count }, (_, n) => crowdFilter(first + n))
-    await crowd.open(endpoint, filters)
-    if (late.aborted) throw new Error(`only ${first + count} of ${subscriptions} subscriptions made in time`)
+    await Promise.race([crowd.open(endpoint, filters), late])
+    made += count
   }
   return crowd
 }

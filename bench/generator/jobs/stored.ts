@@ -1,6 +1,7 @@
 /** Messages that wait in the broker: retained ones, and queues of offline sessions. */
 import { performance } from 'node:perf_hooks'
 import { residentBytes } from '../../proc.ts'
+import { scrapeEventLoopDelay } from '../event-loop-delay.ts'
 import type { Answer, Figures, Job } from '../job.ts'
 import { Load } from '../load.ts'
 import { between, read, settle, sleep } from '../measurement.ts'
@@ -42,34 +43,39 @@ async function publishExactly(
   return { ...between(from, read(load, brokerPids), brokerPids) }
 }
 
-/** Stores `messages` retained messages on as many topics, then subscribes to all of them. */
-export async function runRetained(job: Job & { kind: 'retained' }): Promise<Answer> {
-  const { target, spec, connectTimeoutMs, messages, collectors } = job
+function sentBy(load: Load): Figures {
+  return Object.fromEntries(load.publishers.map((publisher) => [`sent.${publisher.index}`, publisher.sent]))
+}
+
+/** Stores `messages` retained messages on as many topics, or what the broker accepts in the time given. */
+export async function runRetain(job: Job & { kind: 'retain' }): Promise<Answer> {
+  const { target, spec, connectTimeoutMs, messages, fillMsMax } = job
   const topicsPerPublisher = Math.ceil(messages / spec.publishers)
   const residentBefore = residentBytes(target.brokerPids)
-  const store = new Load({ ...spec, subscribers: 0, retain: true, topicsPerPublisher }, 'bench')
-  await store.openPublishers(target.publishers, connectTimeoutMs)
-  const stored = await publishExactly(store, messages, Number.POSITIVE_INFINITY, target.brokerPids)
-  const residentAfter = residentBytes(target.brokerPids)
-  const collect = new Load({ ...spec, topology: 'fan-in', subscribers: collectors, topicsPerPublisher }, 'collect')
-  const from = read(collect, target.brokerPids)
-  await collect.openSubscribers(target.subscribers, connectTimeoutMs)
-  collect.fanOut = collectors
-  collect.publishers.push(...store.publishers)
-  collect.sent = messages
-  collect.acknowledgedCount = messages
-  await settle(collect, stallMs)
-  const collected = between(from, read(collect, target.brokerPids), target.brokerPids)
-  const totals = collect.totals()
-  const faults = [...faultsOf(store, { ...store.totals(), lost: 0 }), ...faultsOf(collect, totals)]
-  store.close()
-  collect.close()
-  const figures = {
-    ...figuresOf(collected, totals),
-    storedPerSecond: stored['acknowledgedPerSecond']!,
-    bytesPerRetained: (residentAfter - residentBefore) / messages,
-  }
-  return { figures, faults }
+  const load = new Load({ ...spec, subscribers: 0, retain: true, topicsPerPublisher }, 'bench')
+  await load.openPublishers(target.publishers, connectTimeoutMs)
+  const stored = await publishExactly(load, messages, fillMsMax, target.brokerPids)
+  const grown = residentBytes(target.brokerPids) - residentBefore
+  const figures = { ...sentBy(load), retained: load.acknowledgedCount, bytesPerRetained: grown / load.sent }
+  const faults = faultsOf(load, { ...load.totals(), lost: 0 })
+  load.close()
+  return { figures: { ...figures, storedPerSecond: stored['acknowledgedPerSecond']! }, faults }
+}
+
+/** Subscribes to all retained messages, as many times as there are subscribers in the load. */
+export async function runCollect(job: Job & { kind: 'collect' }): Promise<Answer> {
+  const { target, spec, connectTimeoutMs, sentByPublisher, topicsPerPublisher } = job
+  const load = new Load({ ...spec, topology: 'fan-in', topicsPerPublisher }, 'collect')
+  load.adoptSent(sentByPublisher)
+  const from = read(load, target.brokerPids)
+  await load.openSubscribers(target.subscribers, connectTimeoutMs)
+  load.fanOut = spec.subscribers
+  await settle(load, stallMs)
+  const collected = between(from, read(load, target.brokerPids), target.brokerPids)
+  const totals = load.totals()
+  const faults = faultsOf(load, totals)
+  load.close()
+  return { figures: figuresOf(collected, totals), faults }
 }
 
 /** Makes the durable sessions, disconnects them, and publishes `messages` for them. */
@@ -81,9 +87,11 @@ export async function runFill(job: Job & { kind: 'fill' }): Promise<Answer> {
   await sleep(300)
   load.fanOut = 0
   await load.openPublishers(target.publishers, connectTimeoutMs)
-  const figures = await publishExactly(load, messages, job.fillMsMax, target.brokerPids)
-  for (const publisher of load.publishers) figures[`sent.${publisher.index}`] = publisher.sent
-  figures['acknowledged'] = load.acknowledgedCount
+  await scrapeEventLoopDelay(target.metricsUrl)
+  const filled = await publishExactly(load, messages, job.fillMsMax, target.brokerPids)
+  const figures: Figures = { ...filled, ...sentBy(load), acknowledged: load.acknowledgedCount }
+  const eventLoopDelay = await scrapeEventLoopDelay(target.metricsUrl)
+  if (eventLoopDelay !== undefined) figures['eventLoopDelayP99'] = eventLoopDelay
   const faults = faultsOf(load, { ...load.totals(), lost: 0 })
   load.close()
   return { figures, faults }

@@ -1,6 +1,7 @@
 /** Closed-loop throughput: warm up, measure, stop, and account for every message. */
 
 import { residentBytes } from '../../proc.ts'
+import { scrapeEventLoopDelay } from '../event-loop-delay.ts'
 import type { Answer, Figures, Job } from '../job.ts'
 import { Load, type Totals } from '../load.ts'
 import { between, type Measured, read, settle, sleep } from '../measurement.ts'
@@ -37,13 +38,16 @@ export async function runThroughput(job: Job & { kind: 'throughput' }): Promise<
   await load.openPublishers(target.publishers, connectTimeoutMs)
   load.start()
   await sleep(job.warmupMs)
+  await scrapeEventLoopDelay(target.metricsUrl)
   const from = read(load, target.brokerPids)
   await sleep(job.measureMs)
   const to = read(load, target.brokerPids)
+  const eventLoopDelay = await scrapeEventLoopDelay(target.metricsUrl)
   load.publishing = false
   await settle(load, stallMs)
   const totals = load.totals()
   const figures = figuresOf(between(from, to, target.brokerPids), totals)
+  if (eventLoopDelay !== undefined) figures['eventLoopDelayP99'] = eventLoopDelay
   if (job.crowdSubscriptions > 0) figures['bytesPerSubscription'] = crowdBytes / job.crowdSubscriptions
   const faults = faultsOf(load, totals)
   load.close()
