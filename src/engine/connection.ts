@@ -19,7 +19,7 @@ import type { ByteStream } from './byte-stream.ts'
 import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
 import { HeldFrames } from './held-frames.ts'
-import { copy, giveBackChunk, largeChunkBytes, patch, takeChunk } from './output-buffers.ts'
+import { chunkMemory, copy, giveBackChunk, largeChunkBytes, patch, takeChunk } from './output-buffers.ts'
 
 export type { ByteStream }
 
@@ -61,6 +61,7 @@ export class Connection implements Link {
       role: 'server',
       packetBytesMax: engine.broker.options.packetBytesMax,
       connectPacketBytesMax: Math.min(400_000, engine.broker.options.packetBytesMax),
+      memory: chunkMemory,
     })
   }
 

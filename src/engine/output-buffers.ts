@@ -1,10 +1,11 @@
 /**
- * Output chunks, shared by all connections: a connection holds one only while it has something to write, so that ten
+ * Chunks for output, and for packets that arrive in parts, shared by all connections: a connection holds one only while it has something to write, so that ten
  * thousand idle ones hold none. Most turns have little for a connection, and five hundred subscribers are written to in one
  * turn: they take small chunks, which stay in the processor's cache. What outgrows one moves to a large chunk.
  *
  * A chunk is used again when the kernel has taken it whole. How many are kept idle is bounded; beyond it they are left to
- * the garbage collector.
+ * the garbage collector. A frame that needs more than a large chunk gets one of its own, of a power of two, also to be
+ * used again: the kernel clears every page of new memory, which takes longer than to copy a message there.
  */
 
 export const smallChunkBytes = 4 * 1024
@@ -13,16 +14,30 @@ export const largeChunkBytes = 64 * 1024
 
 const idleSmallChunksMax = 2048
 const idleLargeChunksMax = 128
+/** Frames beyond this are rare enough to get memory of exactly their size. */
+const hugeChunkBytesMax = 4 * 1024 * 1024
+const idleHugeBytesMax = 16 * 1024 * 1024
 
 const small: Buffer[] = []
 const large: Buffer[] = []
+/** By the number of leading zeros of their size. */
+const huge: Buffer[][] = Array.from({ length: 32 }, () => [])
+let idleHugeBytes = 0
 
-/** A chunk with room for so many bytes: one of the two sizes, or, beyond them, one of its own. */
+/** A chunk with room for so many bytes. */
 export function takeChunk(bytes: number): Buffer {
   // Not from the pool of Buffer.allocUnsafe: its memory is touched only as far as it is filled.
   if (bytes <= smallChunkBytes) return small.pop() ?? Buffer.allocUnsafeSlow(smallChunkBytes)
   if (bytes <= largeChunkBytes) return large.pop() ?? Buffer.allocUnsafeSlow(largeChunkBytes)
-  return Buffer.allocUnsafeSlow(bytes)
+  return bytes <= hugeChunkBytesMax ? takeHuge(bytes) : Buffer.allocUnsafeSlow(bytes)
+}
+
+function takeHuge(bytes: number): Buffer {
+  const zeros = Math.clz32(bytes - 1)
+  const chunk = huge[zeros - 1]!.pop()
+  if (chunk === undefined) return Buffer.allocUnsafeSlow(2 ** (32 - zeros))
+  idleHugeBytes -= chunk.length
+  return chunk
 }
 
 export function giveBackChunk(chunk: Buffer): void {
@@ -30,8 +45,13 @@ export function giveBackChunk(chunk: Buffer): void {
     if (small.length < idleSmallChunksMax) small.push(chunk)
   } else if (chunk.length === largeChunkBytes) {
     if (large.length < idleLargeChunksMax) large.push(chunk)
+  } else if (chunk.length <= hugeChunkBytesMax && idleHugeBytes + chunk.length <= idleHugeBytesMax) {
+    huge[Math.clz32(chunk.length)]!.push(chunk)
+    idleHugeBytes += chunk.length
   }
 }
+
+export const chunkMemory = { take: takeChunk, giveBack: giveBackChunk }
 
 /** Below this a loop of byte stores is cheaper than a call to copy. */
 const loopCopyBytesMax = 128

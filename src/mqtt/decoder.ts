@@ -37,7 +37,20 @@ export interface DecoderOptions {
   version?: ProtocolVersion
   /** Largest CONNECT in bytes. */
   connectPacketBytesMax?: number
+  /** For packets of more than 64 KiB that arrive in parts. */
+  memory?: DecoderMemory
 }
+
+/** Where memory comes from and goes back to once its packet was handed over: the kernel takes long to clear new memory. */
+export interface DecoderMemory {
+  /** At least so many bytes, with anything in them. */
+  take(bytes: number): Uint8Array
+  giveBack(memory: Uint8Array): void
+}
+
+const ownMemory: DecoderMemory = { take: (bytes) => Buffer.allocUnsafeSlow(bytes), giveBack: () => {} }
+/** Up to here a partial packet's buffer is the decoder's own. */
+const ownBytesMax = 64 * 1024
 
 const flowing = 0
 const paused = 1
@@ -54,6 +67,7 @@ export class Decoder {
   readonly #sink: PacketSink
   readonly #sender: Sender
   readonly #connectPacketBytesMax: number
+  readonly #memory: DecoderMemory
   readonly #frame = emptyPublishFrame()
   #firstBytes: FirstBytes
   #state: number = flowing
@@ -68,6 +82,7 @@ export class Decoder {
   constructor(sink: PacketSink, options: DecoderOptions) {
     this.#sink = sink
     this.packetBytesMax = options.packetBytesMax
+    this.#memory = options.memory ?? ownMemory
     this.#connectPacketBytesMax = options.connectPacketBytesMax ?? connectPacketBytesMaxDefault
     if (options.role === 'server') {
       this.version = 0
@@ -214,21 +229,24 @@ export class Decoder {
     const end = Math.min(chunk.length, at + missing)
     this.#append(chunk, at, end)
     if (this.#partialBytes < this.#partialPacketBytes) return end
-    const packet = this.#partial.subarray(0, this.#partialPacketBytes)
+    const memory = this.#partial
+    const packet = memory.subarray(0, this.#partialPacketBytes)
+    this.#partial = noBytes
     this.#dropPartial()
     this.#run(packet, 0)
+    this.#giveBack(memory)
     return end
   }
 
   #append(chunk: Uint8Array, start: number, end: number): void {
     const length = this.#partialBytes + end - start
     if (length > this.#partial.length) {
-      // At most twice what has arrived, and no more than was declared.
-      const room = Math.max(2 * length, partialBytesMin)
-      const grown = Buffer.allocUnsafeSlow(
-        this.#partialPacketBytes > 0 ? Math.min(room, this.#partialPacketBytes) : room,
-      )
+      // At most four times what has arrived, and no more than was declared.
+      const room = Math.max(4 * length, partialBytesMin)
+      const bytes = this.#partialPacketBytes > 0 ? Math.min(room, this.#partialPacketBytes) : room
+      const grown = bytes > ownBytesMax ? this.#memory.take(bytes) : Buffer.allocUnsafeSlow(bytes)
       grown.set(this.#partial.subarray(0, this.#partialBytes))
+      this.#giveBack(this.#partial)
       this.#partial = grown
     }
     this.#partial.set(chunk.subarray(start, end), this.#partialBytes)
@@ -236,7 +254,12 @@ export class Decoder {
     if (this.#partialPacketBytes === 0) this.#partialPacketBytes = this.#packetBytes(this.#partial, 0, length)
   }
 
+  #giveBack(memory: Uint8Array): void {
+    if (memory.length > ownBytesMax) this.#memory.giveBack(memory)
+  }
+
   #dropPartial(): void {
+    this.#giveBack(this.#partial)
     this.#partial = noBytes
     this.#partialBytes = 0
     this.#partialPacketBytes = 0

@@ -147,9 +147,44 @@ describe('what is held back', () => {
       return decoder
     })
     const grown = process.memoryUsage().arrayBuffers - before
-    // Twice what has arrived at most, for each of the fifty; they'd be 800 MiB as declared.
+    // Four times what has arrived at most, for each of the fifty; they'd be 800 MiB as declared.
     expect(grown).toBeLessThan(1_000_000)
     for (const decoder of halves) decoder.close()
+  })
+
+  it('beyond 64 KiB lies in memory that is lent, and goes back after its packet was handed over', () => {
+    const lent = new Set<Uint8Array>()
+    const spare: Uint8Array[] = []
+    const memory = {
+      take(bytes: number): Uint8Array {
+        const taken = spare.pop() ?? new Uint8Array(bytes + 1000).fill(0xee)
+        lent.add(taken)
+        return taken
+      },
+      giveBack(given: Uint8Array): void {
+        expect(lent.delete(given)).toBe(true)
+        spare.push(given)
+      },
+    }
+    const seen: [size: number, lent: number][] = []
+    const sink: PacketSink = {
+      ...gatheringSink([]),
+      onPublish: ({ start, end, payloadStart, buffer }: PublishFrame) => {
+        expect(buffer.subarray(payloadStart, end).every((byte) => byte === 0x78)).toBe(true)
+        seen.push([end - start, lent.size])
+      },
+    }
+    const decoder = new Decoder(sink, { role: 'server', packetBytesMax: 1_000_000, memory })
+    decoder.push(opening('server', 4))
+    const bytes = Buffer.concat([publishOf(300_000), publishOf(70_000), publishOf(60_000)])
+    for (let at = 0; at < bytes.length; at += 9_999) decoder.push(bytes.subarray(at, at + 9_999))
+    expect(seen.map(([size]) => size)).toEqual([300_004, 70_004, 60_004])
+    expect(seen.map(([, lent]) => lent)).toEqual([1, 1, 0])
+    expect(lent.size).toBe(0)
+    decoder.push(publishOf(300_000).subarray(0, 200_000))
+    expect(lent.size).toBe(1)
+    decoder.close()
+    expect(lent.size).toBe(0)
   })
 
   it('is copied: the chunk may be written over once push returns', () => {
