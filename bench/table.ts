@@ -128,6 +128,7 @@ const figureWords: Record<string, string> = {
   bytesPerRetained: 'memory per retained message',
   retained: 'messages stored',
   residentAfterFillBytes: 'resident memory after filling',
+  residentWhenIdleBytes: 'resident memory after 12 s of silence',
   residentAfterRestartBytes: 'resident memory after restart',
   sessionsPerSecond: 'sessions made',
   sessions: 'sessions',

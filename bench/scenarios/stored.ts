@@ -14,15 +14,19 @@ import {
   throughput,
 } from './scenario.ts'
 
+/** Enough for a broker that gives memory back when traffic pauses. */
+const idleMs = 12_000
+
 /** Every size of a growth scenario delivers as much in all, so that a broker's cold start weighs the same. */
 const growthDeliveries = 100_000
 
 const acknowledged: Figure = { name: 'acknowledgedPerSecond', unit: 'per second', better: 'higher' }
 /** After `kill -9`, with the amount that the figure `forAmount` says. */
-function restartFigures(forAmount: string): [Figure, Figure, Figure] {
+function restartFigures(forAmount: string): [Figure, Figure, Figure, Figure] {
   return [
     { name: 'restartSeconds', unit: 'seconds', better: 'lower', forAmount },
     { name: 'residentAfterFillBytes', unit: 'bytes', better: 'lower', forAmount },
+    { name: 'residentWhenIdleBytes', unit: 'bytes', better: 'lower', forAmount },
     { name: 'residentAfterRestartBytes', unit: 'bytes', better: 'lower', forAmount },
   ]
 }
@@ -53,9 +57,12 @@ function sentByPublisher(figures: Figures, publishers: number): number[] {
 /** Ends the broker with SIGKILL and starts it again on its files; says how long that took and what it holds before and after. */
 async function restarted({ broker }: Stage): Promise<Figures> {
   const residentAfterFillBytes = residentBytes(broker.pids)
+  await new Promise((resolve) => setTimeout(resolve, idleMs))
+  const residentWhenIdleBytes = residentBytes(broker.pids)
   await broker.restart('SIGKILL')
   const residentAfterRestartBytes = residentBytes(broker.pids)
-  return { residentAfterFillBytes, residentAfterRestartBytes, restartSeconds: broker.readySeconds }
+  const resident = { residentAfterFillBytes, residentWhenIdleBytes, residentAfterRestartBytes }
+  return { ...resident, restartSeconds: broker.readySeconds }
 }
 
 /** Fills the queues of offline sessions, restarts the broker if asked to, then drains them and accounts for every message. */

@@ -129,10 +129,10 @@ async function carryBothWays(idle: Connections, bytes: number, timeoutMs: number
   }
 }
 
-/** Resident bytes after the broker had a moment to collect garbage. */
+/** Resident bytes after the broker had the time to give memory back: the gateway looks at it every five seconds. */
 async function restingBytes(pids: readonly number[]): Promise<number> {
   let least = Number.POSITIVE_INFINITY
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < 24; i++) {
     await sleep(500)
     least = Math.min(least, residentBytes(pids))
   }
