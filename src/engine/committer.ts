@@ -11,7 +11,7 @@
  * Slices are committed in order, each batch at the strictest level that a record in it asks for, so that `committed` means for
  * every slice: as safe as it has to be. A failed commit is fatal: nothing is acknowledged any more.
  */
-import type { Delivery } from '../core/delivery-queue.ts'
+import { type Delivery, DeliveryState } from '../core/delivery-queue.ts'
 import type { Journal } from '../core/journal.ts'
 import { type Message, messageBytes } from '../core/message.ts'
 import { recoveredForm } from '../core/recovery.ts'
@@ -160,8 +160,9 @@ export class Committer implements Journal, Commits {
       return
     }
     const { number } = session
+    const released = delivery?.state === DeliveryState.released
     // Nobody waits for a removal.
-    this.#append((writer) => writer.dequeue(number, position), false)
+    this.#append((writer) => (released ? writer.complete(number, position) : writer.dequeue(number, position)), false)
   }
 
   release(session: Session, position: number, delivery: Delivery): void {

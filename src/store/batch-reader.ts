@@ -45,6 +45,9 @@ function readRecord(fields: FieldReader, sink: BatchRecords, message: StoredMess
     case Kind.release:
       sink.release(fields.number(), fields.number())
       break
+    case Kind.complete:
+      sink.complete(fields.number(), fields.number())
+      break
     case Kind.incomingPut:
       sink.incomingPut(fields.number(), fields.uint32())
       break

@@ -28,8 +28,10 @@ export interface BatchRecords {
   enqueueMessage(reference: StoredReference, message: StoredMessage): void
   /** Acknowledged, expired, dropped or moved to another member: the reference goes, its body with the last reference. */
   dequeue(session: number, position: number): void
-  /** PUBREC arrived: only the packet identifier at this position remains, until `dequeue`. */
+  /** PUBREC arrived: only the packet identifier at this position remains, until `complete`. */
   release(session: number, position: number): void
+  /** PUBCOMP arrived: what `release` left goes. */
+  complete(session: number, position: number): void
   incomingPut(session: number, packetId: number): void
   incomingDelete(session: number, packetId: number): void
   retainedPut(topic: string, messageId: number): void
@@ -55,6 +57,7 @@ export const Kind = {
   willPut: 13,
   willDelete: 14,
   enqueueMessage: 15,
+  complete: 16,
 } as const
 
 export const retainFlag = 4
@@ -169,6 +172,12 @@ export class BatchWriter implements BatchRecords {
 
   release(session: number, position: number): void {
     const fields = this.#begin(Kind.release)
+    fields.number(session)
+    fields.number(position)
+  }
+
+  complete(session: number, position: number): void {
+    const fields = this.#begin(Kind.complete)
     fields.number(session)
     fields.number(position)
   }

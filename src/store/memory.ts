@@ -154,14 +154,16 @@ class MemoryRecords implements BatchRecords {
 
   dequeue(session: number, position: number): void {
     const queue = this.#queues.get(session)
-    if (!queue?.delete(position)) this.#released.delete(key(session, position))
+    queue?.delete(position)
     if (queue?.size === 0) this.#queues.delete(session)
   }
 
+  complete(session: number, position: number): void {
+    this.#released.delete(key(session, position))
+  }
+
   release(session: number, position: number): void {
-    const queue = this.#queues.get(session)
-    queue?.delete(position)
-    if (queue?.size === 0) this.#queues.delete(session)
+    this.dequeue(session, position)
     this.#released.set(key(session, position), [session, position])
   }
 

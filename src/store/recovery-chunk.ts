@@ -156,6 +156,7 @@ const refusingSink: BatchRecords = {
   enqueueMessage: refuse,
   dequeue: refuse,
   release: refuse,
+  complete: refuse,
   incomingPut: refuse,
   incomingDelete: refuse,
   retainedPut: refuse,

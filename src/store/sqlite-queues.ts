@@ -77,14 +77,14 @@ export class SqliteQueues {
     if (run.full) this.#close(run)
   }
 
-  /** Takes an entry; returns the id of its body in `message`, 0 if it had its own, undefined if no such entry waits. */
-  take(session: number, position: number): number | undefined {
+  /** Takes an entry if it waits; returns the id of its body in `message`, or 0 if there is none to let go of. */
+  take(session: number, position: number): number {
     const open = this.#open.get(session)
     if (open !== undefined) this.#close(open)
     const run = this.#runWith(session, position)
-    if (run === undefined) return undefined
+    if (run === undefined) return 0
     const index = indexOf(run.entries, position)
-    if (index < 0 || run.mask[index] === taken) return undefined
+    if (index < 0 || run.mask[index] === taken) return 0
     const entry = run.entries[index]!
     run.mask[index] = taken
     run.takenMessages++

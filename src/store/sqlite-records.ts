@@ -150,7 +150,7 @@ export class SqliteRecords implements BatchRecords {
   }
 
   dequeue(session: number, position: number): void {
-    if (!this.#take(session, position)) this.#statements.releasedDelete.run(session, position)
+    this.#take(session, position)
   }
 
   release(session: number, position: number): void {
@@ -158,12 +158,13 @@ export class SqliteRecords implements BatchRecords {
     this.#statements.releasedPut.run(session, position)
   }
 
-  /** Whether the entry was there. */
-  #take(session: number, position: number): boolean {
+  complete(session: number, position: number): void {
+    this.#statements.releasedDelete.run(session, position)
+  }
+
+  #take(session: number, position: number): void {
     const messageId = this.#queues.take(session, position)
-    if (messageId === undefined) return false
-    if (messageId !== 0) this.#unreferenced.push(messageId)
-    return true
+    if (messageId > 0) this.#unreferenced.push(messageId)
   }
 
   incomingPut(session: number, packetId: number): void {

@@ -159,7 +159,7 @@ export function describeQueues(name: string, factory: () => StoreEnvironment): v
       }
     })
 
-    it('keep the position of a message of their own that is released [MQTT-4.3.3-5], until it is dequeued', async () => {
+    it('keep the position of a message of their own that is released [MQTT-4.3.3-5], until it is complete', async () => {
       await commit((records) => {
         records.enqueueMessage(reference(1, 1, 0, { qos: 2 }), message(0))
         records.enqueueMessage(reference(1, 2, 0, { qos: 2 }), message(0))
@@ -170,7 +170,7 @@ export function describeQueues(name: string, factory: () => StoreEnvironment): v
       const survived = await open(store)
       expect(survived.released).toEqual([[1, 1]])
       expect(await positions(1)).toEqual([2])
-      await commit((records) => records.dequeue(1, 1))
+      await commit((records) => records.complete(1, 1))
       await store.close()
       store = environment.start()
       expect((await open(store)).released).toEqual([])

@@ -286,7 +286,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
       await committed
     })
 
-    it('keeps only the position of a released delivery [MQTT-4.3.3-5], until it is dequeued', async () => {
+    it('keeps only the position of a released delivery [MQTT-4.3.3-5], until it is complete', async () => {
       await open(store)
       await store.commit(
         batch((records) => {
@@ -306,7 +306,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
       expect(survived.queues).toEqual([{ session: 1, messages: 1, bytes: 9, firstPosition: 2, lastPosition: 2 }])
       expect(await positions(1)).toEqual([2])
       await store.commit(
-        batch((records) => records.dequeue(1, 1)),
+        batch((records) => records.complete(1, 1)),
         'fsync',
       )
       survived = await restarted()

@@ -20,6 +20,7 @@ const steps = [
   'dequeue',
   'dequeue',
   'release',
+  'complete',
   'move',
   'retain',
   'retain again',
@@ -37,6 +38,7 @@ class History {
   readonly writer = new BatchWriter()
   readonly sessions: number[] = []
   readonly #references = new Map<string, { owner: number; position: number; id: number }>()
+  readonly #released: [owner: number, position: number][] = []
   #nextSession = 1
   #nextMessage = 1
   #nextPosition = 1
@@ -57,7 +59,13 @@ class History {
         this.#take(a, (owner, position) => this.writer.dequeue(owner, position))
         break
       case 'release':
-        this.#take(a, (owner, position) => this.writer.release(owner, position))
+        this.#take(a, (owner, position) => {
+          this.writer.release(owner, position)
+          this.#released.push([owner, position])
+        })
+        break
+      case 'complete':
+        this.#complete(b)
         break
       case 'move':
         this.#move(a, b, flag)
@@ -123,6 +131,11 @@ class History {
         message(0, { payload: new Uint8Array(bytes * 20).fill(position), topic: `own/${position % 5}` }),
       )
     }
+  }
+
+  #complete(b: number): void {
+    const [released] = this.#released.splice(b % Math.max(1, this.#released.length), 1)
+    if (released) this.writer.complete(...released)
   }
 
   #take(a: number, write: (owner: number, position: number) => void): void {
