@@ -60,7 +60,8 @@ function gatherBrokers(options: BenchOptions, profileFolder: string): Lineup {
   return { brokers: [...own, ...baseBrokers, ...found.brokers], missing: [...missing, ...found.missing], base }
 }
 
-function writeResults(results: Results, folder: string): string {
+/** Returns the report and the names of the files. */
+function writeResults(results: Results, folder: string): { report: string; files: string } {
   mkdirSync(folder, { recursive: true })
   const name = `${results.date}-${results.commit}${results.quick ? '-quick' : ''}`
   const plots = growthPlots(results).map(({ dimension, svg }) => {
@@ -71,12 +72,10 @@ function writeResults(results: Results, folder: string): string {
   const report = renderReport(results, plots)
   writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`)
   writeFileSync(join(folder, `${name}.md`), report)
-  process.stdout.write(report)
-  note(`written: ${join(folder, name)}.json, .md${plots.length > 0 ? ` and ${plots.length} plots` : ''}`)
-  return report
+  return { report, files: `${join(folder, name)}.json, .md${plots.length > 0 ? ` and ${plots.length} plots` : ''}` }
 }
 
-async function runBench(options: BenchOptions, lineup: Lineup, dataFolder: string): Promise<Results> {
+async function runBench(options: BenchOptions, lineup: Lineup, dataFolder: string): Promise<void> {
   const { brokers, missing } = lineup
   const { rounds, quick, scenarios } = options
   const results: Results = {
@@ -88,6 +87,7 @@ async function runBench(options: BenchOptions, lineup: Lineup, dataFolder: strin
     subject,
     brokers: brokers.map(({ label, version, configuration }) => ({ label, version, configuration })),
     missing,
+    scenariosPlanned: scenarios.length,
     scenarios: [],
   }
   for (const line of missing) note(`missing: ${line}`)
@@ -105,8 +105,12 @@ async function runBench(options: BenchOptions, lineup: Lineup, dataFolder: strin
   for (const scenario of scenarios) {
     results.scenarios.push(await runScenario(scenario, plan, results.scenarios))
     progress.closed(scenario.name)
+    // Whoever interrupts an hour's work keeps what was measured.
+    const { report, files } = writeResults(results, resolve(options.results))
+    if (results.scenarios.length < scenarios.length) continue
+    process.stdout.write(report)
+    note(`written: ${files}`)
   }
-  return results
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -137,7 +141,7 @@ async function main(argv: readonly string[]): Promise<number> {
     note(`no broker to measure:\n${lineup.missing.join('\n')}`)
     return 1
   }
-  writeResults(await runBench(options, lineup, dataFolder), resultsFolder)
+  await runBench(options, lineup, dataFolder)
   if (options.profile) printProfiles(profileFolder)
   return 0
 }

@@ -56,6 +56,8 @@ export interface Results {
   /** How each broker was started. */
   brokers: { label: string; version: string; configuration: string }[]
   missing: string[]
+  /** More than `scenarios` has: the run was interrupted. */
+  scenariosPlanned?: number
   scenarios: ScenarioResult[]
 }
 

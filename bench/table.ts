@@ -195,6 +195,9 @@ export function renderReport(results: Results, plots: readonly string[]): string
     `Cells: median (minimum - maximum) and, in bold, how many times better ${results.subject} is (median of the rounds' own ratios).`,
     'Marks: ≥ the generator was at its limit, so the broker can do at least this; ◦ neither used its core fully, so the disk, the window or the kernel set the pace; ~ other programs used the machine meanwhile; ✗ the run does not count.',
   ]
+  const { scenarios: done, scenariosPlanned = done.length } = results
+  if (done.length < scenariosPlanned)
+    lines.push('', `Interrupted after ${done.length} of ${scenariosPlanned} scenarios.`)
   if (results.missing.length > 0) lines.push('', `Not on this machine: ${results.missing.join('; ')}.`)
   for (const group of groups) {
     const scenarios = results.scenarios.filter((scenario) => scenario.group === group)

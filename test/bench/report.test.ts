@@ -92,6 +92,12 @@ function scenario(brokers: BrokerResult[]): ScenarioResult {
 }
 
 describe('the table', () => {
+  test('says when the run was interrupted', () => {
+    const measured = results([scenario([broker('MQTide', [2e6])])])
+    expect(renderReport({ ...measured, scenariosPlanned: 7 }, [])).toContain('Interrupted after 1 of 7 scenarios.')
+    expect(renderReport({ ...measured, scenariosPlanned: 1 }, [])).not.toContain('Interrupted')
+  })
+
   test('shows median, range and how many times better the gateway is', () => {
     const report = renderReport(
       results([scenario([broker('MQTide', [2e6, 2.2e6, 1.8e6]), broker('Other', [1e5, 1e5, 1e5])])]),
