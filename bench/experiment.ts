@@ -35,8 +35,8 @@ const timing = {
 } as const
 /** Also for the subscriptions of a crowd. */
 const connectTimeoutMs = { quick: 15_000, full: 40_000 } as const
-/** The longest a job may take: a full queue drained from a slow broker. */
-const jobTimeoutMs = 90_000
+/** The longest a job may take: idle connections are watched for a minute, and a full queue is drained from a slow broker. */
+const jobTimeoutMs = 180_000
 
 /** Runs one job in a generator process on the generator's core. Never rejects: what goes wrong is a fault in the answer. */
 export function generate(job: Job): Promise<Answer> {

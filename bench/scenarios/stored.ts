@@ -92,7 +92,7 @@ const offline: Scenario[] = ([1, 2] as const).map((qos) => ({
   run(stage) {
     const qosLoad = { publishQos: qos, subscribeQos: qos } as const
     const spec: LoadSpec = { ...defaultLoad, ...qosLoad, durable: true, windowMessages: 2000 }
-    return fillAndDrain(stage, spec, stage.quick ? 50_000 : 200_000, false)
+    return fillAndDrain(stage, spec, stage.quick ? 50_000 : 1_000_000, false)
   },
 }))
 

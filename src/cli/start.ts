@@ -4,6 +4,7 @@
  * SIGTERM and SIGINT close the gateway in order; a second one ends the process at once. SIGHUP reads the configuration
  * again: what can change while running changes, the rest is named in the log, and an invalid file changes nothing.
  */
+import { flushCompileCache } from 'node:module'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/config-error.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
@@ -91,6 +92,8 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
     running.gateway = gateway
     await listen(gateway, config)
     giveBackWhenIdle()
+    // What `bin/load.js` keeps of the sources is otherwise written at an exit in order only.
+    flushCompileCache()
     context.stdout.write(`${readyLine(gateway, context.pid)}\n`)
     if (context.stdout.isTTY) context.stdout.write(hints(gateway, config))
     warnIfOpen(config, log)

@@ -69,46 +69,44 @@ export class OpenRun {
 
   /** A reference to a body in the table `message`. */
   add(reference: StoredReference, payloadBytes: number, texts: QuotedTexts): void {
-    this.#count(reference.position, payloadBytes)
+    const separator = this.#count(reference.position, payloadBytes)
     this.references++
     const subscribed =
       reference.sharedFilter !== '' || reference.subscriptionIdentifiers.length > 0
         ? subscribedFor(reference, texts)
         : ''
-    this.#entries.text(`${fieldsOf(reference)},${payloadBytes},${reference.messageId}${subscribed}]`)
+    this.#entries.text(`${separator}${fieldsOf(reference)},${payloadBytes},${reference.messageId}${subscribed}]`)
   }
 
   /** A message that only this entry names. */
   addMessage(reference: StoredReference, message: StoredMessage, texts: QuotedTexts): void {
     const { payload, properties, publishedAt } = message
     const offset = this.#bodies.length
-    this.#count(reference.position, payload.length)
+    const separator = this.#count(reference.position, payload.length)
     this.#bodies.bytes(properties)
     this.#bodies.bytes(payload)
     const expiresAt = message.expiresAt === Number.POSITIVE_INFINITY ? 0 : message.expiresAt
     this.#entries.text(
-      `${fieldsOf(reference)},${payload.length},0${subscribedFor(reference, texts)},${texts.of(message.topic)}` +
+      `${separator}${fieldsOf(reference)},${payload.length},0${subscribedFor(reference, texts)},${texts.of(message.topic)}` +
         `,${message.qos},${publishedAt},${expiresAt},${texts.of(message.publisher)},${properties.length},${offset}]`,
     )
   }
 
-  /** UTF-8; a view that is void after `reset`, as `bodies` is. */
-  get entries(): Uint8Array {
+  /** The row's content, once nothing more is added: the entries as UTF-8. Views that are void after `reset`. */
+  end(): { entries: Uint8Array; bodies: Uint8Array | null } {
     this.#entries.text(']')
-    return this.#entries.view
+    return { entries: this.#entries.view, bodies: this.#bodies.length === 0 ? null : this.#bodies.view }
   }
 
-  get bodies(): Uint8Array | null {
-    return this.#bodies.length === 0 ? null : this.#bodies.view
-  }
-
-  #count(position: number, payloadBytes: number): void {
+  /** Returns what stands before the entry. */
+  #count(position: number, payloadBytes: number): string {
+    const separator = this.messages === 0 ? '[' : ','
     if (this.messages === 0) this.firstPosition = position
     else if (position <= this.lastPosition) throw new Error(`position ${position} follows ${this.lastPosition}`)
-    this.#entries.text(this.messages === 0 ? '[' : ',')
     this.lastPosition = position
     this.messages++
     this.payloadBytes += payloadBytes
+    return separator
   }
 }
 

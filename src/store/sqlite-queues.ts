@@ -127,7 +127,8 @@ export class SqliteQueues {
   }
 
   #write(run: OpenRun): void {
-    const { session, firstPosition, lastPosition, messages, payloadBytes, references, entries, bodies } = run
+    const { session, firstPosition, lastPosition, messages, payloadBytes, references } = run
+    const { entries, bodies } = run.end()
     this.#statements.insert.run(
       session,
       firstPosition,

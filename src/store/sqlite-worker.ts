@@ -3,6 +3,7 @@
  *
  * Buffers are transferred both ways. Errors cross as plain fields, since structured cloning loses an error's class.
  */
+import { flushCompileCache } from 'node:module'
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import { giveBackWhenIdle } from './idle-heap.ts'
 import { type RecoveryChunk, RecoveryPacker } from './recovery-chunk.ts'
@@ -85,6 +86,8 @@ class StoreThread {
     const numbers = database.recover(packer)
     packer.end()
     this.#upkeep.touched()
+    // As in the main thread (`cli/start.ts`).
+    flushCompileCache()
     return numbers
   }
 
