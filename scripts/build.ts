@@ -15,4 +15,4 @@ const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/pack
 rmSync(join(root, 'dist'), { recursive: true, force: true })
 const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
 if (status !== 0) process.exit(status ?? 1)
-cpSync(join(root, 'src/web/page'), join(root, 'dist/src/web/page'), { recursive: true })
+cpSync(join(root, 'src/http/page'), join(root, 'dist/src/http/page'), { recursive: true })

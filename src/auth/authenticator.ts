@@ -6,11 +6,11 @@
  * process.
  */
 import { inspect } from 'node:util'
-import type { Authority, Exchange, ExchangeStep, Grant, Verdict } from '../core/authority.ts'
+import type { Authority, Exchange, ExchangeStep, Grant, Verdict } from '../core/ports/authority.ts'
 import type { ProtocolVersion } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 
-export type { Grant } from '../core/authority.ts'
+export type { Grant } from '../core/ports/authority.ts'
 
 export interface AuthenticationRequest {
   clientId: string

@@ -5,18 +5,19 @@
  * and finds what is to be sent in the `Link`s. It never waits and never reads a clock, a socket or a store.
  */
 import type { ProtocolVersion } from '../mqtt/packet.ts'
-import { type Authority, anonymousAuthority } from './authority.ts'
-import type { Client } from './client.ts'
+import type { Client } from './connection/client.ts'
 import { Counters, type Gauges } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
-import { type Journal, noJournal } from './journal.ts'
-import type { Message } from './message.ts'
 import type { BrokerOptions } from './options.ts'
-import { Publication, type PublishOutcome, publishMessage } from './publish.ts'
-import { RetainedMessages } from './retained.ts'
-import { Session } from './session.ts'
-import { SubscriptionIndex } from './subscriptions.ts'
-import { TopicCache } from './topics.ts'
+import { type Authority, anonymousAuthority } from './ports/authority.ts'
+import { type Journal, noJournal } from './ports/journal.ts'
+import type { Message } from './publish/message.ts'
+import { Publication } from './publish/publication.ts'
+import { type PublishOutcome, publishMessage } from './publish/publish.ts'
+import { TopicCache } from './publish/route-cache.ts'
+import { RetainedMessages } from './retained/retained-messages.ts'
+import { Session } from './session/session.ts'
+import { SubscriptionIndex } from './subscriptions/subscription-index.ts'
 
 /** What the core logs; pino fits. */
 export interface Log {

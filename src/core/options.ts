@@ -1,6 +1,6 @@
 /** The core's settings. Names are those of the configuration; each limit has its unit in its name. */
 import type { Qos } from '../mqtt/packet.ts'
-import type { DispatchStrategy } from './shared.ts'
+import type { DispatchStrategy } from './subscriptions/shared-group.ts'
 
 /** What happens to a message for a session whose queue is full. */
 export type QueueFullPolicy = 'drop-oldest' | 'drop-newest' | 'reject'

@@ -11,13 +11,14 @@
  * Slices are committed in order, each batch at the strictest level that a record in it asks for, so that `committed` means for
  * every slice: as safe as it has to be. A failed commit is fatal: nothing is acknowledged any more.
  */
-import { type Delivery, DeliveryState } from '../core/delivery-queue.ts'
-import type { Journal } from '../core/journal.ts'
-import { type Message, messageBytes } from '../core/message.ts'
-import { recoveredForm } from '../core/recovery.ts'
-import type { Session } from '../core/session.ts'
-import type { Subscription } from '../core/subscriptions.ts'
-import type { PendingWill } from '../core/will.ts'
+
+import type { Journal } from '../core/ports/journal.ts'
+import { type Message, messageBytes } from '../core/publish/message.ts'
+import { type Delivery, DeliveryState } from '../core/session/delivery-queue.ts'
+import { recoveredForm } from '../core/session/recovery.ts'
+import type { Session } from '../core/session/session.ts'
+import type { PendingWill } from '../core/session/will.ts'
+import type { Subscription } from '../core/subscriptions/subscription-index.ts'
 import { BatchWriter } from '../store/batch.ts'
 import type { Durability, QueuePage, Store } from '../store/store.ts'
 import type { Clock } from './clock.ts'

@@ -8,8 +8,8 @@
  *
  * A held frame belongs to this connection and dies with it.
  */
-import { Client } from '../core/client.ts'
-import type { Link } from '../core/link.ts'
+import { Client } from '../core/connection/client.ts'
+import type { Link } from '../core/ports/link.ts'
 import { Decoder } from '../mqtt/decoder.ts'
 import { PacketType } from '../mqtt/packet.ts'
 import { ProtocolError } from '../mqtt/protocol-error.ts'

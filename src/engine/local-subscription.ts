@@ -5,10 +5,10 @@
  * until the program takes them. What waits is bounded; beyond the limit the oldest is dropped and counted.
  */
 import type { Broker } from '../core/broker.ts'
-import type { Message } from '../core/message.ts'
-import { Session } from '../core/session.ts'
-import { endSession } from '../core/sessions.ts'
-import { subscribe } from '../core/subscribe.ts'
+import type { Message } from '../core/publish/message.ts'
+import { Session } from '../core/session/session.ts'
+import { endSession } from '../core/session/session-lifecycle.ts'
+import { subscribe } from '../core/subscriptions/subscribe.ts'
 import type { Properties, Qos } from '../mqtt/packet.ts'
 import { publishProperties } from '../mqtt/publish.ts'
 import { reasonName } from '../mqtt/reason-code.ts'

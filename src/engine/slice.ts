@@ -1,7 +1,8 @@
 /** What one turn appended: its records, in order, and how they are to be committed. */
-import type { Delivery } from '../core/delivery-queue.ts'
-import type { Message } from '../core/message.ts'
-import type { Session } from '../core/session.ts'
+
+import type { Message } from '../core/publish/message.ts'
+import type { Delivery } from '../core/session/delivery-queue.ts'
+import type { Session } from '../core/session/session.ts'
 import type { BatchWriter } from '../store/batch.ts'
 
 /** The record that may still be elided; all others are functions that write themselves when the batch is packed. */

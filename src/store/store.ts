@@ -17,7 +17,7 @@ import type {
   RecoveredSession,
   RecoveredSubscription,
   RecoveredWill,
-} from '../core/recovered.ts'
+} from '../core/ports/recovered.ts'
 
 export type StoredSession = RecoveredSession
 export type StoredSubscription = RecoveredSubscription

@@ -1,6 +1,6 @@
 /** A body goes from the store with the last record that names it; a record that comes later has to bring its own. */
 import { describe, expect, it } from 'vitest'
-import type { Message } from '../../src/core/message.ts'
+import type { Message } from '../../src/core/publish/message.ts'
 import { encodeUtf8 } from '../../src/mqtt/utf8.ts'
 import { DurableWorld, lasting } from './durable-world.ts'
 

@@ -1,7 +1,7 @@
 /** At which level each batch is committed: what its records' connections ask for, and never less. */
 import { describe, expect, it } from 'vitest'
-import type { Authority, Verdict } from '../../src/core/authority.ts'
-import type { Message } from '../../src/core/message.ts'
+import type { Authority, Verdict } from '../../src/core/ports/authority.ts'
+import type { Message } from '../../src/core/publish/message.ts'
 import { encodeUtf8 } from '../../src/mqtt/utf8.ts'
 import type { Durability } from '../../src/store/store.ts'
 import { DurableWorld, lasting } from './durable-world.ts'

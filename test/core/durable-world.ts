@@ -2,7 +2,7 @@
  * The core and the committer on a durable store whose commits end when a test says so, and new processes on what it holds.
  */
 import { expect } from 'vitest'
-import { BrokerRecovery, onQueuePage } from '../../src/core/recovery.ts'
+import { BrokerRecovery, onQueuePage } from '../../src/core/session/recovery.ts'
 import { Committer } from '../../src/engine/committer.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import type { Durability, QueuePage, Store } from '../../src/store/store.ts'

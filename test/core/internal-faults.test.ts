@@ -1,6 +1,6 @@
 /** A fault in what a program gave us (an access rule that throws) costs the packet that met it, and nothing else. */
 import { describe, expect, it } from 'vitest'
-import type { Authority, Grant } from '../../src/core/authority.ts'
+import type { Authority, Grant } from '../../src/core/ports/authority.ts'
 import { World } from './world.ts'
 
 function worldWithRule(mayReceive: Grant['mayReceive']): World {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type DispatchStrategy, dispatchStrategies } from '../../src/core/shared.ts'
+import { type DispatchStrategy, dispatchStrategies } from '../../src/core/subscriptions/shared-group.ts'
 import { LocalSubscription } from '../../src/engine/local-subscription.ts'
 import { type Device, World } from './world.ts'
 

@@ -3,9 +3,9 @@
  * what it put into their links, through the real decoder again. Nothing here waits; time moves when a test says so.
  */
 import { Broker, type BrokerPorts } from '../../src/core/broker.ts'
-import { Client } from '../../src/core/client.ts'
-import type { Link } from '../../src/core/link.ts'
+import { Client } from '../../src/core/connection/client.ts'
 import { type BrokerOptions, defaultBrokerOptions } from '../../src/core/options.ts'
+import type { Link } from '../../src/core/ports/link.ts'
 import { levelNone, levelOf } from '../../src/engine/durability.ts'
 import { Decoder } from '../../src/mqtt/decoder.ts'
 import {

@@ -1,8 +1,8 @@
 /** One connection on a stream whose kernel takes what a test says: what is paused, and when it goes on. */
 import { describe, expect, it } from 'vitest'
-import type { Authority, Verdict } from '../../src/core/authority.ts'
 import { Broker } from '../../src/core/broker.ts'
 import { defaultBrokerOptions } from '../../src/core/options.ts'
+import type { Authority, Verdict } from '../../src/core/ports/authority.ts'
 import { type ByteStream, Connection } from '../../src/engine/connection.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { encodeConnect } from '../../src/mqtt/encoder.ts'

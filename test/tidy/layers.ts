@@ -25,10 +25,10 @@ export const layers: readonly Layer[] = [
   // The store's port in bytes: what the engine packs and every store reads.
   { of: 'src/store/batch.ts', imports: ['src/store/packing.ts'], types: ['src/mqtt/', 'src/store/store.ts'] },
   { of: 'src/engine/', imports: ['src/core/', 'src/mqtt/', 'src/store/batch.ts', ...ports] },
-  { of: 'src/transport/', imports: ['src/mqtt/', 'src/engine/connection.ts'], types: ['src/engine/engine.ts'] },
+  { of: 'src/listeners/', imports: ['src/mqtt/', 'src/engine/connection.ts'], types: ['src/engine/engine.ts'] },
   { of: 'src/store/', imports: ['src/mqtt/', 'src/store/store.ts'] },
   { of: 'src/auth/', imports: ['src/mqtt/', 'src/auth/authenticator.ts'] },
-  { of: 'src/web/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
+  { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
   // Metrics, $SYS and the log put names to what the core counts, at the level that the configuration gives.
   { of: 'src/observe/', imports: ['src/mqtt/'], types: ['src/core/', 'src/config/schema.ts'] },
   { of: 'src/config/', imports: ['src/mqtt/'], types: ports },

@@ -3,7 +3,7 @@ import type { Server } from 'node:http'
 import { connect } from 'node:net'
 import { gunzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createHttpServer, type HttpSources } from '../../src/web/http.ts'
+import { createHttpServer, type HttpSources } from '../../src/http/http.ts'
 
 let server: Server
 let port: number

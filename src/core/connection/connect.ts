@@ -1,16 +1,16 @@
 /**
  * CONNECT to CONNACK: the checks that need no one else, the authority's word, and the session.
  */
-import { encodeAuth, encodeConnack } from '../mqtt/encoder.ts'
-import type { ConnectPacket, Properties } from '../mqtt/packet.ts'
-import { ConnectReturnCode, ReasonCode, reasonName } from '../mqtt/reason-code.ts'
-import type { ExchangeStep, Verdict } from './authority.ts'
-import type { Broker } from './broker.ts'
+import { encodeAuth, encodeConnack } from '../../mqtt/encoder.ts'
+import type { ConnectPacket, Properties } from '../../mqtt/packet.ts'
+import { ConnectReturnCode, ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
+import type { Broker } from '../broker.ts'
+import type { ExchangeStep, Verdict } from '../ports/authority.ts'
+import { OutgoingAliases } from '../publish/send.ts'
+import { neverExpires, type Session } from '../session/session.ts'
+import { attach, endSession } from '../session/session-lifecycle.ts'
+import { discardWill } from '../session/will.ts'
 import type { Client } from './client.ts'
-import { OutgoingAliases } from './send.ts'
-import { neverExpires, type Session } from './session.ts'
-import { attach, endSession } from './sessions.ts'
-import { discardWill } from './will.ts'
 
 /** A 5.0 reason code in the words of 3.1 and 3.1.1; undefined: they have none, the connection is just closed. */
 export function returnCode(reasonCode: number): number | undefined {

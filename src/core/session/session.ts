@@ -1,14 +1,14 @@
 /**
  * A session: what a client's connections have in common. It has an internal number that is never reused; client ids are.
  */
-import type { ProtocolVersion } from '../mqtt/packet.ts'
-import type { Client } from './client.ts'
-import type { Deadline } from './deadlines.ts'
+import type { ProtocolVersion } from '../../mqtt/packet.ts'
+import type { Client } from '../connection/client.ts'
+import type { Deadline } from '../deadlines.ts'
+import type { Link } from '../ports/link.ts'
+import type { Message } from '../publish/message.ts'
+import type { PendingRetained } from '../retained/retained-delivery.ts'
+import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { DeliveryQueue } from './delivery-queue.ts'
-import type { Link } from './link.ts'
-import type { Message } from './message.ts'
-import type { PendingRetained } from './retained-delivery.ts'
-import type { Subscription } from './subscriptions.ts'
 import type { PendingWill } from './will.ts'
 
 /** Session Expiry Interval that never expires. */

@@ -3,7 +3,7 @@
  * (`StoredSession` and so on), so that the core knows no store. All times are absolute, in milliseconds since the epoch;
  * `Infinity` is never.
  */
-import type { ProtocolVersion, Qos } from '../mqtt/packet.ts'
+import type { ProtocolVersion, Qos } from '../../mqtt/packet.ts'
 
 export interface RecoveredSession {
   /** Given once and never again: a client id may be reused, a session number is not. */

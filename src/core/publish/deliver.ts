@@ -4,10 +4,11 @@
  * A delivery is sent at once when the window is open and nothing older waits. For a session that ends with its connection
  * nothing is kept of what was sent but its state; for one that outlives it the message stays until it is acknowledged.
  */
-import { PacketType, type Qos } from '../mqtt/packet.ts'
-import { ProtocolError } from '../mqtt/protocol-error.ts'
-import { ReasonCode } from '../mqtt/reason-code.ts'
-import type { Broker } from './broker.ts'
+import { PacketType, type Qos } from '../../mqtt/packet.ts'
+import { ProtocolError } from '../../mqtt/protocol-error.ts'
+import { ReasonCode } from '../../mqtt/reason-code.ts'
+import type { Broker } from '../broker.ts'
+import { pumpRetained } from '../retained/retained-delivery.ts'
 import {
   type Delivery,
   DeliveryState,
@@ -16,13 +17,12 @@ import {
   sentQos1,
   sentQos2,
   waitingDelivery,
-} from './delivery-queue.ts'
+} from '../session/delivery-queue.ts'
+import type { Session } from '../session/session.ts'
+import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { messageBytes } from './message.ts'
-import type { Publication } from './publish.ts'
-import { pumpRetained } from './retained-delivery.ts'
+import type { Publication } from './publication.ts'
 import { releaseFrame, sendDelivery, sendPublication } from './send.ts'
-import type { Session } from './session.ts'
-import type { Subscription } from './subscriptions.ts'
 
 export function deliver(broker: Broker, publication: Publication, recipient: Subscription): void {
   const session = recipient.session

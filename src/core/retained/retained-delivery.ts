@@ -2,15 +2,15 @@
  * Retained messages for a new subscription, taken from the store of retained messages at the pace of the client's socket and
  * window, so that a wildcard over a hundred thousand of them neither fills memory nor holds up others.
  */
-import type { Qos } from '../mqtt/packet.ts'
-import type { Broker } from './broker.ts'
-import type { Client } from './client.ts'
-import { enqueue } from './deliver.ts'
-import { waitingDelivery } from './delivery-queue.ts'
-import { type Message, republished } from './message.ts'
-import { expireRetained } from './publish.ts'
-import { sendQos0 } from './send.ts'
-import type { Session } from './session.ts'
+import type { Qos } from '../../mqtt/packet.ts'
+import type { Broker } from '../broker.ts'
+import type { Client } from '../connection/client.ts'
+import { enqueue } from '../publish/deliver.ts'
+import { type Message, republished } from '../publish/message.ts'
+import { sendQos0 } from '../publish/send.ts'
+import { waitingDelivery } from '../session/delivery-queue.ts'
+import type { Session } from '../session/session.ts'
+import { expireRetained } from './retained-changes.ts'
 
 export interface PendingRetained {
   readonly messages: Iterator<Message, void>

@@ -1,8 +1,8 @@
 /**
  * Retained messages, in a trie by topic level, so that a subscription with wildcards visits what it matches and no more.
  */
-import type { Deadline } from './deadlines.ts'
-import type { Message } from './message.ts'
+import type { Deadline } from '../deadlines.ts'
+import type { Message } from '../publish/message.ts'
 
 interface RetainedNode {
   message: Message | null

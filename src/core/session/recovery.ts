@@ -5,14 +5,11 @@
  * A client that was connected when the last process ended is counted as gone since now: its session's expiry begins, and its
  * will waits for the longer of its delay and `restartWillGraceMs`.
  */
-import type { Will } from '../mqtt/packet.ts'
-import { publishProperties } from '../mqtt/publish.ts'
-import { parseTopicFilter } from '../mqtt/topic.ts'
-import { encodeUtf8 } from '../mqtt/utf8.ts'
-import type { Broker } from './broker.ts'
-import { type Delivery, DeliveryState, waitingDelivery } from './delivery-queue.ts'
-import { type Message, messageBytes } from './message.ts'
-import { setRetained } from './publish.ts'
+import type { Will } from '../../mqtt/packet.ts'
+import { publishProperties } from '../../mqtt/publish.ts'
+import { parseTopicFilter } from '../../mqtt/topic.ts'
+import { encodeUtf8 } from '../../mqtt/utf8.ts'
+import type { Broker } from '../broker.ts'
 import type {
   RecoveredMessage,
   RecoveredPage,
@@ -20,10 +17,13 @@ import type {
   RecoveredSession,
   RecoveredSubscription,
   RecoveredWill,
-} from './recovered.ts'
+} from '../ports/recovered.ts'
+import { type Message, messageBytes } from '../publish/message.ts'
+import { setRetained } from '../retained/retained-changes.ts'
+import { Subscription } from '../subscriptions/subscription-index.ts'
+import { type Delivery, DeliveryState, waitingDelivery } from './delivery-queue.ts'
 import { neverExpires, Session } from './session.ts'
-import { endSession, scheduleExpiry } from './sessions.ts'
-import { Subscription } from './subscriptions.ts'
+import { endSession, scheduleExpiry } from './session-lifecycle.ts'
 import { delayWill } from './will.ts'
 
 export class BrokerRecovery {

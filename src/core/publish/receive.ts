@@ -1,13 +1,13 @@
 /** An incoming PUBLISH from the wire to the route, and its acknowledgements (sections 3.3 and 4.3). */
-import { encodeAck } from '../mqtt/encoder.ts'
-import { PacketType, type PublishFrame } from '../mqtt/packet.ts'
-import { ProtocolError } from '../mqtt/protocol-error.ts'
-import { ReasonCode } from '../mqtt/reason-code.ts'
-import type { Broker } from './broker.ts'
-import type { Client } from './client.ts'
+import { encodeAck } from '../../mqtt/encoder.ts'
+import { PacketType, type PublishFrame } from '../../mqtt/packet.ts'
+import { ProtocolError } from '../../mqtt/protocol-error.ts'
+import { ReasonCode } from '../../mqtt/reason-code.ts'
+import type { Broker } from '../broker.ts'
+import type { Client } from '../connection/client.ts'
+import type { Session } from '../session/session.ts'
 import { publishFrame } from './publish.ts'
-import type { Session } from './session.ts'
-import { isTopic, type TopicEntry } from './topics.ts'
+import { isTopic, type TopicEntry } from './route-cache.ts'
 
 export function onPublish(broker: Broker, client: Client, session: Session, frame: PublishFrame): void {
   const { counters, options } = broker

@@ -2,12 +2,12 @@
  * Wills: what a client asked to be published when it is gone without saying so, at once or after its Will Delay Interval,
  * at the latest when its session ends (sections 3.1.2.5 and 3.1.3.2.2).
  */
-import type { Will } from '../mqtt/packet.ts'
-import { encodeUtf8 } from '../mqtt/utf8.ts'
-import type { Broker } from './broker.ts'
-import { Deadline } from './deadlines.ts'
-import type { Message } from './message.ts'
-import { publishMessage } from './publish.ts'
+import type { Will } from '../../mqtt/packet.ts'
+import { encodeUtf8 } from '../../mqtt/utf8.ts'
+import type { Broker } from '../broker.ts'
+import { Deadline } from '../deadlines.ts'
+import type { Message } from '../publish/message.ts'
+import { publishMessage } from '../publish/publish.ts'
 import type { Session } from './session.ts'
 
 export interface PendingWill {

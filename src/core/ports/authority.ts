@@ -1,7 +1,7 @@
 /**
  * Who may connect, and what they may do. The core asks, and goes on when it is answered, at once or later; it never waits.
  */
-import type { ConnectPacket } from '../mqtt/packet.ts'
+import type { ConnectPacket } from '../../mqtt/packet.ts'
 
 /** What a client may do. Absent (null): everything. Asked on the hot path, so that implementations cache. */
 export interface Grant {

@@ -4,11 +4,12 @@
  * these two numbers, and hands on how much each connection's records have to survive. Without a durable store nothing is
  * ever appended.
  */
-import type { Delivery } from './delivery-queue.ts'
-import type { Message } from './message.ts'
-import type { Session } from './session.ts'
-import type { Subscription } from './subscriptions.ts'
-import type { PendingWill } from './will.ts'
+
+import type { Message } from '../publish/message.ts'
+import type { Delivery } from '../session/delivery-queue.ts'
+import type { Session } from '../session/session.ts'
+import type { PendingWill } from '../session/will.ts'
+import type { Subscription } from '../subscriptions/subscription-index.ts'
 
 export interface Journal {
   readonly durable: boolean

@@ -1,14 +1,14 @@
 /** Encodes and writes PUBLISH and PUBREL for one client, within its Maximum Packet Size and with its topic aliases. */
-import { encodeAck } from '../mqtt/encoder.ts'
-import { PacketType, type Qos } from '../mqtt/packet.ts'
-import { encodePublish, type PublishParts } from '../mqtt/publish.ts'
-import type { Broker } from './broker.ts'
-import type { Client } from './client.ts'
-import { type Delivery, packetIdOf } from './delivery-queue.ts'
+import { encodeAck } from '../../mqtt/encoder.ts'
+import { PacketType, type Qos } from '../../mqtt/packet.ts'
+import { encodePublish, type PublishParts } from '../../mqtt/publish.ts'
+import type { Broker } from '../broker.ts'
+import type { Client } from '../connection/client.ts'
+import { type Delivery, packetIdOf } from '../session/delivery-queue.ts'
+import type { Session } from '../session/session.ts'
+import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { type Message, remainingExpiry } from './message.ts'
-import type { Publication } from './publish.ts'
-import type { Session } from './session.ts'
-import type { Subscription } from './subscriptions.ts'
+import type { Publication } from './publication.ts'
 
 /** Topic aliases towards one 5.0 client: given to the first topics it gets, as many as it allows, for the connection's life. */
 export class OutgoingAliases {

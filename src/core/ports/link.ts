@@ -2,7 +2,7 @@
  * What the core asks of a network connection: a place to put frames. The engine's connection implements it; a test's fake
  * does too. No call waits, throws, or calls back into the core before it returns.
  */
-import type { ReasonCode } from '../mqtt/reason-code.ts'
+import type { ReasonCode } from '../../mqtt/reason-code.ts'
 
 export interface Link {
   /** Output beyond the limit waits to be read by the peer: QoS 0 is dropped, QoS 1 and 2 stay in the session's queue. */

@@ -4,7 +4,7 @@
  * Members that are connected come first, and among them those whose output is not full; a group with no member connected
  * queues at one whose session waits.
  */
-import type { Subscription } from './subscriptions.ts'
+import type { Subscription } from './subscription-index.ts'
 
 export const dispatchStrategies = [
   'round-robin',

@@ -7,11 +7,11 @@
  *
  * Topics beginning with `$` are not matched by a wildcard at the first level [MQTT-4.7.2-1].
  */
-import type { Qos } from '../mqtt/packet.ts'
-import { parseTopicFilter, type TopicFilter } from '../mqtt/topic.ts'
-import type { Session } from './session.ts'
-import type { DispatchStrategy, SharedGroup } from './shared.ts'
-import { createGroup } from './shared.ts'
+import type { Qos } from '../../mqtt/packet.ts'
+import { parseTopicFilter, type TopicFilter } from '../../mqtt/topic.ts'
+import type { Session } from '../session/session.ts'
+import type { DispatchStrategy, SharedGroup } from './shared-group.ts'
+import { createGroup } from './shared-group.ts'
 
 export const noIdentifiers: readonly number[] = Object.freeze([])
 

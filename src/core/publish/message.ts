@@ -2,9 +2,9 @@
  * A message that outlives its turn: its bytes are its own, copied once out of the socket's chunk (a 64-byte view would pin
  * 64 KB) and shared by all sessions that hold it.
  */
-import type { PublishFrame, Qos } from '../mqtt/packet.ts'
-import { forwardProperties, type PublishParts } from '../mqtt/publish.ts'
-import type { TopicEntry } from './topics.ts'
+import type { PublishFrame, Qos } from '../../mqtt/packet.ts'
+import { forwardProperties, type PublishParts } from '../../mqtt/publish.ts'
+import type { TopicEntry } from './route-cache.ts'
 
 export interface Message extends PublishParts {
   /** Number in the store; 0 until a record names it. */

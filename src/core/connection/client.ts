@@ -4,7 +4,7 @@
  * A `Client` is the decoder's sink. Before CONNECT is accepted only CONNECT and AUTH are served; what it may do afterwards
  * reads like section 3 of the specification. Faults are thrown as `ProtocolError` and come back through `onFault`.
  */
-import { encodeAck, encodeConnack, encodeDisconnect, encodePingresp } from '../mqtt/encoder.ts'
+import { encodeAck, encodeConnack, encodeDisconnect, encodePingresp } from '../../mqtt/encoder.ts'
 import {
   type AuthPacket,
   type ConnectPacket,
@@ -16,22 +16,22 @@ import {
   type PublishFrame,
   type SubscribePacket,
   type UnsubscribePacket,
-} from '../mqtt/packet.ts'
-import { ProtocolError } from '../mqtt/protocol-error.ts'
-import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
-import type { Exchange, Grant } from './authority.ts'
-import type { Broker } from './broker.ts'
+} from '../../mqtt/packet.ts'
+import { ProtocolError } from '../../mqtt/protocol-error.ts'
+import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
+import type { Broker } from '../broker.ts'
+import { Deadline } from '../deadlines.ts'
+import type { Exchange, Grant } from '../ports/authority.ts'
+import type { Link } from '../ports/link.ts'
+import { onPuback, onPubcomp, onPubrec, pump } from '../publish/deliver.ts'
+import { onPublish, onPubrel } from '../publish/receive.ts'
+import type { TopicEntry } from '../publish/route-cache.ts'
+import type { OutgoingAliases } from '../publish/send.ts'
+import type { Session } from '../session/session.ts'
+import { detach } from '../session/session-lifecycle.ts'
+import { discardWill } from '../session/will.ts'
+import { onSubscribe, onUnsubscribe } from '../subscriptions/subscribe.ts'
 import { continueExchange, onConnect, refuse, returnCode } from './connect.ts'
-import { Deadline } from './deadlines.ts'
-import { onPuback, onPubcomp, onPubrec, pump } from './deliver.ts'
-import type { Link } from './link.ts'
-import { onPublish, onPubrel } from './publish-flow.ts'
-import type { OutgoingAliases } from './send.ts'
-import type { Session } from './session.ts'
-import { detach } from './sessions.ts'
-import { onSubscribe, onUnsubscribe } from './subscribe.ts'
-import type { TopicEntry } from './topics.ts'
-import { discardWill } from './will.ts'
 
 const pingresp = encodePingresp()
 

@@ -10,9 +10,9 @@
  * In flight and waiting entries stand in one ring indexed by position. Acknowledgements may come in any order and leave
  * holes; `base` moves past them. The window never spans 65,535 positions, so an identifier is never in use twice.
  */
-import type { Qos } from '../mqtt/packet.ts'
-import type { Message } from './message.ts'
-import type { SharedGroup } from './shared.ts'
+import type { Qos } from '../../mqtt/packet.ts'
+import type { Message } from '../publish/message.ts'
+import type { SharedGroup } from '../subscriptions/shared-group.ts'
 
 /** The states of a delivery. QoS 1: waiting, sent. QoS 2: waiting, sent, released (PUBREC came, PUBCOMP is due). */
 export const DeliveryState = { waiting: 0, sent: 1, released: 2 } as const

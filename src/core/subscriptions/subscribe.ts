@@ -1,15 +1,15 @@
 /** SUBSCRIBE and UNSUBSCRIBE: each filter answered on its own; retained messages follow the SUBACK. */
-import { encodeSuback, encodeUnsuback } from '../mqtt/encoder.ts'
-import type { Qos, SubscribePacket, SubscriptionRequest, UnsubscribePacket } from '../mqtt/packet.ts'
-import { ProtocolError } from '../mqtt/protocol-error.ts'
-import { ReasonCode } from '../mqtt/reason-code.ts'
-import { parseTopicFilter, type TopicFilter } from '../mqtt/topic.ts'
-import type { Broker } from './broker.ts'
-import type { Client } from './client.ts'
-import type { BrokerOptions } from './options.ts'
-import type { Session } from './session.ts'
-import { handOver } from './sessions.ts'
-import { noIdentifiers, Subscription } from './subscriptions.ts'
+import { encodeSuback, encodeUnsuback } from '../../mqtt/encoder.ts'
+import type { Qos, SubscribePacket, SubscriptionRequest, UnsubscribePacket } from '../../mqtt/packet.ts'
+import { ProtocolError } from '../../mqtt/protocol-error.ts'
+import { ReasonCode } from '../../mqtt/reason-code.ts'
+import { parseTopicFilter, type TopicFilter } from '../../mqtt/topic.ts'
+import type { Broker } from '../broker.ts'
+import type { Client } from '../connection/client.ts'
+import type { BrokerOptions } from '../options.ts'
+import type { Session } from '../session/session.ts'
+import { handOver } from '../session/session-lifecycle.ts'
+import { noIdentifiers, Subscription } from './subscription-index.ts'
 
 /** SUBACK's only failure code in 3.1.1. */
 const failure = 0x80

@@ -10,12 +10,12 @@
  *
  * The cache is bounded: when full it is emptied and fills again with what is hot.
  */
-import { ProtocolError } from '../mqtt/protocol-error.ts'
-import { ReasonCode } from '../mqtt/reason-code.ts'
-import { decodeTopicName } from '../mqtt/topic.ts'
-import { encodeUtf8 } from '../mqtt/utf8.ts'
-import type { Counters } from './counters.ts'
-import type { Route, SubscriptionIndex } from './subscriptions.ts'
+import { ProtocolError } from '../../mqtt/protocol-error.ts'
+import { ReasonCode } from '../../mqtt/reason-code.ts'
+import { decodeTopicName } from '../../mqtt/topic.ts'
+import { encodeUtf8 } from '../../mqtt/utf8.ts'
+import type { Counters } from '../counters.ts'
+import type { Route, SubscriptionIndex } from '../subscriptions/subscription-index.ts'
 
 export class TopicEntry {
   readonly topic: string

@@ -1,0 +1,80 @@
+/** A message to its recipients: the retained change it makes, then every session of its route and one member of each group. */
+import type { PublishFrame } from '../../mqtt/packet.ts'
+import type { Broker } from '../broker.ts'
+import { retain } from '../retained/retained-changes.ts'
+import type { Session } from '../session/session.ts'
+import { chooseMember } from '../subscriptions/shared-group.ts'
+import { localDelivery, type Route } from '../subscriptions/subscription-index.ts'
+import { deliver, isQueueFull } from './deliver.ts'
+import type { Message } from './message.ts'
+import type { Publication } from './publication.ts'
+import type { TopicEntry } from './route-cache.ts'
+
+/** What became of a PUBLISH. */
+export type PublishOutcome = 'delivered' | 'no-subscribers' | 'quota-exceeded'
+
+/** Routes a client's PUBLISH, whose topic and rights were checked. The frame is valid only during this call. */
+export function publishFrame(
+  broker: Broker,
+  frame: PublishFrame,
+  version5: boolean,
+  entry: TopicEntry,
+  publisher: Session,
+): PublishOutcome {
+  const publication = broker.publication
+  publication.beginFrame(frame, version5, entry, publisher, broker.now)
+  return route(broker, publication)
+}
+
+/** Routes a message of the server itself: a will, one published by the program, $SYS. */
+export function publishMessage(
+  broker: Broker,
+  message: Message,
+  retain: boolean,
+  publisher: Session | null,
+): PublishOutcome {
+  const publication = broker.publication
+  publication.beginMessage(message, broker.topics.lookupName(message.name), retain, publisher, broker.now)
+  return route(broker, publication)
+}
+
+function route(broker: Broker, publication: Publication): PublishOutcome {
+  const found = broker.topics.route(publication.entry!)
+  if (publication.qos > 0 && mustRefuse(broker, publication, found)) {
+    publication.end()
+    return 'quota-exceeded'
+  }
+  if (publication.retain && !retain(broker, publication)) {
+    publication.end()
+    return 'quota-exceeded'
+  }
+  const { recipients, groups } = found
+  for (let i = 0; i < recipients.length; i++) {
+    const recipient = recipients[i]!
+    if (recipient.noLocal && recipient.session === publication.publisher) {
+      const other = localDelivery(recipient)
+      if (other !== null) deliver(broker, publication, other)
+    } else {
+      deliver(broker, publication, recipient)
+    }
+  }
+  for (const group of groups) {
+    const member = chooseMember(group, publication.publisher?.clientId ?? '', publication.entry!.topic)
+    if (member !== null) deliver(broker, publication, member)
+  }
+  publication.end()
+  return recipients.length === 0 && groups.length === 0 ? 'no-subscribers' : 'delivered'
+}
+
+/** Whether a message that would have to be kept can't be: nobody gets it then, and its publisher is told. */
+function mustRefuse(broker: Broker, publication: Publication, found: Route): boolean {
+  if (broker.storeFull) {
+    if (publication.retain || found.recipients.some(({ session, qos }) => session.stored && qos > 0)) return true
+    if (found.groups.some((group) => group.members.some(({ session, qos }) => session.stored && qos > 0))) return true
+  }
+  return broker.options.sessionQueueFull === 'reject' && anyQueueFull(broker, found)
+}
+
+function anyQueueFull(broker: Broker, found: Route): boolean {
+  return found.recipients.some((recipient) => recipient.qos > 0 && isQueueFull(broker, recipient.session))
+}

@@ -1,0 +1,46 @@
+/** How retained messages change: by a PUBLISH with RETAIN, by expiry, and at recovery. */
+import type { Broker } from '../broker.ts'
+import { Deadline } from '../deadlines.ts'
+import type { Message } from '../publish/message.ts'
+import type { Publication } from '../publish/publication.ts'
+
+/** Does what RETAIN says. False: one more retained message would pass the limit, and nothing was changed. */
+export function retain(broker: Broker, publication: Publication): boolean {
+  const topic = publication.entry!.topic
+  const { retained, journal, counters, options } = broker
+  const message = publication.payloadLength === 0 ? null : publication.message
+  if (message !== null && retained.count >= options.retainedMessagesMax && retained.get(topic) === null) {
+    counters.messagesDropped.add('retained_limit')
+    return false
+  }
+  const previous = setRetained(broker, topic, message)
+  counters.retainedChanges++
+  const ephemeral = topic.startsWith('$SYS/')
+  if (!ephemeral && (message !== null || previous !== null)) journal.retain(topic, message, previous)
+  return true
+}
+
+/** Sets or removes (null) a topic's retained message, and when it expires. Returns what it replaces. */
+export function setRetained(broker: Broker, topic: string, message: Message | null): Message | null {
+  const { retained, deadlines } = broker
+  const previous = retained.set(topic, message)
+  if (previous !== null && previous.expiresAt !== Infinity) {
+    const expiry = retained.expiries.get(previous)
+    retained.expiries.delete(previous)
+    if (expiry !== undefined) deadlines.clear(expiry)
+  }
+  if (message !== null && message.expiresAt !== Infinity) {
+    const expiry = new Deadline(() => expireRetained(broker, topic, message))
+    retained.expiries.set(message, expiry)
+    deadlines.set(expiry, message.expiresAt)
+  }
+  return previous
+}
+
+/** Removes an expired retained message unless another has taken its place. */
+export function expireRetained(broker: Broker, topic: string, message: Message): void {
+  if (broker.retained.get(topic) !== message) return
+  setRetained(broker, topic, null)
+  broker.counters.messagesDropped.add('retained_expired')
+  broker.journal.retain(topic, null, message)
+}
