@@ -1,21 +1,20 @@
 /*
  * What the manifest says, and what the test files say, in comparable form.
  *
- * `manifest.json` lists each normative statement of a version under its id. The tests are found by reading the calls of
- * `conformance` in the test files, not by running them, so that one broken file cannot hide its statements.
- * `node test/conformance/manifest.ts 3.1.1` rewrites the `tests` of one version from the test files; statements, reasons
- * and the order of ids stay under the control of whoever edits the file.
+ * `manifest.json` lists each normative statement of a version under its id; one without a reason beside it is tested. Which
+ * tests do that is not written there: it is found by reading the calls of `conformance` in the test files, not by running
+ * them, so that one broken file cannot hide its statements.
  */
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 
-/** A statement that the gateway keeps, a statement that binds someone else, or a gap. */
-export type Entry = { statement: string } & (
-  | { status: 'tested'; tests: string[] }
-  | { status: 'not-applicable'; why: string }
-  | { status: 'not-yet'; why?: string }
-)
+/** A statement that the gateway keeps, unless it binds someone else. */
+export interface Entry {
+  statement: string
+  /** Whom it binds instead, or what makes it void here. */
+  notApplicable?: string
+}
 
 /** Version, then statement id. */
 export type Manifest = Record<string, Record<string, Entry>>
@@ -85,28 +84,4 @@ export function compareIds(a: string, b: string): number {
     if (difference !== 0) return difference
   }
   return 0
-}
-
-function withTests(entry: Entry, tests: string[]): Entry {
-  const { statement } = entry
-  if (tests.length > 0) return { statement, status: 'tested', tests }
-  return entry.status === 'tested' ? { statement, status: 'not-yet' } : entry
-}
-
-function rewriteTests(version: string): void {
-  const manifest = readManifest()
-  const { tests } = scanTestFiles()
-  const statements = Object.entries(manifest[version] ?? {}).sort(([a], [b]) => compareIds(a, b))
-  const rewritten = statements.map(([id, entry]): [string, Entry] => {
-    const names = tests.filter((test) => test.version === version && test.ids.includes(id)).map(nameOf)
-    return [id, withTests(entry, names)]
-  })
-  const next = { ...readManifest(), [version]: Object.fromEntries(rewritten) }
-  writeFileSync(manifestPath, `${JSON.stringify(next, null, 2)}\n`)
-}
-
-if (import.meta.main) {
-  const version = process.argv[2]
-  if (version === undefined) throw new Error('usage: node test/conformance/manifest.ts 3.1.1')
-  rewriteTests(version)
 }
