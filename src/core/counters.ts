@@ -4,17 +4,38 @@
  */
 
 /** Counts by a label that comes from a closed set (reason names, packet types), never from a client. */
-export class LabelledCounter {
-  readonly counts = new Map<string, number>()
+export class LabelledCounter<Label extends string = string> {
+  readonly counts = new Map<Label, number>()
 
-  add(label: string, amount = 1): void {
+  /** Labels that are there from the beginning, at 0. */
+  constructor(labels: readonly Label[] = []) {
+    for (const label of labels) this.counts.set(label, 0)
+  }
+
+  add(label: Label, amount = 1): void {
     this.counts.set(label, (this.counts.get(label) ?? 0) + amount)
   }
 
-  get(label: string): number {
+  get(label: Label): number {
     return this.counts.get(label) ?? 0
   }
 }
+
+/** Why a message ended before it arrived; see `drop`. */
+export const dropReasons = [
+  /** The output of a QoS 0 recipient, or the room of a subscriber inside the program, is full. */
+  'slow_consumer',
+  'queue_full',
+  'expired',
+  /** Larger than the recipient's Maximum Packet Size. */
+  'too_large',
+  'not_authorized',
+  'session_ended',
+  'retained_limit',
+  'retained_expired',
+  'will_refused',
+] as const
+export type DropReason = (typeof dropReasons)[number]
 
 /** Bytes, and counts since the start. */
 export interface StoreFigures {
@@ -34,8 +55,8 @@ export class Counters {
   readonly messagesSent = [0, 0, 0]
   publishBytesReceived = 0
   publishBytesSent = 0
-  /** By reason: slow_consumer, queue_full, expired, too_large, no_local, session_ended, ... */
-  readonly messagesDropped = new LabelledCounter()
+  /** Counted by `drop` alone. */
+  readonly messagesDropped = new LabelledCounter<DropReason>(dropReasons)
   /** By the reason code's name: faults of a peer that ended its connection. */
   readonly protocolErrors = new LabelledCounter()
   /** By result: success or the reason code's name. */

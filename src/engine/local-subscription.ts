@@ -5,6 +5,7 @@
  * until the program takes them. What waits is bounded; beyond the limit the oldest is dropped and counted.
  */
 import type { Broker } from '../core/broker.ts'
+import { drop } from '../core/drop.ts'
 import type { Message } from '../core/publish/message.ts'
 import { Session } from '../core/session/session.ts'
 import { endSession } from '../core/session/session-lifecycle.ts'
@@ -94,6 +95,6 @@ export class LocalSubscription implements AsyncIterableIterator<ReceivedMessage>
     this.#waiting.push(received)
     if (this.#waiting.length <= localMessagesMax) return
     this.#waiting.shift()
-    this.#broker.counters.messagesDropped.add('slow_consumer')
+    drop(this.#broker, null, 'slow_consumer', this.#session)
   }
 }

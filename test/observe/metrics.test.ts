@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Counters, type Gauges } from '../../src/core/counters.ts'
+import { Counters, dropReasons, type Gauges } from '../../src/core/counters.ts'
 import { PacketType } from '../../src/mqtt/packet.ts'
 import { flatMetrics, metricsText } from '../../src/observe/metrics.ts'
 
@@ -44,6 +44,13 @@ describe('metrics', () => {
       'mqtt_protocol_errors_total{reason="malformed_packet"}': 2,
       'mqtt_messages_dropped_total{reason="slow_consumer"}': 1,
     })
+  })
+
+  test('every reason for which a message may be dropped is there from the beginning, so that its first drop is a rise', () => {
+    const reasons = Object.entries(flatMetrics(new Counters(), gauges)).filter(([name]) =>
+      name.startsWith('mqtt_messages_dropped_total'),
+    )
+    expect(reasons).toEqual(dropReasons.map((reason) => [`mqtt_messages_dropped_total{reason="${reason}"}`, 0]))
   })
 
   test('what Prometheus scrapes holds the same series and values, with help and type, and those of the process', async () => {

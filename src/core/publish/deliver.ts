@@ -8,6 +8,7 @@ import { PacketType, type Qos } from '../../mqtt/packet.ts'
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
+import { drop } from '../drop.ts'
 import { pumpRetained } from '../retained/retained-delivery.ts'
 import {
   type Delivery,
@@ -34,12 +35,12 @@ export function deliver(broker: Broker, publication: Publication, recipient: Sub
   }
   const grant = session.client === null ? null : session.client.grant
   if (grant !== null && !grant.mayReceive(publication.entry!.topic)) {
-    broker.counters.messagesDropped.add('not_authorized')
+    drop(broker, null, 'not_authorized', session)
     return
   }
   if (qos === 0) {
     if (link === null) return
-    if (link.full && !link.empty) broker.counters.messagesDropped.add('slow_consumer')
+    if (link.full && !link.empty) drop(broker, null, 'slow_consumer', session)
     else sendPublication(broker, publication, recipient, 0, 0)
     return
   }
@@ -74,7 +75,12 @@ export function enqueue(broker: Broker, session: Session, delivery: Delivery): v
   const client = session.client
   if (client === null && !session.lasting) return
   const sendNow = client !== null && queue.drained && !client.link.full && queue.windowOpen(client.inflightMax)
-  if (!sendNow) while (isQueueFull(broker, session)) if (!makeRoom(broker, session)) return
+  while (!sendNow && isQueueFull(broker, session)) {
+    logFullQueue(broker, session)
+    if (broker.options.sessionQueueFull === 'drop-oldest' && dropOldest(broker, session)) continue
+    drop(broker, delivery.message, 'queue_full', session)
+    return
+  }
   queue.waiting++
   queue.bytes += messageBytes(delivery.message!)
   if (session.stored && !isResident(broker, session)) {
@@ -96,23 +102,23 @@ function isResident(broker: Broker, session: Session): boolean {
   )
 }
 
-/** At the limit of a queue. True: the oldest that was never sent gave way. False: the new one is not taken. */
-function makeRoom(broker: Broker, session: Session): boolean {
-  broker.counters.messagesDropped.add('queue_full')
-  session.dropped++
-  if (!session.dropLogged) {
-    session.dropLogged = true
-    broker.log.warn(
-      { clientId: session.clientId, waiting: session.queue.waiting, policy: broker.options.sessionQueueFull },
-      'session queue is full: messages are dropped until it drains',
-    )
-  }
-  if (broker.options.sessionQueueFull !== 'drop-oldest') return false
+function logFullQueue(broker: Broker, session: Session): void {
+  if (session.dropLogged) return
+  session.dropLogged = true
+  broker.log.warn(
+    { clientId: session.clientId, waiting: session.queue.waiting, policy: broker.options.sessionQueueFull },
+    'session queue is full: messages are dropped until it drains',
+  )
+}
+
+/** The oldest delivery that was never sent gives way. False: there is none. */
+function dropOldest(broker: Broker, session: Session): boolean {
   const queue = session.queue
   for (let position = Math.max(queue.sendPosition, queue.dropFrom); position < queue.residentEnd; position++) {
     queue.dropFrom = position + 1
     const delivery = queue.at(position)
     if (delivery === null || delivery.dup || delivery.state !== DeliveryState.waiting) continue
+    drop(broker, delivery.message, 'queue_full', session)
     discard(broker, session, position, delivery)
     if (position === queue.sendPosition) queue.skip()
     if (!session.stored) queue.closeGap()
@@ -121,6 +127,7 @@ function makeRoom(broker: Broker, session: Session): boolean {
   // A recovered PUBREL is not dropped.
   if (queue.residentEnd === queue.nextPosition || session.releasedPositions[0] === queue.residentEnd) return false
   // Only in the store: its size is not known here, the mean of what waits stands for it.
+  drop(broker, null, 'queue_full', session)
   broker.journal.dequeue(session, queue.residentEnd, null)
   queue.bytes -= Math.round(queue.bytes / Math.max(1, queue.waiting))
   queue.waiting--
@@ -166,7 +173,7 @@ export function pump(broker: Broker, session: Session): void {
       continue
     }
     if (!delivery.dup && delivery.message!.expiresAt <= broker.now) {
-      broker.counters.messagesDropped.add('expired')
+      drop(broker, delivery.message, 'expired', session)
       discard(broker, session, position, delivery)
       queue.skip()
       continue

@@ -5,6 +5,7 @@ import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
+import { drop } from '../drop.ts'
 import type { Session } from '../session/session.ts'
 import { publishFrame } from './publish.ts'
 import { isTopic, type TopicEntry } from './route-cache.ts'
@@ -30,7 +31,7 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
   switch (frame.qos) {
     case 0:
       // [MQTT-4.3.1-1] no answer.
-      if (refused) counters.messagesDropped.add('not_authorized')
+      if (refused) drop(broker, null, 'not_authorized', null)
       else publishFrame(broker, frame, client.version === 5, entry, session)
       return
     case 1:
@@ -116,7 +117,7 @@ function route(
   refused: boolean,
 ): number {
   if (refused) {
-    broker.counters.messagesDropped.add('not_authorized')
+    drop(broker, null, 'not_authorized', null)
     return ReasonCode.notAuthorized
   }
   switch (publishFrame(broker, frame, client.version === 5, entry, session)) {

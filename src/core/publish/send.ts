@@ -4,6 +4,7 @@ import { PacketType, type Qos } from '../../mqtt/packet.ts'
 import { encodePublish, type PublishParts } from '../../mqtt/publish.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
+import { drop } from '../drop.ts'
 import { type Delivery, packetIdOf } from '../session/delivery-queue.ts'
 import type { Session } from '../session/session.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
@@ -62,7 +63,7 @@ export function sendPublication(
   const plain = !is5 || (recipient.identifiers.length === 0 && client.outgoingAliases === null)
   if (frame !== null && plain && publication.verbatim && qos === frame.qos && is5 === publication.version5) {
     const length = frame.end - frame.start
-    if (length > client.maximumPacketSize) return tooLarge(broker)
+    if (length > client.maximumPacketSize) return tooLarge(broker, client)
     client.link.writePublish(frame.buffer, frame.start, frame.end, firstByte, frame.packetIdAt, packetId)
   } else if (client.outgoingAliases !== null) {
     const expiryIntervalSeconds = publication.expiryInterval
@@ -71,7 +72,7 @@ export function sendPublication(
     if (!sendParts(broker, client, publication.entry!.topic, publication.parts, outgoing)) return false
   } else {
     const { bytes, packetIdAt } = publication.encoded(recipient.session.version, qos, recipient.identifiers)
-    if (bytes.length > client.maximumPacketSize) return tooLarge(broker)
+    if (bytes.length > client.maximumPacketSize) return tooLarge(broker, client)
     client.link.writePublish(bytes, 0, bytes.length, firstByte, packetIdAt, packetId)
   }
   broker.counters.messagesSent[qos]!++
@@ -124,14 +125,14 @@ function sendParts(
   const { bytes } = encodePublish(client.version || 4, parts, { ...outgoing, topicAlias, omitTopic })
   if (bytes.length > client.maximumPacketSize) {
     if (topicAlias > 0 && !omitTopic) aliases!.forget(topic)
-    return tooLarge(broker)
+    return tooLarge(broker, client)
   }
   client.link.write(bytes)
   return true
 }
 
-function tooLarge(broker: Broker): false {
-  broker.counters.messagesDropped.add('too_large')
+function tooLarge(broker: Broker, client: Client): false {
+  drop(broker, null, 'too_large', client.session)
   return false
 }
 

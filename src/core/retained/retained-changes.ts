@@ -1,6 +1,7 @@
 /** How retained messages change: by a PUBLISH with RETAIN, by expiry, and at recovery. */
 import type { Broker } from '../broker.ts'
 import { Deadline } from '../deadlines.ts'
+import { drop } from '../drop.ts'
 import type { Message } from '../publish/message.ts'
 import type { Publication } from '../publish/publication.ts'
 
@@ -10,7 +11,7 @@ export function retain(broker: Broker, publication: Publication): boolean {
   const { retained, journal, counters, options } = broker
   const message = publication.payloadLength === 0 ? null : publication.message
   if (message !== null && retained.count >= options.retainedMessagesMax && retained.get(topic) === null) {
-    counters.messagesDropped.add('retained_limit')
+    drop(broker, message, 'retained_limit', null)
     return false
   }
   const previous = setRetained(broker, topic, message)
@@ -41,6 +42,6 @@ export function setRetained(broker: Broker, topic: string, message: Message | nu
 export function expireRetained(broker: Broker, topic: string, message: Message): void {
   if (broker.retained.get(topic) !== message) return
   setRetained(broker, topic, null)
-  broker.counters.messagesDropped.add('retained_expired')
+  drop(broker, message, 'retained_expired', null)
   broker.journal.retain(topic, null, message)
 }

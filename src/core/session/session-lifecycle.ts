@@ -3,6 +3,7 @@ import type { Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import { Deadline } from '../deadlines.ts'
+import { drop } from '../drop.ts'
 import { discard, enqueue, rewind } from '../publish/deliver.ts'
 import { type Message, republished } from '../publish/message.ts'
 import { sendQos0 } from '../publish/send.ts'
@@ -60,7 +61,7 @@ export function endSession(broker: Broker, session: Session): void {
   session.subscriptions.clear()
   broker.sessionsByNumber.delete(session.number)
   if (broker.sessions.get(session.clientId) === session) broker.sessions.delete(session.clientId)
-  if (session.queue.waiting > 0) broker.counters.messagesDropped.add('session_ended', session.queue.waiting)
+  if (session.queue.waiting > 0) drop(broker, null, 'session_ended', session, session.queue.waiting)
   if (session.recorded) broker.journal.sessionEnd(session)
   // Routes that are resolved anew only when their topic comes again still name the session.
   session.queue.abandon()
@@ -100,6 +101,6 @@ function passOn(broker: Broker, member: Subscription, message: Message, retain: 
   } else if (session.client !== null && !session.client.link.full) {
     sendQos0(broker, session.client, message, retain, identifiers)
   } else {
-    broker.counters.messagesDropped.add('slow_consumer')
+    drop(broker, message, 'slow_consumer', session)
   }
 }

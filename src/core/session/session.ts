@@ -46,6 +46,7 @@ export class Session {
   releasedPositions: number[] = []
   /** A drop because of its full queue was logged since it last drained. */
   dropLogged = false
+  /** Messages that it did not get. Kept by `drop`. */
   dropped = 0
   /** Retained messages due for its subscriptions, oldest subscription first. */
   readonly pendingRetained: PendingRetained[] = []

@@ -6,6 +6,7 @@ import type { Will } from '../../mqtt/packet.ts'
 import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
 import { Deadline } from '../deadlines.ts'
+import { drop } from '../drop.ts'
 import type { Message } from '../publish/message.ts'
 import { publishMessage } from '../publish/publish.ts'
 import type { Session } from './session.ts'
@@ -54,7 +55,7 @@ export function publishWill(broker: Broker, session: Session): void {
     publishMessage(broker, willMessage(will, session.clientId, broker.now), will.retain, session)
   } catch (error) {
     // For instance a recovered will, where fewer levels are allowed than before: what its session has to do goes on.
-    broker.counters.messagesDropped.add('will_refused')
+    drop(broker, null, 'will_refused', null)
     broker.log.error({ err: error, clientId: session.clientId }, 'a will could not be published')
   }
 }
