@@ -71,6 +71,9 @@ const limitsSchema = z.strictObject(
       .describe('Longest session expiry; 4294967295 lets sessions that ask for it live for ever.'),
     connectionsMax: wholeNumber(1, 10_000_000).default(100_000).describe('Connections at the same time.'),
     subscriptionsPerSessionMax: wholeNumber(1, 10_000_000).default(100_000).describe('Subscriptions of one session.'),
+    topicLevelsMax: wholeNumber(1, 1000)
+      .default(200)
+      .describe('Levels of a topic name or filter; one with more is refused (0x90, 0x8F).'),
     routeCacheEntriesMax: wholeNumber(1, 10_000_000)
       .default(65_536)
       .describe('Topics whose recipients are kept resolved.'),
@@ -97,7 +100,14 @@ const protocolSchema = z.strictObject(
     retainAvailable: flag().default(true).describe('Whether messages may be retained.'),
     serverKeepAliveSeconds: wholeNumber(0, 65_535)
       .optional()
-      .describe('Keep alive that MQTT 5.0 clients have to use instead of their own; 0 switches it off.'),
+      .describe(
+        'Longest keep alive: MQTT 5.0 clients that want a longer one, or none, have to use this. A shorter one stays. 0 sets no bound.',
+      ),
+    closeOnRefusedPublish: flag()
+      .default(false)
+      .describe(
+        'Close the connection of an MQTT 3.x client whose PUBLISH an access rule refuses, instead of acknowledging and dropping it.',
+      ),
     responseInformation: text(1024)
       .optional()
       .describe('Text that MQTT 5.0 clients get when they request response information, usually a topic prefix.'),

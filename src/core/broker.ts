@@ -14,6 +14,7 @@ import { type Journal, noJournal } from './ports/journal.ts'
 import type { Message } from './publish/message.ts'
 import { Publication } from './publish/publication.ts'
 import { type PublishOutcome, publishMessage } from './publish/publish.ts'
+import { IncomingPublish } from './publish/receive.ts'
 import { TopicCache } from './publish/route-cache.ts'
 import { RetainedMessages } from './retained/retained-messages.ts'
 import { Session } from './session/session.ts'
@@ -52,6 +53,8 @@ export class Broker {
   readonly sessionsByNumber = new Map<number, Session>()
   /** The one message being routed; routing never nests. */
   readonly publication = new Publication()
+  /** The one PUBLISH being judged. */
+  readonly incomingPublish = new IncomingPublish()
   /** The disk is nearly full: nothing new is taken that the store would have to keep. Set by the driver. */
   storeFull = false
   /** Milliseconds since the epoch, set by the driver before each call. */

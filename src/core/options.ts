@@ -32,8 +32,10 @@ export interface BrokerOptions {
   wildcardSubscriptionAvailable: boolean
   sharedSubscriptionAvailable: boolean
   subscriptionIdentifiersAvailable: boolean
-  /** Keep Alive that 5.0 clients are told to use; undefined: their own. */
+  /** Longest Keep Alive: 5.0 clients that want a longer one or none are told to use this; undefined: no bound. */
   serverKeepAliveSeconds: number | undefined
+  /** Ends the connection of a 3.x client whose PUBLISH a rule refuses, instead of acknowledging and dropping it. */
+  closeOnRefusedPublish: boolean
   /** Given to 5.0 clients that ask for response information; undefined: none. */
   responseInformation: string | undefined
   sharedStrategy: DispatchStrategy
@@ -64,6 +66,7 @@ export const defaultBrokerOptions: BrokerOptions = {
   sharedSubscriptionAvailable: true,
   subscriptionIdentifiersAvailable: true,
   serverKeepAliveSeconds: undefined,
+  closeOnRefusedPublish: false,
   responseInformation: undefined,
   sharedStrategy: 'round-robin',
   sharedGroups: {},

@@ -132,7 +132,7 @@ export class Connection implements Link {
     this.#closed = true
     this.#decoder.close()
     this.#drop()
-    this.#engine.run(() => this.client.own(() => this.client.end(reason)))
+    this.#engine.run(() => this.client.withDurability(() => this.client.end(reason)))
     this.#engine.connections.delete(this)
   }
 
@@ -141,6 +141,7 @@ export class Connection implements Link {
       this.#held.push(Buffer.from(frame.subarray(start, end)), 0, false)
       return
     }
+    this.#engine.broker.counters.packetsSent[frame[start]! >> 4]!++
     const at = this.#reserve(end - start)
     copy(frame, start, end, this.#chunk!, at)
   }
@@ -153,14 +154,13 @@ export class Connection implements Link {
     packetIdAt: number,
     packetId: number,
   ): void {
-    const counters = this.#engine.broker.counters
-    counters.packetsSent[PacketType.publish]!++
     if (this.#holdAll && this.#held !== null) {
       const own = Buffer.from(frame.subarray(start, end))
       patch(own, 0, firstByte, packetIdAt === 0 ? 0 : packetIdAt - start, packetId)
       this.#held.push(own, 0, false)
       return
     }
+    this.#engine.broker.counters.packetsSent[PacketType.publish]!++
     const at = this.#reserve(end - start)
     const chunk = this.#chunk!
     copy(frame, start, end, chunk, at)
@@ -171,18 +171,18 @@ export class Connection implements Link {
     }
   }
 
-  hold(frame: Uint8Array, ticket: number, answers: boolean): void {
-    if (this.#leavesAtOnce(frame[0]! >> 4, ticket, answers)) {
+  hold(frame: Uint8Array, ticket: number, freesReceiveSlot: boolean): void {
+    if (this.#leavesAtOnce(frame[0]! >> 4, ticket, freesReceiveSlot)) {
       this.write(frame)
       return
     }
-    this.#hold(Buffer.from(frame), ticket, answers)
+    this.#hold(Buffer.from(frame), ticket, freesReceiveSlot)
   }
 
-  holdAck(firstByte: number, packetId: number, ticket: number, answers: boolean): void {
+  holdAck(firstByte: number, packetId: number, ticket: number, freesReceiveSlot: boolean): void {
     const type = firstByte >> 4
-    this.#engine.broker.counters.packetsSent[type]!++
-    if (this.#leavesAtOnce(type, ticket, answers)) {
+    if (this.#leavesAtOnce(type, ticket, freesReceiveSlot)) {
+      this.#engine.broker.counters.packetsSent[type]!++
       const at = this.#reserve(4)
       const chunk = this.#chunk!
       chunk[at] = firstByte
@@ -191,7 +191,7 @@ export class Connection implements Link {
       chunk[at + 3] = packetId
       return
     }
-    this.#hold(Buffer.from([firstByte, 2, packetId >> 8, packetId & 0xff]), ticket, answers)
+    this.#hold(Buffer.from([firstByte, 2, packetId >> 8, packetId & 0xff]), ticket, freesReceiveSlot)
   }
 
   holdAll(): void {
@@ -232,11 +232,13 @@ export class Connection implements Link {
   release(): boolean {
     const held = this.#held
     if (held === null || this.#closed) return true
-    const committed = this.#engine.committed
+    const { committed } = this.#engine
+    const { packetsSent } = this.#engine.broker.counters
     let answered = 0
     for (let first = held.first; first !== undefined && first.ticket <= committed; first = held.first) {
-      if (first.answers) answered++
+      if (first.freesReceiveSlot) answered++
       held.shift()
+      packetsSent[first.frame[0]! >> 4]!++
       const at = this.#reserve(first.frame.length)
       copy(first.frame, 0, first.frame.length, this.#chunk!, at)
     }
@@ -336,20 +338,20 @@ export class Connection implements Link {
   }
 
   /** Whether a packet that batch `ticket` backs need not be held. An acknowledgement is counted in either case. */
-  #leavesAtOnce(type: number, ticket: number, answers: boolean): boolean {
+  #leavesAtOnce(type: number, ticket: number, freesReceiveSlot: boolean): boolean {
     const engine = this.#engine
     if (type === PacketType.puback || type === PacketType.pubrec) engine.countAcknowledgement(ticket, this.durability)
     if (this.#held !== null || !engine.mayLeave(ticket, this.durability)) return false
-    if (answers) this.#answered(1)
+    if (freesReceiveSlot) this.#answered(1)
     return true
   }
 
-  #hold(frame: Buffer, ticket: number, answers: boolean): void {
+  #hold(frame: Buffer, ticket: number, freesReceiveSlot: boolean): void {
     if (this.#held === null) {
       this.#held = new HeldFrames()
       this.#engine.holding(this)
     }
-    this.#held.push(frame, ticket, answers)
+    this.#held.push(frame, ticket, freesReceiveSlot)
   }
 
   #answered(count: number): void {
@@ -372,7 +374,7 @@ export class Connection implements Link {
 
   /** What the peer did wrong is answered; what we did wrong costs this connection only, and is logged with its stack. */
   #guard(decode: () => void): void {
-    this.client.own(() => {
+    this.client.withDurability(() => {
       try {
         decode()
       } catch (error) {

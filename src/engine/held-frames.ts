@@ -3,7 +3,7 @@ export interface HeldFrame {
   readonly frame: Uint8Array
   readonly ticket: number
   /** It ends an incoming PUBLISH's place in the receive window. */
-  readonly answers: boolean
+  readonly freesReceiveSlot: boolean
 }
 
 export class HeldFrames {
@@ -16,8 +16,8 @@ export class HeldFrames {
   }
 
   /** The bytes are kept: they must be the caller's own. */
-  push(frame: Uint8Array, ticket: number, answers: boolean): void {
-    this.#frames.push({ frame, ticket, answers })
+  push(frame: Uint8Array, ticket: number, freesReceiveSlot: boolean): void {
+    this.#frames.push({ frame, ticket, freesReceiveSlot })
     this.bytes += frame.length
   }
 

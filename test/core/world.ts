@@ -118,7 +118,7 @@ class Reader implements PacketSink {
 interface Held {
   frame: Uint8Array
   ticket: number
-  answers: boolean
+  freesReceiveSlot: boolean
 }
 
 /** A link whose fullness and commits a test decides. */
@@ -142,7 +142,7 @@ export class FakeLink implements Link {
 
   write(frame: Uint8Array, start = 0, end = frame.length): void {
     const own = frame.slice(start, end)
-    if (this.#holdAll && this.held.length > 0) this.held.push({ frame: own, ticket: 0, answers: false })
+    if (this.#holdAll && this.held.length > 0) this.held.push({ frame: own, ticket: 0, freesReceiveSlot: false })
     else this.#output.push(new Uint8Array(own))
   }
 
@@ -156,13 +156,13 @@ export class FakeLink implements Link {
     this.write(own)
   }
 
-  hold(frame: Uint8Array, ticket: number, answers: boolean): void {
-    this.held.push({ frame: new Uint8Array(frame), ticket, answers })
+  hold(frame: Uint8Array, ticket: number, freesReceiveSlot: boolean): void {
+    this.held.push({ frame: new Uint8Array(frame), ticket, freesReceiveSlot })
     this.release()
   }
 
-  holdAck(firstByte: number, packetId: number, ticket: number, answers: boolean): void {
-    this.hold(Uint8Array.of(firstByte, 2, packetId >> 8, packetId & 0xff), ticket, answers)
+  holdAck(firstByte: number, packetId: number, ticket: number, freesReceiveSlot: boolean): void {
+    this.hold(Uint8Array.of(firstByte, 2, packetId >> 8, packetId & 0xff), ticket, freesReceiveSlot)
   }
 
   holdAll(): void {
@@ -172,7 +172,7 @@ export class FakeLink implements Link {
   release(): void {
     for (let first = this.held[0]; first !== undefined && first.ticket <= this.#committed(); first = this.held[0]) {
       this.held.shift()
-      if (first.answers) this.inboundInflight--
+      if (first.freesReceiveSlot) this.inboundInflight--
       this.#output.push(first.frame)
     }
     if (this.held.length === 0) this.#holdAll = false
@@ -257,7 +257,7 @@ export class Device {
   /** Hands bytes to the broker as a socket would. */
   send(bytes: Uint8Array): this {
     this.#world.broker.now = this.#world.now
-    this.client.own(() => {
+    this.client.withDurability(() => {
       try {
         this.#decoder.push(bytes)
       } catch (error) {
@@ -322,7 +322,7 @@ export class Device {
 
   /** The socket dies without a word. */
   drop(): this {
-    this.client.own(() => this.client.end('socket_error'))
+    this.client.withDurability(() => this.client.end('socket_error'))
     return this
   }
 

@@ -53,6 +53,23 @@ function scene(authority?: Authority) {
   return { commits, engine, stream, connection, send, connect: encodeConnect(connect) }
 }
 
+describe('packets sent', () => {
+  it('are counted by type when they leave, held or not', async () => {
+    const { commits, engine, connection, send, connect } = scene()
+    const sent = () => Object.entries(engine.broker.counters.packetsSent).filter(([, count]) => count > 0)
+    await send(connect, pingreq, Uint8Array.of(0x82, 6, 0, 1, 0, 1, 0x61, 1), Uint8Array.of(0x32, 5, 0, 1, 0x61, 0, 7))
+    // CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP
+    expect(sent()).toEqual(Object.entries({ 2: 1, 3: 1, 4: 1, 9: 1, 13: 1 }))
+    connection.holdAck(0x40, 1, 1, false)
+    connection.hold(Uint8Array.of(0xb0, 2, 0, 1), 1, false)
+    expect(sent()).toEqual(Object.entries({ 2: 1, 3: 1, 4: 1, 9: 1, 13: 1 }))
+    commits.committed = 1
+    engine.onCommit()
+    expect(sent()).toEqual(Object.entries({ 2: 1, 3: 1, 4: 2, 9: 1, 11: 1, 13: 1 }))
+    await endOfTurn()
+  })
+})
+
 describe('a peer that asks without reading the answers', () => {
   it('is not read any more while its output is twice what it may be, and all is answered in the end', async () => {
     const { stream, connection, send, connect } = scene()

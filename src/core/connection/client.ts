@@ -263,11 +263,11 @@ export class Client implements PacketSink {
   /** Sends what waits, as far as it may. */
   pump(): void {
     const { session } = this
-    if (session !== null && this.mayDeliver) this.own(() => pump(this.broker, session))
+    if (session !== null && this.mayDeliver) this.withDurability(() => pump(this.broker, session))
   }
 
   /** Does what this connection is the cause of: what is recorded meanwhile has to survive what its frames wait for. */
-  own(action: () => void): void {
+  withDurability(action: () => void): void {
     const { journal } = this.broker
     const before = journal.demand(this.link.durability)
     try {
@@ -283,7 +283,10 @@ export class Client implements PacketSink {
   }
 
   /** Asks a port that may answer later. Until then no packet is decoded. */
-  await<T>(ask: (done: (answer: T) => void) => void, then: (broker: Broker, client: Client, answer: T) => void): void {
+  askAuthority<T>(
+    ask: (done: (answer: T) => void) => void,
+    then: (broker: Broker, client: Client, answer: T) => void,
+  ): void {
     this.#awaiting = true
     let answered = false
     let paused = false
@@ -291,7 +294,7 @@ export class Client implements PacketSink {
       if (answered) return
       answered = true
       this.#awaiting = false
-      if (!this.ended) this.own(() => then(this.broker, this, answer))
+      if (!this.ended) this.withDurability(() => then(this.broker, this, answer))
       if (paused && !this.ended) this.link.resumeReading()
     })
     if (!answered) {
@@ -312,7 +315,7 @@ export class Client implements PacketSink {
       deadlines.set(this.#timeout, Math.max(due, now + 1000))
       return
     }
-    this.own(() => this.disconnect(ReasonCode.keepAliveTimeout))
+    this.withDurability(() => this.disconnect(ReasonCode.keepAliveTimeout))
   }
 
   #session(): Session {

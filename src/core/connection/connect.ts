@@ -5,6 +5,7 @@ import { encodeAuth, encodeConnack } from '../../mqtt/encoder.ts'
 import type { ConnectPacket, Properties } from '../../mqtt/packet.ts'
 import { ConnectReturnCode, ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
+import type { BrokerOptions } from '../options.ts'
 import type { ExchangeStep, Verdict } from '../ports/authority.ts'
 import { OutgoingAliases } from '../publish/send.ts'
 import { neverExpires, type Session } from '../session/session.ts'
@@ -75,7 +76,7 @@ export function onConnect(broker: Broker, client: Client, packet: ConnectPacket)
   client.connect = packet
   const method = packet.properties.authenticationMethod
   if (method === undefined) {
-    client.await((done) => broker.authority.authenticate(packet, client.remoteAddress, done), decide)
+    client.askAuthority((done) => broker.authority.authenticate(packet, client.remoteAddress, done), decide)
     return
   }
   client.exchange = broker.authority.beginExchange(method, packet.clientId, packet.username)
@@ -104,7 +105,7 @@ function checkConnect(broker: Broker, packet: ConnectPacket): number | undefined
 }
 
 export function continueExchange(client: Client, data: Uint8Array | undefined): void {
-  client.await((done) => client.exchange!.next(data, done), onExchangeStep)
+  client.askAuthority((done) => client.exchange!.next(data, done), onExchangeStep)
 }
 
 /** One step of enhanced authentication, within CONNECT or after it (section 4.12). */
@@ -155,7 +156,7 @@ function decide(broker: Broker, client: Client, verdict: Verdict): void {
   }
   client.grant = verdict.grant ?? null
   const will = client.connect!.will
-  if (will !== undefined && client.grant !== null && !client.grant.mayPublish(will.topic)) {
+  if (will !== undefined && client.grant?.mayPublish(will.topic, will.qos, will.retain) === false) {
     refuse(broker, client, ReasonCode.notAuthorized)
     return
   }
@@ -234,13 +235,19 @@ function requestedExpiry(packet: ConnectPacket): number {
 function applyLimits(broker: Broker, client: Client, packet: ConnectPacket): void {
   const { options } = broker
   const { properties } = packet
-  client.keepAlive = packet.keepAlive
-  if (options.serverKeepAliveSeconds !== undefined && packet.version === 5) {
-    client.keepAlive = options.serverKeepAliveSeconds
-  }
+  client.keepAlive = boundedKeepAlive(options, packet)
   client.inflightMax = Math.min(options.inflightMessagesMax, properties.receiveMaximum ?? 65_535)
   const aliases = Math.min(properties.topicAliasMaximum ?? 0, options.outgoingTopicAliasMaximum)
   client.outgoingAliases = aliases > 0 ? new OutgoingAliases(aliases) : null
+}
+
+/** Seconds; 0: off. Only a 5.0 client can be told to keep alive at shorter intervals than it wants [MQTT-3.1.2-21]. */
+function boundedKeepAlive(
+  { serverKeepAliveSeconds: bound }: BrokerOptions,
+  { version, keepAlive }: ConnectPacket,
+): number {
+  if (version !== 5 || bound === undefined || bound === 0) return keepAlive
+  return keepAlive === 0 ? bound : Math.min(keepAlive, bound)
 }
 
 function connackProperties(
@@ -263,7 +270,8 @@ function connackProperties(
   if (!options.sharedSubscriptionAvailable) properties.sharedSubscriptionAvailable = 0
   if (!options.subscriptionIdentifiersAvailable) properties.subscriptionIdentifierAvailable = 0
   if (client.assignedClientId !== undefined) properties.assignedClientIdentifier = client.assignedClientId
-  if (options.serverKeepAliveSeconds !== undefined) properties.serverKeepAlive = options.serverKeepAliveSeconds
+  const keepAlive = boundedKeepAlive(options, packet)
+  if (keepAlive !== packet.keepAlive) properties.serverKeepAlive = keepAlive
   if (packet.properties.requestResponseInformation === 1 && options.responseInformation !== undefined) {
     properties.responseInformation = options.responseInformation
   }

@@ -1,14 +1,15 @@
 /**
  * Who may connect, and what they may do. The core asks, and goes on when it is answered, at once or later; it never waits.
  */
-import type { ConnectPacket } from '../../mqtt/packet.ts'
+import type { ConnectPacket, Qos } from '../../mqtt/packet.ts'
 
 /** What a client may do. Absent (null): everything. Asked on the hot path, so that implementations cache. */
 export interface Grant {
-  mayPublish(topic: string): boolean
-  /** Also asked with what follows `$share/group/`. */
-  maySubscribe(topicFilter: string): boolean
-  mayReceive(topic: string): boolean
+  mayPublish(topic: string, qos: Qos, retain: boolean): boolean
+  /** `topicFilter` is what follows `$share/group/` for a shared subscription, whose group's name is `group`. */
+  maySubscribe(topicFilter: string, qos: Qos, group: string | null): boolean
+  /** Asked for each message when it is sent. `group`: of the shared subscription it is sent for. */
+  mayReceive(topic: string, qos: Qos, retain: boolean, group: string | null): boolean
 }
 
 export interface Verdict {

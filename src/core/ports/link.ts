@@ -28,11 +28,11 @@ export interface Link {
   ): void
   /**
    * Puts a packet that may leave only when batch `ticket` is committed, and not before those held earlier. Ticket 0 waits
-   * for nothing but those. `answers`: it ends an incoming PUBLISH's place in the receive window when it leaves.
+   * for nothing but those. `freesReceiveSlot`: it ends an incoming PUBLISH's place in the receive window when it leaves.
    */
-  hold(frame: Uint8Array, ticket: number, answers: boolean): void
+  hold(frame: Uint8Array, ticket: number, freesReceiveSlot: boolean): void
   /** The same for the four-byte acknowledgement without reason code. */
-  holdAck(firstByte: number, packetId: number, ticket: number, answers: boolean): void
+  holdAck(firstByte: number, packetId: number, ticket: number, freesReceiveSlot: boolean): void
   /** From here on everything written waits behind what is held: used for CONNACK, which nothing may precede. */
   holdAll(): void
   /** Stops and resumes the decoding of packets, for instance while an authenticator decides. */

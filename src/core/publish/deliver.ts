@@ -9,6 +9,7 @@ import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
 import { drop } from '../drop.ts'
+import type { Grant } from '../ports/authority.ts'
 import { pumpRetained } from '../retained/retained-delivery.ts'
 import {
   type Delivery,
@@ -34,7 +35,7 @@ export function deliver(broker: Broker, publication: Publication, recipient: Sub
     return
   }
   const grant = session.client === null ? null : session.client.grant
-  if (grant !== null && !grant.mayReceive(publication.entry!.topic)) {
+  if (grant !== null && !mayReceive(grant, publication, recipient, qos)) {
     drop(broker, null, 'not_authorized', session)
     return
   }
@@ -61,6 +62,10 @@ export function deliver(broker: Broker, publication: Publication, recipient: Sub
   const retain = publication.retain && recipient.retainAsPublished
   const { identifiers, group } = recipient
   enqueue(broker, session, waitingDelivery(publication.message, qos, retain, identifiers, group))
+}
+
+function mayReceive(grant: Grant, { entry, retain }: Publication, to: Subscription, qos: Qos): boolean {
+  return grant.mayReceive(entry!.topic, qos, retain && to.retainAsPublished, to.group === null ? null : to.group.name)
 }
 
 export function isQueueFull(broker: Broker, session: Session): boolean {
@@ -172,6 +177,10 @@ export function pump(broker: Broker, session: Session): void {
       link.write(releaseFrame(session, position))
       continue
     }
+    if (client.grant !== null && !mayStillReceive(client.grant, delivery)) {
+      withhold(broker, session, position, delivery)
+      continue
+    }
     if (!delivery.dup && delivery.message!.expiresAt <= broker.now) {
       drop(broker, delivery.message, 'expired', session)
       discard(broker, session, position, delivery)
@@ -189,6 +198,29 @@ export function pump(broker: Broker, session: Session): void {
   }
   session.dropLogged = false
   if (session.pendingRetained.length > 0) pumpRetained(broker, session)
+}
+
+/** Asked anew for what waited: rights change while a client is away, and while its window is closed. */
+function mayStillReceive(grant: Grant, { message, qos, retain, group }: Delivery): boolean {
+  return grant.mayReceive(message!.name, qos, retain, group === null ? null : group.name)
+}
+
+/**
+ * Not sent for want of rights. Of a QoS 2 delivery that went out on an earlier connection the client may keep the packet
+ * identifier, and would take the next message that has it for this one: PUBREL ends it on both sides without the message.
+ */
+function withhold(broker: Broker, session: Session, position: number, delivery: Delivery): void {
+  const { queue } = session
+  drop(broker, delivery.message, 'not_authorized', session)
+  if (delivery.qos === 2 && delivery.dup) {
+    queue.bytes -= messageBytes(delivery.message!)
+    delivery.state = DeliveryState.released
+    if (session.stored) broker.journal.release(session, position, delivery)
+    delivery.message = null
+    return
+  }
+  discard(broker, session, position, delivery)
+  queue.skip()
 }
 
 function requestPage(broker: Broker, session: Session): void {

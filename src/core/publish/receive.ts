@@ -10,6 +10,19 @@ import type { Session } from '../session/session.ts'
 import { publishFrame } from './publish.ts'
 import { isTopic, type TopicEntry } from './route-cache.ts'
 
+/**
+ * A PUBLISH while it is judged and answered: who sent it and what was found out about it. One for the broker, filled anew for
+ * each packet, since judging never nests.
+ */
+export class IncomingPublish {
+  client: Client | null = null
+  session: Session | null = null
+  frame: PublishFrame | null = null
+  entry: TopicEntry | null = null
+  /** The client's grant does not allow it. */
+  refused = false
+}
+
 export function onPublish(broker: Broker, client: Client, session: Session, frame: PublishFrame): void {
   const { counters, options } = broker
   counters.messagesReceived[frame.qos]!++
@@ -24,21 +37,26 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
     )
   }
   const entry = topicOf(broker, client, frame)
-  const refused = !mayPublish(client, entry.topic)
-  if (refused && client.version !== 5) {
+  const refused = !mayPublish(client, entry.topic, frame)
+  if (refused && options.closeOnRefusedPublish && client.version !== 5) {
     throw new ProtocolError(ReasonCode.notAuthorized, `not authorized to publish to ${entry.topic}`)
   }
+  const publish = broker.incomingPublish
+  publish.client = client
+  publish.session = session
+  publish.frame = frame
+  publish.entry = entry
+  publish.refused = refused
   switch (frame.qos) {
     case 0:
       // [MQTT-4.3.1-1] no answer.
-      if (refused) drop(broker, null, 'not_authorized', null)
-      else publishFrame(broker, frame, client.version === 5, entry, session)
+      route(broker, publish)
       return
     case 1:
-      onPublishQos1(broker, client, session, frame, entry, refused)
+      onPublishQos1(broker, publish)
       return
     case 2:
-      onPublishQos2(broker, client, session, frame, entry, refused)
+      onPublishQos2(broker, publish)
       return
     default:
       frame.qos satisfies never
@@ -46,9 +64,9 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
 }
 
 /** The server's own topics are read only. */
-function mayPublish(client: Client, topic: string): boolean {
+function mayPublish({ grant }: Client, topic: string, { qos, retain }: PublishFrame): boolean {
   if (topic.charCodeAt(0) === 0x24 && topic.startsWith('$SYS/')) return false
-  return client.grant === null || client.grant.mayPublish(topic)
+  return grant === null || grant.mayPublish(topic, qos, retain)
 }
 
 /** The topic by name or by alias (section 3.3.2.3.4). */
@@ -92,15 +110,12 @@ function enterWindow(broker: Broker, client: Client): void {
   link.inboundInflight++
 }
 
-/** Ends a PUBLISH with its acknowledgement: the four bytes, or with the reason for 5.0. */
-function answer(
-  client: Client,
-  type: number,
-  packetId: number,
-  reasonCode: number,
-  ticket: number,
-  ends: boolean,
-): void {
+/**
+ * Answers a PUBLISH or PUBREL: the four bytes, or with the reason for 5.0. The exchange ends with PUBACK, with the PUBREC of an
+ * error, and with the PUBCOMP of an identifier that was known.
+ */
+function answer(client: Client, type: number, packetId: number, reasonCode: number, ticket: number): void {
+  const ends = type === PacketType.puback || (type === PacketType.pubrec ? reasonCode >= 0x80 : reasonCode === 0)
   if (reasonCode === 0 || client.version !== 5) {
     client.link.holdAck(type << 4, packetId, ticket, ends)
   } else {
@@ -108,73 +123,62 @@ function answer(
   }
 }
 
-function route(
-  broker: Broker,
-  client: Client,
-  session: Session,
-  frame: PublishFrame,
-  entry: TopicEntry,
-  refused: boolean,
-): number {
-  if (refused) {
+/**
+ * Routes what is allowed. What a rule refuses is dropped and counted: a 3.x client, which has no reason codes, is acknowledged
+ * all the same [MQTT-3.3.5-2], since it would send the message again for ever. What there is no room for is never acknowledged
+ * to it.
+ */
+function route(broker: Broker, publish: IncomingPublish): number {
+  const { client, session, frame, entry } = publish
+  if (publish.refused) {
     drop(broker, null, 'not_authorized', null)
     return ReasonCode.notAuthorized
   }
-  switch (publishFrame(broker, frame, client.version === 5, entry, session)) {
+  switch (publishFrame(broker, frame!, client!.version === 5, entry!, session!)) {
     case 'delivered':
       return ReasonCode.success
     case 'no-subscribers':
       return ReasonCode.noMatchingSubscribers
     default:
-      if (client.version !== 5)
-        throw new ProtocolError(ReasonCode.quotaExceeded, 'a recipient has no room for the message')
+      if (client!.version !== 5 && frame!.qos > 0) {
+        throw new ProtocolError(ReasonCode.quotaExceeded, 'there is no room for the message')
+      }
       return ReasonCode.quotaExceeded
   }
 }
 
-function onPublishQos1(
-  broker: Broker,
-  client: Client,
-  session: Session,
-  frame: PublishFrame,
-  entry: TopicEntry,
-  refused: boolean,
-): void {
+function onPublishQos1(broker: Broker, publish: IncomingPublish): void {
   const { journal } = broker
+  const client = publish.client!
+  const { packetId } = publish.frame!
   enterWindow(broker, client)
   const appended = journal.appended
-  const { packetId } = frame
-  const reasonCode = route(broker, client, session, frame, entry, refused)
+  const reasonCode = route(broker, publish)
   const ticket = journal.appended === appended ? 0 : journal.ticket
-  answer(client, PacketType.puback, packetId, reasonCode, ticket, true)
+  answer(client, PacketType.puback, packetId, reasonCode, ticket)
 }
 
 /** Method A of figure 4.3: the message goes on at PUBLISH, its identifier is kept until PUBREL [MQTT-4.3.3-10]. */
-function onPublishQos2(
-  broker: Broker,
-  client: Client,
-  session: Session,
-  frame: PublishFrame,
-  entry: TopicEntry,
-  refused: boolean,
-): void {
+function onPublishQos2(broker: Broker, publish: IncomingPublish): void {
   const { journal } = broker
-  const { packetId } = frame
+  const client = publish.client!
+  const session = publish.session!
+  const { packetId } = publish.frame!
   session.incoming ??= new Map()
   const known = session.incoming.get(packetId)
   if (known !== undefined) {
     // Sent again: it waits for the same commit as the first, and is not delivered again.
-    answer(client, PacketType.pubrec, packetId, 0, known, false)
+    answer(client, PacketType.pubrec, packetId, 0, known)
     return
   }
   enterWindow(broker, client)
   const appended = journal.appended
-  const reasonCode = route(broker, client, session, frame, entry, refused)
+  const reasonCode = route(broker, publish)
   const accepted = reasonCode < 0x80
   if (accepted && session.stored) journal.incoming(session, packetId)
   const ticket = journal.appended === appended ? 0 : journal.ticket
   if (accepted) session.incoming.set(packetId, ticket)
-  answer(client, PacketType.pubrec, packetId, reasonCode, ticket, !accepted)
+  answer(client, PacketType.pubrec, packetId, reasonCode, ticket)
 }
 
 export function onPubrel(broker: Broker, client: Client, session: Session, packetId: number): void {
@@ -182,7 +186,7 @@ export function onPubrel(broker: Broker, client: Client, session: Session, packe
   const known = session.incoming?.delete(packetId) ?? false
   if (!known) {
     // [MQTT-4.3.3-11]: answered all the same, behind a PUBCOMP that still waits for its commit.
-    answer(client, PacketType.pubcomp, packetId, ReasonCode.packetIdentifierNotFound, 0, false)
+    answer(client, PacketType.pubcomp, packetId, ReasonCode.packetIdentifierNotFound, 0)
     return
   }
   let ticket = 0
@@ -190,5 +194,5 @@ export function onPubrel(broker: Broker, client: Client, session: Session, packe
     journal.incomingEnd(session, packetId)
     ticket = journal.ticket
   }
-  answer(client, PacketType.pubcomp, packetId, ReasonCode.success, ticket, true)
+  answer(client, PacketType.pubcomp, packetId, ReasonCode.success, ticket)
 }

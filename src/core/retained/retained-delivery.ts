@@ -72,9 +72,9 @@ function sendRetained(
     expireRetained(broker, message.name, message)
     return
   }
-  if (client.grant !== null && !client.grant.mayReceive(message.name)) return
   const { identifiers } = pending
   const qos: Qos = message.qos < pending.qos ? message.qos : pending.qos
+  if (client.grant?.mayReceive(message.name, qos, true, null) === false) return
   if (qos > 0) {
     // A retained message's body is in the store as long as it is retained, but for $SYS, which is retained in memory only.
     const own = message.name.startsWith('$SYS/') ? republished(message) : message

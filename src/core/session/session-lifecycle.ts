@@ -98,6 +98,8 @@ function passOn(broker: Broker, member: Subscription, message: Message, retain: 
   const qos: Qos = message.qos < member.qos ? message.qos : member.qos
   if (qos > 0) {
     enqueue(broker, session, waitingDelivery(republished(message), qos, retain, identifiers, group))
+  } else if (session.client?.grant?.mayReceive(message.name, 0, retain, group!.name) === false) {
+    drop(broker, message, 'not_authorized', session)
   } else if (session.client !== null && !session.client.link.full) {
     sendQos0(broker, session.client, message, retain, identifiers)
   } else {

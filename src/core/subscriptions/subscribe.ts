@@ -44,7 +44,7 @@ export function subscribe(
   const parsed = parseTopicFilter(request.topicFilter)
   if (parsed === undefined) return invalidFilter(session, request.topicFilter)
   const existing = session.subscriptions.get(request.topicFilter)
-  const refusal = checkRequest(broker, session, parsed, identifier, existing !== undefined)
+  const refusal = checkRequest(broker, session, parsed, request, identifier)
   if (refusal !== undefined) return refusal
   const { maximumQos } = broker.options
   const qos: Qos = request.qos < maximumQos ? request.qos : maximumQos
@@ -77,10 +77,11 @@ function checkRequest(
   broker: Broker,
   session: Session,
   parsed: TopicFilter,
+  request: SubscriptionRequest,
   identifier: number,
-  exists: boolean,
 ): number | undefined {
   const { options } = broker
+  const exists = session.subscriptions.has(request.topicFilter)
   if (parsed.levels.length > options.topicLevelsMax) return ReasonCode.topicFilterInvalid
   const unavailable = unavailableFeature(options, parsed, identifier)
   if (unavailable !== undefined) {
@@ -89,7 +90,9 @@ function checkRequest(
     return unavailable
   }
   const grant = session.client?.grant ?? null
-  if (grant !== null && !grant.maySubscribe(parsed.filter)) return ReasonCode.notAuthorized
+  if (grant !== null && !grant.maySubscribe(parsed.filter, request.qos, parsed.shared?.group ?? null)) {
+    return ReasonCode.notAuthorized
+  }
   if (!exists && session.stored && broker.storeFull) return ReasonCode.quotaExceeded
   if (!exists && session.subscriptions.size >= options.subscriptionsPerSessionMax) return ReasonCode.quotaExceeded
   return undefined
