@@ -13,7 +13,7 @@ import type { Gateway } from '../gateway.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { processMetrics } from '../observe/metrics.ts'
 import { version } from '../observe/version.ts'
-import { giveBackWhenIdle } from '../store/idle-heap.ts'
+import { giveBackWhenIdle } from '../process/idle-heap.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 
 /** Longer than any commit that may be under way; then the process ends all the same. */
@@ -88,7 +88,7 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
   for (const warning of loaded.warnings) log.warn(warning)
   processMetrics()
   try {
-    const gateway = await open(config, log)
+    const gateway = await open(config)
     running.gateway = gateway
     await listen(gateway, config)
     giveBackWhenIdle()
@@ -104,13 +104,9 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
 }
 
 /** @throws CliError where the store refuses; its messages say what to do */
-async function open(config: GatewayConfig, log: Log): Promise<Gateway> {
+async function open(config: GatewayConfig): Promise<Gateway> {
   const { createGateway, StoreError } = await import('../gateway.ts')
   try {
-    if (config.quarantineStore && !config.inMemory) {
-      const { quarantineIfDamaged } = await import('./quarantine.ts')
-      quarantineIfDamaged(config.dataDir, log)
-    }
     return await createGateway(config)
   } catch (error) {
     throw error instanceof StoreError ? new CliError(error.message) : error

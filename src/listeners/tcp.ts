@@ -5,8 +5,6 @@ import type { Engine, ListenerOptions } from '../engine/engine.ts'
 
 /** How long a peer may take to read our last words and close its side. */
 export const lingerMs = 2_000
-/** Connections that the kernel completes while we are busy. The kernel's own limit (somaxconn) holds too. */
-export const listenBacklog = 4096
 const keepAliveProbeMs = 60_000
 const nothing = Buffer.alloc(0)
 

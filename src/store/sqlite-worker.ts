@@ -5,7 +5,7 @@
  */
 import { flushCompileCache } from 'node:module'
 import { type MessagePort, parentPort } from 'node:worker_threads'
-import { giveBackWhenIdle } from './idle-heap.ts'
+import { giveBackWhenIdle } from '../process/idle-heap.ts'
 import { type RecoveryChunk, RecoveryPacker } from './recovery-chunk.ts'
 import { SqliteDatabase, type SqliteOptions } from './sqlite.ts'
 import { SqliteUpkeep } from './sqlite-upkeep.ts'

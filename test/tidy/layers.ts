@@ -26,15 +26,21 @@ export const layers: readonly Layer[] = [
   { of: 'src/store/batch.ts', imports: ['src/store/packing.ts'], types: ['src/mqtt/', 'src/store/store.ts'] },
   { of: 'src/engine/', imports: ['src/core/', 'src/mqtt/', 'src/store/batch.ts', ...ports] },
   { of: 'src/listeners/', imports: ['src/mqtt/', 'src/engine/connection.ts'], types: ['src/engine/engine.ts'] },
-  { of: 'src/store/', imports: ['src/mqtt/', 'src/store/store.ts'] },
+  // The store's worker gives its thread's memory back.
+  { of: 'src/store/', imports: ['src/mqtt/', 'src/store/store.ts', 'src/process/'] },
+  { of: 'src/process/', imports: [] },
   { of: 'src/auth/', imports: ['src/mqtt/', 'src/auth/authenticator.ts'] },
   { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
   // Metrics, $SYS and the log put names to what the core counts, at the level that the configuration gives.
   { of: 'src/observe/', imports: ['src/mqtt/'], types: ['src/core/', 'src/config/schema.ts'] },
   { of: 'src/config/', imports: ['src/mqtt/'], types: ports },
+  { of: 'src/compose.ts', imports: ['src/'] },
   { of: 'src/gateway.ts', imports: ['src/'] },
   // Backup, restore and check work on a data directory, without a gateway.
-  { of: 'src/cli/', imports: ['src/gateway.ts', 'src/config/', 'src/observe/', 'src/store/', 'src/mqtt/'] },
+  {
+    of: 'src/cli/',
+    imports: ['src/gateway.ts', 'src/config/', 'src/observe/', 'src/store/', 'src/mqtt/', 'src/process/'],
+  },
   { of: 'src/main.ts', imports: ['src/gateway.ts', 'src/cli/', 'src/config/', 'src/observe/'] },
   { of: 'device-simulator/', imports: ['src/mqtt/'] },
   { of: 'device-simulator/test/', imports: everything },
@@ -43,7 +49,7 @@ export const layers: readonly Layer[] = [
   { of: 'scripts/', imports: everything },
 ]
 
-/** Nobody but these may import the gateway: it's the composition root, so what imports it imports every adapter. */
+/** Nobody but these may import the gateway or the composition root: what imports them imports every adapter. */
 export const gatewayUsers = ['src/main.ts', 'src/cli/', 'test/', 'device-simulator/test/', 'bench/', 'scripts/']
 
 export function layerOf(path: string): Layer | undefined {
@@ -61,7 +67,8 @@ export function importFault(
   if (target === undefined) {
     return layer.pure ? `${layer.of} is pure: it takes \`${specifier}\`'s result as an argument instead` : undefined
   }
-  if (target === 'src/gateway.ts' && !gatewayUsers.some((user) => path.startsWith(user))) {
+  const composes = target === 'src/gateway.ts' || (target === 'src/compose.ts' && path !== 'src/gateway.ts')
+  if (composes && !gatewayUsers.some((user) => path.startsWith(user))) {
     return 'only main, the commands and tests build a gateway; take what you need as an argument'
   }
   const folder = path.slice(0, path.lastIndexOf('/') + 1)

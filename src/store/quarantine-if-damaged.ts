@@ -1,13 +1,18 @@
-/** `--quarantine-store`: before a start, a damaged database is set aside; a whole one stays as it is. */
+/** `quarantineStore` and `--quarantine-store`: before a start, a damaged database is set aside; a whole one stays as it is. */
 import { existsSync } from 'node:fs'
-import type { Log } from '../observe/log.ts'
-import { checkStore } from '../store/check.ts'
-import { quarantineStore } from '../store/quarantine.ts'
-import { databasePath } from '../store/sqlite-files.ts'
-import { StoreError } from '../store/store.ts'
+import { checkStore } from './check.ts'
+import { quarantineStore } from './quarantine.ts'
+import { databasePath } from './sqlite-files.ts'
+import { StoreError } from './store.ts'
+
+/** Of the log; pino fits. */
+export interface QuarantineLog {
+  warn(fields: object, text: string): void
+  error(fields: object, text: string): void
+}
 
 /** Reads the whole database, which takes its time. @throws StoreError if it is in use or of a newer version */
-export function quarantineIfDamaged(dataDir: string, log: Log): void {
+export function quarantineIfDamaged(dataDir: string, log: QuarantineLog): void {
   const findings = damageOf(dataDir)
   if (findings.length === 0) return
   log.error({ dataDir, findings }, 'the database is damaged: it is set aside')

@@ -1,7 +1,7 @@
 /** When memory is given back: only while nothing else is to be done, and only if there is something to give. */
 import { Worker } from 'node:worker_threads'
 import { describe, expect, it } from 'vitest'
-import { IdleHeap } from '../../src/store/idle-heap.ts'
+import { IdleHeap } from '../../src/process/idle-heap.ts'
 
 const megabyte = 1024 * 1024
 
@@ -56,7 +56,7 @@ describe('an idle heap', () => {
 })
 
 it('a thread gives back what garbage made it take', async () => {
-  const module = new URL('../../src/store/idle-heap.ts', import.meta.url).href
+  const module = new URL('../../src/process/idle-heap.ts', import.meta.url).href
   const worker = new Worker(
     `import(${JSON.stringify(module)}).then(({ threadHeap }) => {
       const heap = threadHeap()

@@ -1,0 +1,192 @@
+/**
+ * The composition root: the only file that puts store, core, engine, listeners and HTTP together. What it makes is held by
+ * the `Gateway` of `gateway.ts`, which knows none of their classes' constructors.
+ */
+import { randomBytes } from 'node:crypto'
+import { type AuthenticationMethod, type Authenticator, createAuthority } from './auth/authenticator.ts'
+import { type GatewayConfig, isLoopback } from './config/schema.ts'
+import { Broker } from './core/broker.ts'
+import { Counters } from './core/counters.ts'
+import { type BrokerOptions, defaultBrokerOptions } from './core/options.ts'
+import { noJournal } from './core/ports/journal.ts'
+import { BrokerRecovery, onQueuePage } from './core/session/recovery.ts'
+import { type Clock, systemClock } from './engine/clock.ts'
+import { Committer } from './engine/committer.ts'
+import { Engine } from './engine/engine.ts'
+import { Failure } from './engine/failure.ts'
+import { createHttpServer } from './http/http.ts'
+import { Listener, type ListenerSettings } from './listeners/listener.ts'
+import { createTcpServer } from './listeners/tcp.ts'
+import { acceptWebSockets } from './listeners/websocket.ts'
+import type { Qos } from './mqtt/packet.ts'
+import { Health } from './observe/health.ts'
+import { createLog, type Log } from './observe/log.ts'
+import { metricsText } from './observe/metrics.ts'
+import { version } from './observe/version.ts'
+import { DiskWatch } from './store/disk-watch.ts'
+import { createMemoryStore } from './store/memory.ts'
+import { quarantineIfDamaged } from './store/quarantine-if-damaged.ts'
+import { createSqliteStore } from './store/sqlite-store.ts'
+import type { Store } from './store/store.ts'
+
+/** Things that tests put in the place of the world. */
+export interface GatewayWorld {
+  clock?: Clock
+  store?: Store
+}
+
+/** All that a gateway consists of, put together and with the stored state loaded. It does not listen yet. */
+export interface GatewayParts {
+  config: GatewayConfig
+  log: Log
+  clock: Clock
+  store: Store
+  broker: Broker
+  engine: Engine
+  committer: Committer
+  health: Health
+  failure: Failure
+  /** Not bound yet. */
+  listeners: readonly Listener[]
+  /** Absent where nothing is on a disk. */
+  diskWatch: DiskWatch | undefined
+}
+
+/** Rejects with a StoreError where the store can't be opened. */
+export async function composeGateway(config: GatewayConfig, world: GatewayWorld): Promise<GatewayParts> {
+  const log = createLog(config.logLevel)
+  const clock = world.clock ?? systemClock
+  const health = new Health()
+  const failure = new Failure((error) => {
+    health.failure = error
+    log.fatal({ err: error }, 'the store failed: nothing is acknowledged any more')
+  })
+  const store = world.store ?? createStore(config, log, failure)
+  const { broker, engine, committer } = composeCore(config, { store, log, clock, failure })
+  const diskWatch = store.durable ? createDiskWatch(config, { store, log, broker, failure }) : undefined
+  try {
+    await loadStored({ broker, engine, committer, store, clock })
+  } catch (error) {
+    await store.close().catch(() => {})
+    throw error
+  }
+  const listeners = createListeners(config, { broker, engine, health })
+  return { config, log, clock, store, broker, engine, committer, health, failure, listeners, diskWatch }
+}
+
+function createStore(config: GatewayConfig, log: Log, failure: Failure): Store {
+  if (config.inMemory) return createMemoryStore()
+  if (config.quarantineStore) quarantineIfDamaged(config.dataDir, log)
+  return createSqliteStore({ dataDir: config.dataDir, onFailure: (error) => failure.report(error) })
+}
+
+type Foundation = Pick<GatewayParts, 'store' | 'log' | 'clock' | 'failure'>
+type Core = Pick<GatewayParts, 'broker' | 'engine' | 'committer'>
+
+function composeCore(config: GatewayConfig, { store, log, clock, failure }: Foundation): Core {
+  const committer = new Committer(
+    store,
+    {
+      onCommit: () => engine.onCommit(),
+      onPage: (page) => engine.run(() => onQueuePage(broker, page)),
+      onFatal: (error) => failure.report(error),
+    },
+    { pendingBytesMax: config.limits.pendingCommitBytesMax, durability: config.durability, clock },
+  )
+  const authority = createAuthority(
+    config.authenticator as Authenticator | undefined,
+    config.authenticationMethods as Readonly<Record<string, AuthenticationMethod>>,
+    {
+      inTurn: (answer) => engine.run(answer),
+      onError: (error) => log.error({ err: error }, 'the authenticator failed: the client is refused'),
+    },
+  )
+  const broker: Broker = new Broker(brokerOptions(config), {
+    journal: store.durable ? committer : noJournal,
+    authority,
+    counters: new Counters(),
+    log,
+    assignedIdPrefix: `mqtide-${randomBytes(6).toString('hex')}-`,
+  })
+  const { outputBufferBytesMax } = config.limits
+  const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax })
+  return { broker, engine, committer }
+}
+
+function brokerOptions(config: GatewayConfig): BrokerOptions {
+  const { limits, protocol, sharedSubscriptions } = config
+  return {
+    ...defaultBrokerOptions,
+    ...limits,
+    ...protocol,
+    serverKeepAliveSeconds: protocol.serverKeepAliveSeconds,
+    responseInformation: protocol.responseInformation,
+    maximumQos: protocol.maximumQos as Qos,
+    sessionQueueFull: config.sessionQueueFull,
+    sharedStrategy: sharedSubscriptions.strategy,
+    sharedGroups: sharedSubscriptions.groups,
+  }
+}
+
+async function loadStored({ broker, engine, committer, store, clock }: Core & Pick<Foundation, 'store' | 'clock'>) {
+  const recovery = new BrokerRecovery(broker)
+  broker.now = clock.now()
+  const { nextSessionNumber, nextMessageId } = await store.open(recovery)
+  broker.nextSessionNumber = Math.max(broker.nextSessionNumber, nextSessionNumber)
+  committer.nextMessageId = nextMessageId
+  recovery.end()
+  engine.run(() => broker.advance(clock.now()))
+}
+
+/** Refuses new durable work before the disk is full, and says so once. */
+function createDiskWatch(
+  config: GatewayConfig,
+  { store, log, broker, failure }: Pick<GatewayParts, 'store' | 'log' | 'broker' | 'failure'>,
+): DiskWatch {
+  const { diskFreeBytesMin } = config.limits
+  return new DiskWatch(store, diskFreeBytesMin, {
+    onStatistics: (statistics) => {
+      broker.counters.store = { ...statistics }
+    },
+    onFull: (full) => {
+      broker.storeFull = full
+      const fields = { diskFreeBytes: broker.counters.store?.diskFreeBytes, diskFreeBytesMin }
+      if (full) log.error(fields, 'the disk is nearly full: what would have to be stored is refused')
+      else log.info(fields, 'the disk has room again')
+    },
+    onError: (error) => failure.report(error),
+  })
+}
+
+function createListeners(
+  config: GatewayConfig,
+  { broker, engine, health }: Pick<GatewayParts, 'broker' | 'engine' | 'health'>,
+): Listener[] {
+  const sources = {
+    health: () => health.report(),
+    metrics: () => metricsText(broker.counters, broker.gauges()),
+    version,
+  }
+  const { allowedOrigins } = config
+  return listenerSettings(config).map((settings) => {
+    if (settings.kind === 'tcp') return new Listener(settings, createTcpServer(engine, settings))
+    const server = createHttpServer(sources)
+    acceptWebSockets(engine, server, { ...settings, allowedOrigins, loopbackOnly: isLoopback(settings.host) })
+    return new Listener(settings, server)
+  })
+}
+
+function listenerSettings(config: GatewayConfig): ListenerSettings[] {
+  const { host, mqttPort, httpPort, durability } = config
+  const { connectionsMax } = config.limits
+  const settings: ListenerSettings[] = []
+  if (mqttPort !== false) {
+    const mqttDurability = config.mqttDurability ?? durability
+    settings.push({ name: 'tcp', kind: 'tcp', host, port: mqttPort, connectionsMax, durability: mqttDurability })
+  }
+  if (httpPort !== false) {
+    const httpDurability = config.httpDurability ?? durability
+    settings.push({ name: 'http', kind: 'http', host, port: httpPort, connectionsMax, durability: httpDurability })
+  }
+  return settings
+}
