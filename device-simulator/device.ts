@@ -20,6 +20,8 @@ import type { Variables } from './template.ts'
 const inflightMessagesMax = 1000
 const connackTimeoutMs = 10_000
 const packetIdentifierNotFound = 0x92
+/** CONNACK: bad user name or password, not authorized, banned, bad authentication method; of 3.x 4 and 5. */
+const loginRefusals = new Set([4, 5, 0x86, 0x87, 0x8a, 0x8c])
 
 export class Device implements PublicationOwner {
   readonly number: number
@@ -66,7 +68,8 @@ export class Device implements PublicationOwner {
     this.publications = group.spec.publications.map(
       (spec, i) => new Publication(context, group, this, i, context.layout.identityOf(group, index, spec)),
     )
-    this.inbox = new Inbox(context, group, this.variables, shown, this.protocol, shared)
+    const { clientId, variables, protocol, number: device } = this
+    this.inbox = new Inbox(context, group, { clientId, variables, protocol, device, shown }, shared)
     this.#births = new BirthCertificates(this)
     const events = {
       onOnline: (sessionPresent: boolean, receiveMaximum: number) => this.#onOnline(sessionPresent, receiveMaximum),
@@ -278,6 +281,7 @@ export class Device implements PublicationOwner {
     const { counters, latency } = this.#context.measures
     clearTimeout(this.#timer)
     this.online = true
+    this.inbox.onOnline()
     this.isShutOut = false
     this.#attempts = 0
     this.#nextDialMs = undefined
@@ -330,6 +334,7 @@ export class Device implements PublicationOwner {
 
   #onRefused(code: number): void {
     this.#context.measures.counters.refusedConnects += 1
+    if (loginRefusals.has(code)) this.#context.measures.counters.refusedLogins += 1
     this.#context.measures.noteError(`CONNACK with code 0x${code.toString(16).padStart(2, '0')}`)
   }
 

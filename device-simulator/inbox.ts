@@ -20,6 +20,19 @@ interface Subscribed {
   filter: string
   work: { mean: number; deviation: number } | undefined
   isOpen: boolean
+  /** As the last SUBACK says; -1 before any. */
+  granted: number
+}
+
+/** What tells one device of a group from the others. */
+export interface InboxOwner {
+  clientId: string
+  variables: Variables
+  protocol: Protocol
+  /** Index in the whole swarm, as envelopes have it. */
+  device: number
+  /** Index in its group, across all processes of a run. */
+  shown: number
 }
 
 /** Receivers of shared subscriptions, by broker, group and filter. */
@@ -35,20 +48,15 @@ export class Inbox {
   readonly #context: Context
   readonly #broker: string
   readonly #durable: boolean
+  readonly #device: number
   readonly #workRandom: Random | undefined
 
-  constructor(
-    context: Context,
-    group: GroupLayout,
-    variables: Variables,
-    number: number,
-    protocol: Protocol,
-    shared: SharedReceivers,
-  ) {
+  constructor(context: Context, group: GroupLayout, owner: InboxOwner, shared: SharedReceivers) {
+    const { clientId, variables, protocol, shown } = owner
     this.#context = context
+    this.#device = owner.device
     this.#broker = context.layout.brokerOf(group)
     this.#durable = group.spec.session === 'durable'
-    const clientId = variables['clientId']!
     const own = group.spec.subscriptions.map((spec) => ({ spec, text: fillTemplate(spec.filter, variables) }))
     const allModern = [group.spec.protocol].flat().every((version) => version === '5.0')
     const plain = own.filter(({ text }) => splitShare(text).share === undefined)
@@ -63,7 +71,7 @@ export class Inbox {
         ? undefined
         : new Receiver(
             { ...base, id: clientId, shared: false },
-            plain.map(({ text }) => text),
+            plain.map(({ spec, text }) => ({ filter: text, noLocal: spec.noLocal ?? false })),
           )
     if (personal !== undefined) this.receivers.push(personal)
     for (const { spec, text } of own) {
@@ -82,11 +90,12 @@ export class Inbox {
         filter,
         work: spec.work,
         isOpen: false,
+        granted: -1,
       })
     }
     this.requests = this.#subscribed.map(({ request }) => request)
     const works = own.some(({ spec }) => spec.work !== undefined)
-    this.#workRandom = works ? new Random(context.identity.seed, [group.name, number, 'work']) : undefined
+    this.#workRandom = works ? new Random(context.identity.seed, [group.name, shown, 'work']) : undefined
   }
 
   /** One SUBACK's codes, in the order of `requests`; a clean session is owed nothing from before it. */
@@ -97,10 +106,15 @@ export class Inbox {
       // A durable session and the rest of a shared subscription were there all the time.
       const wasThere = state.granted >= 0 && (subscribed.receiver.shared || (this.#durable && subscribed.isOpen))
       state.granted = code
+      subscribed.granted = code
       subscribed.isOpen = code < 0x80
       if (!wasThere) this.#excuse(subscribed)
     }
     for (const receiver of this.receivers) receiver.isAway = false
+  }
+
+  onOnline(): void {
+    for (const { receiver } of this.#uniqueReceivers()) receiver.online += 1
   }
 
   onSessionLost(): void {
@@ -109,6 +123,7 @@ export class Inbox {
 
   /** A clean session ended: what was in flight to it may be gone for good, and with it a shared subscription's share. */
   onClosed(): void {
+    for (const { receiver } of this.#uniqueReceivers()) receiver.online -= 1
     if (this.#durable) return
     for (const receiver of this.receivers) receiver.onAway()
     for (const subscribed of this.#subscribed) if (subscribed.receiver.shared) this.#excuse(subscribed)
@@ -152,10 +167,10 @@ export class Inbox {
       counters.retainedDeliveries += 1
       return
     }
-    this.#book(receiver, message.topic, nowMs)
+    this.#book(receiver, message, nowMs)
   }
 
-  #book(receiver: Receiver, topic: string, nowMs: number): void {
+  #book(receiver: Receiver, { topic, qos }: IncomingMessage, nowMs: number): void {
     const { device, stream, sequence, intendedUs, lagUs } = envelope
     let flow = receiver.flows.get(streamKey(device, stream))
     if (flow === undefined || flow.topic !== topic) {
@@ -170,12 +185,36 @@ export class Inbox {
     const kind = flow.take(sequence)
     if (kind === 'duplicate') measures.counters.duplicatesSeen += 1
     else if (kind === 'late' && !receiver.shared) measures.counters.outOfOrderSeen += 1
+    if (kind !== 'duplicate') this.#checkQos(receiver, topic, stream % 3, qos)
     const us = nowMs * 1000 - intendedUs
     measures.interval.record(us)
     if (measures.isMeasured(intendedUs / 1000)) {
       measures.latency.endToEnd.record(us)
       measures.latency.endToEndFromSend.record(us - lagUs)
     }
+  }
+
+  /** It comes with the lower one of the QoS published and granted; where subscriptions overlap, with that of any of them. */
+  #checkQos(receiver: Receiver, topic: string, published: number, qos: number): void {
+    const [only, second] = this.#subscribed
+    if (second === undefined && !only!.request.noLocal && Math.min(published, only!.granted) === qos) return
+    const matching = this.#subscribed.filter(({ filter }) => filterMatches(filter, topic))
+    const wanted = matching.filter(({ request }) => !this.#isOwn(request.noLocal))
+    if (wanted.length === 0) {
+      receiver.misroute(`${topic} (its own message, in spite of No Local)`)
+    } else if (!wanted.some(({ granted }) => granted < 0 || granted > 2 || Math.min(published, granted) === qos)) {
+      receiver.mistakeQos(`${topic}: published with QoS ${published}, came with QoS ${qos}`)
+    }
+  }
+
+  /** The message at hand is the device's own, and the subscription does not want those. */
+  #isOwn(noLocal: boolean): boolean {
+    return noLocal && envelope.device === this.#device
+  }
+
+  /** Subscriptions of one session have one receiver. */
+  #uniqueReceivers(): Subscribed[] {
+    return this.#subscribed.filter(({ receiver }, i, all) => all.findIndex((one) => one.receiver === receiver) === i)
   }
 
   #topicVaries(device: number, stream: number): boolean {
@@ -236,7 +275,7 @@ export class Inbox {
     if (receiver === undefined) {
       // Members of a shared subscription may speak different versions; a 3.x member can't read properties.
       const readsProperties = base.readsProperties && allModern
-      receiver = new Receiver({ ...base, readsProperties, id: text, shared: true }, [filter])
+      receiver = new Receiver({ ...base, readsProperties, id: text, shared: true }, [{ filter, noLocal: false }])
       shared.set(id, receiver)
     }
     return receiver

@@ -5,6 +5,7 @@
  */
 import { type Broker, openBroker, unreachable } from './broker.ts'
 import { processNowMs } from './context.ts'
+import { drain, progressOf } from './drain.ts'
 import { FaultDirector } from './fault/direct.ts'
 import { defaultWorkers, Layout } from './layout.ts'
 import { type Machine, preflight, thisMachine } from './preflight.ts'
@@ -13,7 +14,7 @@ import type { FaultSummary, Second, StageSummary, Summary } from './report/summa
 import { Tally } from './report/tally.ts'
 import type { Scenario, StageSpec } from './scenario/schema.ts'
 import { isListener } from './swarm/fleet.ts'
-import type { Part, Progress } from './swarm/part.ts'
+import type { Part } from './swarm/part.ts'
 import { createParts } from './swarm/threads.ts'
 
 export interface RunOptions {
@@ -48,7 +49,6 @@ export class CannotRun extends Error {}
 /** Without any device online for so long, outside of a restart of ours, the broker is taken to be dead. */
 const brokerGoneSecondsDefault = 30
 const gatherTimeoutMs = 30_000
-const drainQuietSeconds = 2
 
 export const defaultStages: readonly StageSpec[] = [
   { type: 'ramp', duration: 3000, rate: 1, to: 1, spread: 0, faults: [] },
@@ -78,6 +78,7 @@ export class Run {
   #hasBeenOnline = false
   #collecting: Promise<void> | undefined
   #isOver = false
+  #cutShort = false
   readonly #baselineBytes = process.memoryUsage().rss
   readonly #workers: number
 
@@ -241,7 +242,7 @@ export class Run {
     const deadline = this.#now() + duration
     while (!this.#ended && this.#now() < deadline) {
       await this.#wait(Math.min(250, deadline - this.#now()))
-      if (type !== 'ramp' && (await this.#progress()).finished) return
+      if (type !== 'ramp' && (await progressOf(this.#parts)).finished) return
     }
   }
 
@@ -255,31 +256,14 @@ export class Run {
     }
   }
 
-  /** Nobody publishes any more; the stage ends early when nothing is owed and nothing has come for a while. */
   async #drain(durationMs: number): Promise<void> {
-    await this.#each((part) => part.setRate(0))
-    const deadline = this.#now() + durationMs
-    let received = -1
-    let quiet = 0
-    while (!this.#ended && this.#now() < deadline && quiet < drainQuietSeconds * 4) {
-      await this.#wait(250)
-      const { pending, received: soFar } = await this.#progress()
-      quiet = pending === 0 && soFar === received ? quiet + 1 : 0
-      received = soFar
-    }
-  }
-
-  async #progress(): Promise<Progress> {
-    let pending = 0
-    let received = 0
-    let finished = true
-    for (const part of this.#parts) {
-      const progress = await part.progress()
-      finished &&= progress.finished
-      pending += progress.pending
-      received += progress.received
-    }
-    return { pending, received, finished }
+    this.#cutShort = await drain({
+      parts: this.#parts,
+      durationMs,
+      now: () => this.#now(),
+      wait: (ms) => this.#wait(ms),
+      ended: () => this.#ended,
+    })
   }
 
   #enter(stage: string, durationMs: number): void {
@@ -373,6 +357,8 @@ export class Run {
         baselineBytes: this.#baselineBytes,
         problems: this.#problems,
         interrupted: this.#options.signal.aborted,
+        cutShort: this.#cutShort || this.#options.signal.aborted,
+        folder: this.#options.folder,
         series: this.#series,
       })
     } finally {

@@ -28,6 +28,7 @@ export const counterNames = [
   'connects',
   'connectFailures',
   'refusedConnects',
+  'refusedLogins',
   'disconnects',
   'errors',
   'commandsSent',

@@ -6,7 +6,7 @@ import type { LatencyFigures } from '../measure/histogram.ts'
 import { latencyKinds } from '../measure/measures.ts'
 import { formatCount, formatDuration } from '../units.ts'
 import { type Plot, plotSvg } from './plot.ts'
-import type { Second, Summary } from './summary.ts'
+import { conclusionText, type Second, type Summary } from './summary.ts'
 
 export function escapeHtml(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
@@ -65,17 +65,14 @@ ${parts.join('\n')}
 }
 
 function headline(summary: Summary): string {
-  const { verdict, retained, problems, thresholds, interrupted } = summary
-  const broken = verdict.violations + retained.wrong
+  const { problems, thresholds, interrupted, conclusion, missingEvidence } = summary
   const failed = thresholds.filter(({ passed }) => !passed)
-  const isGood = broken === 0 && failed.length === 0 && problems.length === 0
-  const sentence =
-    broken === 0
-      ? 'Contract kept: nothing was lost, doubled, out of order, corrupted or misrouted against what MQTT promises.'
-      : `Contract broken ${formatCount(broken)} times: ${verdict.lost} lost, ${verdict.duplicates} duplicates, ` +
-        `${verdict.outOfOrder} out of order, ${verdict.corrupted} corrupted, ${verdict.misrouted} misrouted, ${retained.wrong} retained wrong.`
+  const isGood = conclusion === 'kept' && failed.length === 0 && problems.length === 0
+  const text = conclusionText(summary)
+  const sentence = `${text[0]!.toUpperCase()}${text.slice(1)}.`
   const more = [
     ...problems,
+    ...missingEvidence,
     ...failed.map(({ text, value }) => `Threshold not met: ${text} (was ${value})`),
     ...(interrupted ? ['The run was interrupted.'] : []),
   ]

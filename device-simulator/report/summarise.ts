@@ -3,6 +3,7 @@ import type { Broker } from '../broker.ts'
 import type { Layout } from '../layout.ts'
 import { latencyKinds } from '../measure/measures.ts'
 import type { Scenario } from '../scenario/schema.ts'
+import { readTls } from '../swarm/fleet.ts'
 import type { PartFacts } from '../swarm/part.ts'
 import { judge } from '../verdict/judge.ts'
 import { mergeReceivers } from '../verdict/receiver.ts'
@@ -27,14 +28,21 @@ export interface RunFacts {
   baselineBytes: number
   problems: string[]
   interrupted: boolean
+  /** Messages still arrived when the drain's time was over, or the run was interrupted. */
+  cutShort: boolean
+  /** What the scenario's file names are relative to. */
+  folder: string
   series: Second[]
 }
+
+/** Faults that try what a broker must refuse. */
+const strangerFaults = new Set(['malformed', 'oversize', 'wrong-credentials'])
 
 export async function summarise(facts: RunFacts): Promise<Summary> {
   const { scenario, layout, tally, brokers, problems } = facts
   const senders = facts.facts.flatMap((part) => part.senders)
   const receivers = mergeReceivers(facts.facts.flatMap((part) => part.receivers))
-  const verdict = judge(senders, receivers)
+  const verdict = judge(senders, receivers, facts.cutShort)
   const retained = await retainedVerdict(facts, senders)
   const latency = Object.fromEntries(
     latencyKinds.map((kind) => [kind, tally.latency[kind].figures()]),
@@ -46,6 +54,13 @@ export async function summarise(facts: RunFacts): Promise<Summary> {
   const { failedPublications } = tally.counters
   if (failedPublications > 0)
     problems.push(`${failedPublications} publications ended because their payload could not be made`)
+  const { refusedLogins } = tally.counters
+  if (refusedLogins > 0)
+    problems.push(`the broker refused ${refusedLogins} logins: check the credentials of the groups`)
+  for (const { type, unexpected, note } of facts.faults) {
+    if (unexpected === 0 || !strangerFaults.has(type)) continue
+    problems.push(`${type}: the broker let ${unexpected} of them in${note === '' ? '' : ` (${note})`}`)
+  }
   if (!facts.interrupted) problems.push(...shutOutProblems(facts))
   if (tally.counters.connects === 0) problems.push('no device ever got a connection')
   return conclude(
@@ -123,7 +138,7 @@ function averageOf(
 }
 
 async function retainedVerdict(
-  { scenario, layout, brokers, run, interrupted }: RunFacts,
+  { scenario, layout, brokers, run, interrupted, folder }: RunFacts,
   senders: readonly Parameters<typeof judge>[0][number][],
 ): Promise<RetainedVerdict> {
   const total: RetainedVerdict = { checked: 0, wrong: 0, offenders: [] }
@@ -138,12 +153,13 @@ async function retainedVerdict(
     const credentials = group.spec.credentials
     const username = credentials === undefined ? undefined : layout.variablesOf(group, 0)['username']
     try {
-      const found = await checkRetained({ url: broker.url, run, username, password: credentials?.password }, own)
+      const tls = group.spec.tls === undefined ? undefined : readTls(group.spec.tls, folder)
+      const found = await checkRetained({ url: broker.url, run, tls, username, password: credentials?.password }, own)
       total.checked += found.checked
       total.wrong += found.wrong
       total.offenders.push(...found.offenders)
     } catch (error) {
-      total.offenders.push(`the retained messages could not be asked for: ${(error as Error).message}`)
+      total.failed = `broker ${name}: ${(error as Error).message}`
     }
   }
   return total

@@ -3,6 +3,8 @@ import type { FaultCounts } from '../fault/disturb.ts'
 import type { LatencyFigures } from '../measure/histogram.ts'
 import type { Counters, LatencyKind } from '../measure/measures.ts'
 import { meetsThreshold, type Threshold } from '../scenario/threshold.ts'
+import { formatCount } from '../units.ts'
+import { missingEvidence } from '../verdict/evidence.ts'
 import type { Verdict } from '../verdict/judge.ts'
 import type { RetainedVerdict } from '../verdict/retained.ts'
 
@@ -67,12 +69,19 @@ export interface Summary {
   /** What ended the run early or makes it void, in words. */
   problems: string[]
   interrupted: boolean
+  /** `kept` and `broken` rest on evidence; `inconclusive` is neither. */
+  conclusion: 'kept' | 'broken' | 'inconclusive'
+  /** Why it is inconclusive, one sentence each. */
+  missingEvidence: string[]
   exitCode: number
   series: Second[]
 }
 
+/** All but what follows from it. */
+export type SummaryFacts = Omit<Summary, 'thresholds' | 'conclusion' | 'missingEvidence' | 'exitCode'>
+
 /** The figure that a threshold names. */
-export function figureOf(summary: Omit<Summary, 'thresholds' | 'exitCode'>, metric: string): number {
+export function figureOf(summary: SummaryFacts, metric: string): number {
   const [first, kind, point] = metric.split('.')
   if (first === 'latency') {
     const figures = summary.latency[kind as LatencyKind]
@@ -90,6 +99,8 @@ export function figureOf(summary: Omit<Summary, 'thresholds' | 'exitCode'>, metr
     outOfOrder: verdict.outOfOrder,
     corrupted: verdict.corrupted,
     misrouted: verdict.misrouted,
+    wrongQos: verdict.wrongQos,
+    undelivered: verdict.undelivered,
     retainedWrong: summary.retained.wrong,
     excused: verdict.excused,
     unacknowledged: verdict.unacknowledged,
@@ -106,10 +117,10 @@ export function figureOf(summary: Omit<Summary, 'thresholds' | 'exitCode'>, metr
   return figures[metric] ?? Number.NaN
 }
 
-export const exitCodes = { ok: 0, badScenario: 2, failed: 99, interrupted: 130 } as const
+export const exitCodes = { ok: 0, badScenario: 2, inconclusive: 98, failed: 99, interrupted: 130 } as const
 
 /** Thresholds and exit code: the last two things that are known. */
-export function conclude(facts: Omit<Summary, 'thresholds' | 'exitCode'>, thresholds: readonly Threshold[]): Summary {
+export function conclude(facts: SummaryFacts, thresholds: readonly Threshold[]): Summary {
   const results = thresholds.map((threshold) => {
     const value = figureOf(facts, threshold.metric)
     return { text: threshold.text, value, passed: meetsThreshold(threshold, value) }
@@ -120,6 +131,31 @@ export function conclude(facts: Omit<Summary, 'thresholds' | 'exitCode'>, thresh
     facts.problems.length > 0 ||
     facts.generator.lagged ||
     results.some(({ passed }) => !passed)
-  const exitCode = facts.interrupted ? exitCodes.interrupted : failed ? exitCodes.failed : exitCodes.ok
-  return { ...facts, thresholds: results, exitCode }
+  const { verdict, retained, counters } = facts
+  const missing = missingEvidence({ verdict, retained, sent: counters.sent, untracked: counters.untracked })
+  const broken = verdict.violations + retained.wrong > 0
+  const conclusion = broken ? 'broken' : missing.length > 0 ? 'inconclusive' : 'kept'
+  return { ...facts, thresholds: results, conclusion, missingEvidence: missing, exitCode: exitCode() }
+
+  function exitCode(): number {
+    if (facts.interrupted) return exitCodes.interrupted
+    if (failed) return exitCodes.failed
+    return conclusion === 'inconclusive' ? exitCodes.inconclusive : exitCodes.ok
+  }
+}
+
+/** The verdict in one sentence. */
+export function conclusionText({ conclusion, verdict, retained }: Summary): string {
+  switch (conclusion) {
+    case 'kept':
+      return 'contract kept: nothing lost, doubled, out of order, corrupted, misrouted or downgraded against the promise'
+    case 'inconclusive':
+      return 'inconclusive: no promise was seen broken, but the run does not prove that all were kept'
+    case 'broken':
+      return (
+        `contract broken ${formatCount(verdict.violations + retained.wrong)} times: ${verdict.lost} lost, ` +
+        `${verdict.duplicates} duplicates, ${verdict.outOfOrder} out of order, ${verdict.corrupted} corrupted, ` +
+        `${verdict.misrouted} misrouted, ${verdict.wrongQos} with the wrong QoS, ${retained.wrong} retained wrong`
+      )
+  }
 }

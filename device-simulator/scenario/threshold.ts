@@ -36,6 +36,8 @@ const counters = [
   'disconnects',
   'unansweredCommands',
   'unexpectedAnswers',
+  'undelivered',
+  'wrongQos',
   'sentPerSecond',
   'receivedPerSecond',
   'memoryPerDevice',

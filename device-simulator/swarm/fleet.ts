@@ -270,7 +270,7 @@ function isDisturbed(scenario: Scenario, group: string): boolean {
   return all.some((fault) => needsLink(fault) && (fault.groups === undefined || fault.groups.includes(group)))
 }
 
-function readTls(spec: NonNullable<GroupSpec['tls']>, folder: string): TlsFiles {
+export function readTls(spec: NonNullable<GroupSpec['tls']>, folder: string): TlsFiles {
   const tls: TlsFiles = { rejectUnauthorized: spec.rejectUnauthorized }
   if (spec.ca !== undefined) tls.ca = readFileSync(resolve(folder, spec.ca))
   if (spec.cert !== undefined) tls.cert = readFileSync(resolve(folder, spec.cert))

@@ -12,12 +12,26 @@ import { htmlReport } from '../report/html.ts'
 import { niceStep } from '../report/plot.ts'
 import { conclude, type Summary } from '../report/summary.ts'
 import { parseThreshold, type Threshold } from '../scenario/threshold.ts'
-import { judge } from '../verdict/judge.ts'
+import { judge, type VerdictRow } from '../verdict/judge.ts'
 
 function sample(lost: number): Summary {
   const latency = new Histogram()
   for (let i = 1; i <= 1000; i++) latency.record(i * 100)
-  const verdict = { ...judge([], []), lost, violations: lost, offenders: lost > 0 ? ['lost: <b>device</b> #3'] : [] }
+  const row: VerdictRow = {
+    ...{ from: 'sensors', to: 'consumers', publishedQos: 1, deliveredQos: 1, promise: 'at least once', flows: 100 },
+    ...{ senderSession: 'durable', receiverSession: 'durable', expected: 60_000, received: 60_000 - lost, lost },
+    ...{
+      undelivered: 0,
+      lostAllowed: 0,
+      excused: 0,
+      duplicates: 0,
+      duplicatesAllowed: 0,
+      outOfOrder: 0,
+      offenders: [],
+    },
+  }
+  const offenders = lost > 0 ? ['lost: <b>device</b> #3'] : []
+  const verdict = { ...judge([], []), rows: [row], received: row.received, lost, violations: lost, offenders }
   return conclude(
     {
       name: 'a <script> & "name"',

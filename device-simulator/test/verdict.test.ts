@@ -3,6 +3,7 @@
  * and nothing in a clean run.
  */
 import { describe, expect, test } from 'vitest'
+import { missingEvidence } from '../verdict/evidence.ts'
 import { judge, type SenderFacts, type Verdict } from '../verdict/judge.ts'
 import { mergeReceivers, Receiver } from '../verdict/receiver.ts'
 import { SenderStream } from '../verdict/sender.ts'
@@ -26,8 +27,9 @@ function feed(setup: Setup, arrive: (receiver: Receiver, stream: SenderStream) =
   stream.resentAcrossSessions = setup.resent ?? false
   const receiver = new Receiver(
     { id: 'consumer-0', group: 'consumers', broker: 'main', durable, shared, readsProperties: true },
-    ['a/#'],
+    [{ filter: 'a/#', noLocal: false }],
   )
+  receiver.online = 1
   receiver.subscriptions[0]!.granted = granted
   arrive(receiver, stream)
   const facts: SenderFacts = {
@@ -129,8 +131,9 @@ describe('the verdict', () => {
     const members = [upTo(6), [5, 6, 7, 8, 9]].map((sequences) => {
       const member = new Receiver(
         { id: '$share/w/jobs/#', group: 'workers', broker: 'main', durable: true, shared: true, readsProperties: true },
-        ['jobs/#'],
+        [{ filter: 'jobs/#', noLocal: false }],
       )
+      member.online = 1
       member.subscriptions[0]!.granted = 2
       deliver(...sequences)(member, stream)
       return member.snapshot()
@@ -216,5 +219,53 @@ describe('topic filters', () => {
     ['a/b/#', 'a/bc', false],
   ])('%s and %s: %s', (filter, topic, expected) => {
     expect(filterMatches(filter, topic)).toBe(expected)
+  })
+})
+
+describe('what was owed when the run ended', () => {
+  const half = deliver(...upTo(50))
+
+  test('is undelivered, not lost, at a durable receiver that was away', () => {
+    const verdict = feed({ qos: 1 }, (receiver, stream) => {
+      half(receiver, stream)
+      receiver.online = 0
+    })
+    expect(verdict).toMatchObject({ lost: 0, undelivered: 50, violations: 0, offenders: [] })
+  })
+
+  test('is lost at one that was there', () => {
+    expect(feed({ qos: 1 }, half)).toMatchObject({ lost: 50, undelivered: 0, violations: 50 })
+  })
+})
+
+describe('the evidence', () => {
+  const nothingRetained = { checked: 0, wrong: 0, offenders: [] }
+  const evidenceOf = (verdict: Verdict, sent = 100): string[] =>
+    missingEvidence({ verdict, retained: nothingRetained, sent, untracked: 0 })
+
+  test('of a clean run is complete', () => {
+    expect(evidenceOf(feed({ qos: 1 }, deliver(...upTo(100))))).toEqual([])
+  })
+
+  test('is missing where nothing was sent, nothing subscribed, nothing arrived', () => {
+    expect(evidenceOf(judge([], []), 0)).toEqual(['nothing was sent'])
+    expect(evidenceOf(judge([], []))[0]).toMatch(/no subscription of the run matches/)
+    expect(evidenceOf(feed({ qos: 0 }, () => {}))).toEqual([
+      'none of 100 expected messages arrived',
+      'QoS 0 from senders to consumers: none of 100 messages arrived',
+    ])
+  })
+
+  test('is missing for messages that nobody acknowledged, nobody was subscribed to, or nobody could look at', () => {
+    const verdict = feed({ qos: 1 }, deliver(...upTo(100)))
+    expect(evidenceOf({ ...verdict, unacknowledged: 7 })[0]).toMatch(/^7 messages were never acknowledged/)
+    expect(evidenceOf({ ...verdict, undelivered: 7 })[0]).toMatch(/^7 acknowledged messages were undelivered/)
+    expect(evidenceOf({ ...verdict, unconsumed: { pumps: 3 } })[0]).toMatch(
+      /^3 messages of group pumps had no subscriber/,
+    )
+    const retained = { ...nothingRetained, failed: 'broker main: self-signed certificate' }
+    expect(missingEvidence({ verdict, retained, sent: 100, untracked: 0 })[0]).toMatch(
+      /could not be checked: broker main/,
+    )
   })
 })

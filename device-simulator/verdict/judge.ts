@@ -10,7 +10,11 @@
  * A clean session is promised nothing while it is away: those messages are excused. A durable one is owed everything
  * that was acknowledged after its SUBACK. The first copies of one stream (one topic, one QoS) arrive in their order;
  * a shared subscription spreads them over its members and is not held to that. Subscriptions of one session that
- * overlap may give one copy each. Deliveries must match a filter, carry the sender's topic and be whole.
+ * overlap may give one copy each. Deliveries must match a filter, carry the sender's topic and be whole, and come with the lower
+ * one of the QoS published and granted.
+ *
+ * What a receiver was still owed when the run ended, because it was away or because messages still arrived, is undelivered,
+ * not lost: nobody knows whether it would have come.
  */
 import { RangeSet } from './range-set.ts'
 import { type FlowSnapshot, offendersMax, type ReceiverSnapshot, streamKey } from './receiver.ts'
@@ -43,6 +47,8 @@ export interface VerdictRow {
   received: number
   /** Lost against the promise. */
   lost: number
+  /** Owed when the run ended, to a receiver that was away or still receiving. */
+  undelivered: number
   /** Lost where the promise allows it (QoS 0). */
   lostAllowed: number
   /** Published while a clean session was away. */
@@ -58,6 +64,7 @@ export interface Verdict {
   expected: number
   received: number
   lost: number
+  undelivered: number
   lostAllowed: number
   excused: number
   duplicates: number
@@ -65,11 +72,14 @@ export interface Verdict {
   outOfOrder: number
   corrupted: number
   misrouted: number
+  wrongQos: number
+  /** Groups whose messages no subscription of the run matches, with how many they sent. */
+  unconsumed: Record<string, number>
   refusedSubscriptions: number
   sessionsLost: number
   unacknowledged: number
   refused: number
-  /** Broken promises: lost, duplicates, outOfOrder, corrupted and misrouted together. */
+  /** Broken promises: lost, duplicates, outOfOrder, corrupted, misrouted and wrongQos together. */
   violations: number
   offenders: string[]
 }
@@ -82,9 +92,10 @@ interface Match {
 /** The senders whose topics a receiver's granted filters match, with the highest QoS among those filters. */
 function matchesOf(receiver: ReceiverSnapshot, senders: TopicIndex<SenderFacts>): Map<SenderFacts, Match> {
   const matches = new Map<SenderFacts, Match>()
-  for (const { filter, granted } of receiver.subscriptions) {
+  for (const { filter, granted, noLocal } of receiver.subscriptions) {
     if (granted < 0 || granted > 2) continue
     for (const sender of senders.matching(filter)) {
+      if (noLocal && sender.clientId === receiver.id) continue
       const deliveredQos = Math.min(granted, sender.stream % 3)
       const known = matches.get(sender)
       if (known === undefined) {
@@ -125,13 +136,17 @@ function everythingSent(sender: SenderFacts): RangeSet {
   return all
 }
 
-function judgeFlow(
-  row: VerdictRow,
-  sender: SenderFacts,
-  receiver: ReceiverSnapshot,
-  matched: Match,
-  flow: FlowSnapshot,
-): void {
+/** One stream as one receiver should have got it. */
+interface JudgedFlow {
+  sender: SenderFacts
+  receiver: ReceiverSnapshot
+  matched: Match
+  flow: FlowSnapshot
+  /** What is missing may still have been on its way. */
+  unfinished: boolean
+}
+
+function judgeFlow(row: VerdictRow, { sender, receiver, matched, flow, unfinished }: JudgedFlow): void {
   const received = RangeSet.from(flow.received)
   const excused = RangeSet.from(flow.excused)
   const owed = matched.deliveredQos === 0 ? everythingSent(sender) : RangeSet.from(sender.acknowledged)
@@ -147,12 +162,13 @@ function judgeFlow(
   row.excused += missing.size - lost.size
   row.duplicatesAllowed += injected + (allowed ? duplicates : 0)
   if (matched.deliveredQos === 0) row.lostAllowed += lost.size
+  else if (unfinished) row.undelivered += lost.size
   else row.lost += lost.size
   if (!allowed) row.duplicates += duplicates
   if (!receiver.shared && !sender.topicVaries) row.outOfOrder += flow.outOfOrder
   const name = (what: string, sequence: number): string =>
     `${what}: ${sender.clientId} ${sender.topic} QoS ${sender.stream % 3} #${sequence} -> ${receiver.id}`
-  if (matched.deliveredQos > 0)
+  if (matched.deliveredQos > 0 && !unfinished)
     offend(
       row,
       lost.first(offendersMax).map((sequence) => name('lost', sequence)),
@@ -202,6 +218,7 @@ function rowFor(
       expected: 0,
       received: 0,
       lost: 0,
+      undelivered: 0,
       lostAllowed: 0,
       excused: 0,
       duplicates: 0,
@@ -214,8 +231,17 @@ function rowFor(
   return row
 }
 
-/** Judges a whole run; the receivers are merged already (mergeReceivers). */
-export function judge(senders: readonly SenderFacts[], receivers: readonly ReceiverSnapshot[]): Verdict {
+/**
+ * Judges a whole run; the receivers are merged already (mergeReceivers).
+ *
+ * @param cutShort the run ended while messages still arrived
+ */
+export function judge(
+  senders: readonly SenderFacts[],
+  receivers: readonly ReceiverSnapshot[],
+  cutShort = false,
+): Verdict {
+  const consumed = new Set<SenderFacts>()
   const rows = new Map<string, VerdictRow>()
   const brokers = new Map<string, TopicIndex<SenderFacts>>()
   for (const broker of new Set(receivers.map((receiver) => receiver.broker))) {
@@ -228,16 +254,21 @@ export function judge(senders: readonly SenderFacts[], receivers: readonly Recei
       const flow = flows.get(streamKey(sender.device, sender.stream))
       if (sender.topicVaries && flow === undefined) continue
       if (sender.inProperty && !receiver.readsProperties) continue
-      judgeFlow(rowFor(rows, sender, receiver, matched), sender, receiver, matched, flow ?? noFlow)
+      consumed.add(sender)
+      const unfinished = cutShort || (receiver.online === 0 && (receiver.durable || receiver.shared))
+      const judged = { sender, receiver, matched, flow: flow ?? noFlow, unfinished }
+      judgeFlow(rowFor(rows, sender, receiver, matched), judged)
     }
   }
-  return summarise([...rows.values()], senders, receivers)
+  const unconsumed = senders.filter((sender) => sender.sent > 0 && !consumed.has(sender))
+  return summarise([...rows.values()], senders, receivers, unconsumed)
 }
 
 type RowFigure =
   | 'expected'
   | 'received'
   | 'lost'
+  | 'undelivered'
   | 'lostAllowed'
   | 'excused'
   | 'duplicates'
@@ -248,10 +279,14 @@ function summarise(
   rows: VerdictRow[],
   senders: readonly SenderFacts[],
   receivers: readonly ReceiverSnapshot[],
+  unconsumedSenders: readonly SenderFacts[],
 ): Verdict {
+  const unconsumed: Record<string, number> = {}
+  for (const { group, sent } of unconsumedSenders) unconsumed[group] = (unconsumed[group] ?? 0) + sent
   const total = (figure: RowFigure): number => rows.reduce((sum, row) => sum + row[figure], 0)
   const corrupted = receivers.reduce((sum, receiver) => sum + receiver.corrupted, 0)
   const misrouted = receivers.reduce((sum, receiver) => sum + receiver.misrouted, 0)
+  const wrongQos = receivers.reduce((sum, receiver) => sum + receiver.wrongQos, 0)
   let unacknowledged = 0
   let refused = 0
   for (const sender of senders) {
@@ -268,6 +303,7 @@ function summarise(
     expected: total('expected'),
     received: total('received'),
     lost,
+    undelivered: total('undelivered'),
     lostAllowed: total('lostAllowed'),
     excused: total('excused'),
     duplicates,
@@ -275,12 +311,14 @@ function summarise(
     outOfOrder,
     corrupted,
     misrouted,
+    wrongQos,
+    unconsumed,
     refusedSubscriptions: receivers.flatMap((receiver) => receiver.subscriptions).filter(({ granted }) => granted > 2)
       .length,
     sessionsLost: receivers.reduce((sum, receiver) => sum + receiver.sessionsLost, 0),
     unacknowledged,
     refused,
-    violations: lost + duplicates + outOfOrder + corrupted + misrouted,
+    violations: lost + duplicates + outOfOrder + corrupted + misrouted + wrongQos,
     offenders: [
       ...rows.flatMap((row) => row.offenders),
       ...receivers.flatMap((receiver) =>
@@ -289,6 +327,7 @@ function summarise(
       ...receivers.flatMap((receiver) =>
         receiver.firstMisrouted.map((topic) => `misrouted: ${topic} -> ${receiver.id}`),
       ),
+      ...receivers.flatMap((receiver) => receiver.firstWrongQos.map((text) => `wrong QoS: ${text} -> ${receiver.id}`)),
     ],
   }
 }

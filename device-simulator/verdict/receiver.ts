@@ -59,6 +59,8 @@ export interface ReceiverSubscription {
   filter: string
   /** As granted in the SUBACK; 128 or more when refused, -1 before any. */
   granted: number
+  /** The client's own messages are not for it. */
+  noLocal: boolean
 }
 
 export interface ReceiverIdentity {
@@ -82,20 +84,25 @@ export class Receiver {
   readonly flows = new Map<number, Flow>()
   corrupted = 0
   misrouted = 0
+  /** First copies that did not come with the lower one of the QoS published and granted. */
+  wrongQos = 0
   retainedDeliveries = 0
   sessionsLost = 0
   isAway = true
+  /** Connections of the session, or of all members of the shared subscription. */
+  online = 0
   readonly firstCorrupted: string[] = []
   readonly firstMisrouted: string[] = []
+  readonly firstWrongQos: string[] = []
 
-  constructor(identity: ReceiverIdentity, filters: readonly string[]) {
+  constructor(identity: ReceiverIdentity, filters: readonly { filter: string; noLocal: boolean }[]) {
     this.id = identity.id
     this.group = identity.group
     this.broker = identity.broker
     this.durable = identity.durable
     this.shared = identity.shared
     this.readsProperties = identity.readsProperties
-    this.subscriptions = filters.map((filter) => ({ filter, granted: -1 }))
+    this.subscriptions = filters.map(({ filter, noLocal }) => ({ filter, granted: -1, noLocal }))
   }
 
   flow(device: number, stream: number, topic: string): Flow {
@@ -136,6 +143,11 @@ export class Receiver {
     if (this.firstMisrouted.length < offendersMax) this.firstMisrouted.push(topic)
   }
 
+  mistakeQos(text: string): void {
+    this.wrongQos += 1
+    if (this.firstWrongQos.length < offendersMax) this.firstWrongQos.push(text)
+  }
+
   snapshot(): ReceiverSnapshot {
     return {
       id: this.id,
@@ -147,10 +159,13 @@ export class Receiver {
       subscriptions: this.subscriptions,
       corrupted: this.corrupted,
       misrouted: this.misrouted,
+      wrongQos: this.wrongQos,
+      online: this.online,
       retainedDeliveries: this.retainedDeliveries,
       sessionsLost: this.sessionsLost,
       firstCorrupted: this.firstCorrupted,
       firstMisrouted: this.firstMisrouted,
+      firstWrongQos: this.firstWrongQos,
       flows: [...this.flows.values()].map((flow) => ({
         key: flow.key,
         topic: flow.topic,
@@ -181,10 +196,13 @@ export interface ReceiverSnapshot extends ReceiverIdentity {
   subscriptions: ReceiverSubscription[]
   corrupted: number
   misrouted: number
+  wrongQos: number
+  online: number
   retainedDeliveries: number
   sessionsLost: number
   firstCorrupted: string[]
   firstMisrouted: string[]
+  firstWrongQos: string[]
   flows: FlowSnapshot[]
 }
 
@@ -210,14 +228,18 @@ function mergeTwo(a: ReceiverSnapshot, b: ReceiverSnapshot): ReceiverSnapshot {
     readsProperties: a.readsProperties && b.readsProperties,
     subscriptions: a.subscriptions.map((subscription, i) => ({
       filter: subscription.filter,
+      noLocal: subscription.noLocal,
       granted: Math.max(subscription.granted, b.subscriptions[i]?.granted ?? -1),
     })),
     corrupted: a.corrupted + b.corrupted,
     misrouted: a.misrouted + b.misrouted,
+    wrongQos: a.wrongQos + b.wrongQos,
+    online: a.online + b.online,
     retainedDeliveries: a.retainedDeliveries + b.retainedDeliveries,
     sessionsLost: a.sessionsLost + b.sessionsLost,
     firstCorrupted: [...a.firstCorrupted, ...b.firstCorrupted].slice(0, offendersMax),
     firstMisrouted: [...a.firstMisrouted, ...b.firstMisrouted].slice(0, offendersMax),
+    firstWrongQos: [...a.firstWrongQos, ...b.firstWrongQos].slice(0, offendersMax),
     flows: [...flows.values()],
   }
 }

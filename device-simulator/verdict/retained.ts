@@ -3,6 +3,7 @@
  * the broker must hold the last message that it acknowledged, or a later one that it never got to acknowledge.
  */
 import { connectAsync } from 'mqtt'
+import type { TlsFiles } from '../client/stream.ts'
 import { emptyEnvelope, envelopeProperty, findEnvelope, readEnvelope } from '../payload/envelope.ts'
 import type { SenderFacts } from './judge.ts'
 import { RangeSet } from './range-set.ts'
@@ -16,11 +17,14 @@ export interface RetainedVerdict {
   checked: number
   wrong: number
   offenders: string[]
+  /** Why the check could not be made. */
+  failed?: string
 }
 
 export interface RetainedCheck {
   url: string
   run: number
+  tls?: TlsFiles | undefined
   username?: string | undefined
   password?: string | undefined
 }
@@ -62,8 +66,9 @@ function lastOf(senders: readonly SenderFacts[]): Map<string, SenderFacts> {
 async function fetchRetained(check: RetainedCheck, topics: readonly string[]): Promise<Map<string, number>> {
   const found = new Map<string, number>()
   const envelope = emptyEnvelope()
-  const { username, password } = check
+  const { username, password, tls } = check
   const client = await connectAsync(check.url, {
+    ...tls,
     protocolVersion: 5,
     reconnectPeriod: 0,
     clientId: `mqtide-auditor-${check.run.toString(36)}`,

@@ -1,6 +1,6 @@
 /** The summary for people: what was promised, what came of it, and what to look at first. */
 import type { LatencyFigures } from '../measure/histogram.ts'
-import type { Summary } from '../report/summary.ts'
+import { conclusionText, type Summary } from '../report/summary.ts'
 import { formatCount, formatDuration } from '../units.ts'
 
 const latencyTitles: readonly [keyof Summary['latency'], string][] = [
@@ -65,15 +65,13 @@ export function summaryText(summary: Summary, colours: boolean): string {
   for (const offender of [...verdict.offenders, ...retained.offenders].slice(0, 10))
     lines.push(`  ${paint(31, offender)}`)
   for (const problem of summary.problems) lines.push(`  ${paint(31, problem)}`)
-  const broken = verdict.violations + retained.wrong
-  const result =
-    broken === 0
-      ? paint(32, 'contract kept: nothing lost, doubled, out of order, corrupted or misrouted against the promise')
-      : paint(
-          31,
-          `contract broken ${formatCount(broken)} times: ${verdict.lost} lost, ${verdict.duplicates} duplicates, ${verdict.outOfOrder} out of order, ${verdict.corrupted} corrupted, ${verdict.misrouted} misrouted, ${retained.wrong} retained wrong`,
-        )
-  lines.push(`  ${result}`, `  exit code ${summary.exitCode}${summary.interrupted ? ' (interrupted)' : ''}`, '')
+  for (const missing of summary.missingEvidence) lines.push(`  ${paint(33, missing)}`)
+  const colour = { kept: 32, inconclusive: 33, broken: 31 }[summary.conclusion]
+  lines.push(
+    `  ${paint(colour, conclusionText(summary))}`,
+    `  exit code ${summary.exitCode}${summary.interrupted ? ' (interrupted)' : ''}`,
+    '',
+  )
   return lines.join('\n')
 }
 
