@@ -131,9 +131,10 @@ function brokerOptions(config: GatewayConfig): BrokerOptions {
 async function loadStored({ broker, engine, committer, store, clock }: Core & Pick<Foundation, 'store' | 'clock'>) {
   const recovery = new BrokerRecovery(broker)
   broker.now = clock.now()
-  const { nextSessionNumber, nextMessageId } = await store.open(recovery)
+  const { nextSessionNumber, nextMessageId, retainedVersion } = await store.open(recovery)
   broker.nextSessionNumber = Math.max(broker.nextSessionNumber, nextSessionNumber)
   committer.nextMessageId = nextMessageId
+  committer.retainedVersion = retainedVersion
   recovery.end()
   engine.run(() => broker.advance(clock.now()))
 }

@@ -15,11 +15,11 @@
 import type { Journal } from '../core/ports/journal.ts'
 import { type Message, messageBytes } from '../core/publish/message.ts'
 import { type Delivery, DeliveryState } from '../core/session/delivery-queue.ts'
-import { recoveredForm } from '../core/session/recovery.ts'
+import { recoveredForm, recoveredSession } from '../core/session/recovery.ts'
 import type { Session } from '../core/session/session.ts'
 import type { PendingWill } from '../core/session/will.ts'
 import type { Subscription } from '../core/subscriptions/subscription-index.ts'
-import { BatchWriter } from '../store/batch.ts'
+import { BatchWriter, nextRetainedVersion } from '../store/batch.ts'
 import type { Durability, QueuePage, Store } from '../store/store.ts'
 import type { Clock } from './clock.ts'
 import { durabilityLevels, levelOf } from './durability.ts'
@@ -74,6 +74,8 @@ export class Committer implements Journal, Commits {
   #pages: { session: Session; fromPosition: number }[] = []
   #hurry = false
   nextMessageId = 1
+  /** Of the latest retained change. */
+  retainedVersion = 0
   elidedReferences = 0
   batches = 0
   /** Whoever waits for a commit, by ticket. */
@@ -106,11 +108,8 @@ export class Committer implements Journal, Commits {
 
   session(session: Session, expiresAt: number): void {
     session.recorded = true
-    const { number, clientId, version, expiryInterval, username } = session
-    const connected = session.client !== null
-    this.#append((writer) =>
-      writer.sessionPut({ number, clientId, version, expiryInterval, expiresAt, connected, username }),
-    )
+    const stored = recoveredSession(session, expiresAt)
+    this.#append((writer) => writer.sessionPut(stored))
   }
 
   sessionEnd(session: Session): void {
@@ -187,15 +186,17 @@ export class Committer implements Journal, Commits {
     const earlier = this.#retained.get(topic)
     if (earlier !== undefined) this.#current.records[earlier] = nothing
     this.#retained.set(topic, this.#current.records.length)
+    const version = nextRetainedVersion(this.retainedVersion, this.#clock.now())
+    this.retainedVersion = version
     if (message === null) {
-      this.#append((writer) => writer.retainedDelete(topic))
+      this.#append((writer) => writer.retainedDelete(topic, version))
       return
     }
     this.#grow(messageBytes(message))
     message.references++
     this.#append((writer) => {
       this.#body(writer, message)
-      writer.retainedPut(topic, message.id)
+      writer.retainedPut(topic, message.id, version)
     })
   }
 

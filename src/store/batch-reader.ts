@@ -1,8 +1,15 @@
 /** Takes a packed batch apart again: what `BatchWriter` wrote, record by record. */
-import type { ProtocolVersion, Qos } from '../mqtt/packet.ts'
-import { type BatchRecords, identifiersFlag, Kind, retainFlag, sharedFlag } from './batch.ts'
+import { type BatchRecords, batchFormat } from './batch.ts'
 import { FieldReader } from './packing.ts'
-import type { StoredMessage, StoredReference, StoredSession, StoredSubscription, StoredWill } from './store.ts'
+import { Kind } from './records/kind.ts'
+import { emptyMessage, unpackBody } from './records/message.ts'
+import { unpackMove } from './records/move.ts'
+import { emptyReference, type ReusedReference, unpackEntry } from './records/queue-entry.ts'
+import { unpackRetainedKey } from './records/retained.ts'
+import { unpackSession } from './records/session.ts'
+import { unpackSubscription } from './records/subscription.ts'
+import { unpackWill } from './records/will.ts'
+import type { StoredMessage } from './store.ts'
 
 /**
  * Hands the batch's records to the sink, in order, and returns their number. Messages and references, the hot records, are one object each that is
@@ -11,11 +18,16 @@ import type { StoredMessage, StoredReference, StoredSession, StoredSubscription,
  */
 export function readBatch(batch: ArrayBuffer, sink: BatchRecords): number {
   const fields = new FieldReader(batch)
+  if (!fields.ended) requireFormat(fields.uint8())
   const message = emptyMessage()
   const reference = emptyReference()
   let records = 0
   for (; !fields.ended; records++) readRecord(fields, sink, message, reference)
   return records
+}
+
+function requireFormat(format: number): void {
+  if (format !== batchFormat) throw new Error(`not a batch: format ${format}, and this mqtide reads ${batchFormat}`)
 }
 
 function readRecord(fields: FieldReader, sink: BatchRecords, message: StoredMessage, reference: ReusedReference): void {
@@ -24,19 +36,19 @@ function readRecord(fields: FieldReader, sink: BatchRecords, message: StoredMess
     case Kind.messagePut: {
       const id = fields.number()
       const references = fields.uint32()
-      readBody(fields, id, message)
+      unpackBody(fields, id, message)
       sink.messagePut(message, references)
       break
     }
     case Kind.enqueue: {
       const messageId = fields.number()
-      readEntry(fields, messageId, reference)
+      unpackEntry(fields, messageId, reference)
       sink.enqueue(reference)
       break
     }
     case Kind.enqueueMessage:
-      readEntry(fields, 0, reference)
-      readBody(fields, 0, message)
+      unpackEntry(fields, 0, reference)
+      unpackBody(fields, 0, message)
       sink.enqueueMessage(reference, message)
       break
     case Kind.dequeue:
@@ -54,6 +66,12 @@ function readRecord(fields: FieldReader, sink: BatchRecords, message: StoredMess
     case Kind.incomingDelete:
       sink.incomingDelete(fields.number(), fields.uint32())
       break
+    case Kind.sent:
+      sink.sent(fields.number(), fields.number())
+      break
+    case Kind.move:
+      unpackMove(fields, reference, (session, position, to) => sink.move(session, position, to))
+      break
     default:
       readRareRecord(kind, fields, sink)
   }
@@ -62,129 +80,34 @@ function readRecord(fields: FieldReader, sink: BatchRecords, message: StoredMess
 function readRareRecord(kind: number, fields: FieldReader, sink: BatchRecords): void {
   switch (kind) {
     case Kind.sessionPut:
-      sink.sessionPut(readSession(fields))
+      sink.sessionPut(unpackSession(fields))
       break
     case Kind.sessionDelete:
       sink.sessionDelete(fields.number())
       break
     case Kind.subscriptionPut:
-      sink.subscriptionPut(readSubscription(fields))
+      sink.subscriptionPut(unpackSubscription(fields))
       break
     case Kind.subscriptionDelete:
       sink.subscriptionDelete(fields.number(), fields.text())
       break
-    case Kind.retainedPut:
-      sink.retainedPut(fields.text(), fields.number())
+    case Kind.retainedPut: {
+      const { namespace, topic, version } = unpackRetainedKey(fields)
+      sink.retainedPut(topic, fields.number(), version, namespace)
       break
-    case Kind.retainedDelete:
-      sink.retainedDelete(fields.text())
+    }
+    case Kind.retainedDelete: {
+      const { namespace, topic, version } = unpackRetainedKey(fields)
+      sink.retainedDelete(topic, version, namespace)
       break
+    }
     case Kind.willPut:
-      sink.willPut(readWill(fields))
+      sink.willPut(unpackWill(fields))
       break
     case Kind.willDelete:
       sink.willDelete(fields.number())
       break
     default:
       throw new Error(`not a batch: record kind ${kind}`)
-  }
-}
-
-type ReusedReference = { -readonly [Field in keyof StoredReference]: StoredReference[Field] }
-
-const noBytes = new Uint8Array(0)
-const noIdentifiers: readonly number[] = []
-
-function emptyMessage(): StoredMessage {
-  return {
-    id: 0,
-    topic: '',
-    payload: noBytes,
-    properties: noBytes,
-    qos: 0,
-    expiresAt: 0,
-    publisher: '',
-    publishedAt: 0,
-  }
-}
-
-function emptyReference(): ReusedReference {
-  return {
-    session: 0,
-    position: 0,
-    messageId: 0,
-    qos: 0,
-    retain: false,
-    sharedFilter: '',
-    subscriptionIdentifiers: noIdentifiers,
-  }
-}
-
-function readBody(fields: FieldReader, id: number, into: StoredMessage): void {
-  into.id = id
-  into.qos = fields.uint8() as Qos
-  into.expiresAt = fields.number()
-  into.publishedAt = fields.number()
-  into.topic = fields.text()
-  into.publisher = fields.text()
-  into.properties = fields.bytes()
-  into.payload = fields.bytes()
-}
-
-function readEntry(fields: FieldReader, messageId: number, into: ReusedReference): void {
-  into.messageId = messageId
-  into.session = fields.number()
-  into.position = fields.number()
-  const flags = fields.uint8()
-  into.qos = (flags & 3) as Qos
-  into.retain = (flags & retainFlag) !== 0
-  into.sharedFilter = (flags & sharedFlag) !== 0 ? fields.text() : ''
-  into.subscriptionIdentifiers =
-    (flags & identifiersFlag) !== 0 ? Array.from({ length: fields.uint32() }, () => fields.uint32()) : noIdentifiers
-}
-
-function readSession(fields: FieldReader): StoredSession {
-  return {
-    number: fields.number(),
-    clientId: fields.text(),
-    version: fields.uint8() as ProtocolVersion,
-    expiryInterval: fields.uint32(),
-    expiresAt: fields.number(),
-    connected: fields.uint8() === 1,
-    username: fields.text(),
-  }
-}
-
-function readSubscription(fields: FieldReader): StoredSubscription {
-  const session = fields.number()
-  const topicFilter = fields.text()
-  const flags = fields.uint8()
-  return {
-    session,
-    topicFilter,
-    qos: (flags & 3) as Qos,
-    noLocal: (flags & 4) !== 0,
-    retainAsPublished: (flags & 8) !== 0,
-    retainHandling: (flags >> 4) as 0 | 1 | 2,
-    identifier: fields.uint32(),
-  }
-}
-
-function readWill(fields: FieldReader): StoredWill {
-  const session = fields.number()
-  const topic = fields.text()
-  const payload = fields.bytes()
-  const properties = fields.bytes()
-  const flags = fields.uint8()
-  return {
-    session,
-    topic,
-    payload,
-    properties,
-    qos: (flags & 3) as Qos,
-    retain: (flags & retainFlag) !== 0,
-    delayInterval: fields.number(),
-    messageExpiryInterval: fields.number(),
-    dueAt: fields.number(),
   }
 }

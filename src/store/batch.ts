@@ -4,10 +4,19 @@
  * Posting a Buffer to a worker clones its whole backing store; packing into one ArrayBuffer that is transferred costs one
  * copy of the bytes themselves. `BatchWriter` runs in the engine's thread, `readBatch` (`batch-reader.ts`) in the store's.
  *
- * A record is its kind (one byte) and its fields, see `packing.ts`. The same records carry what is read back: recovery
- * chunks and queue pages are batches in the other direction.
+ * A batch begins with a byte that says its format. A record is its kind (one byte) and its fields, see `packing.ts`; each kind
+ * has a file in `records/`. The same records carry what is read back: recovery chunks and queue pages are batches in the
+ * other direction. Nothing at all is a batch without records.
  */
 import { FieldWriter } from './packing.ts'
+import { Kind } from './records/kind.ts'
+import { packBody } from './records/message.ts'
+import { packMove } from './records/move.ts'
+import { packEntryFields } from './records/queue-entry.ts'
+import { packRetainedKey } from './records/retained.ts'
+import { packSession } from './records/session.ts'
+import { packSubscription } from './records/subscription.ts'
+import { packWill } from './records/will.ts'
 import type { StoredMessage, StoredReference, StoredSession, StoredSubscription, StoredWill } from './store.ts'
 /** What a batch may say, in the order of the turn. A sink applies the records in exactly that order. */
 export interface BatchRecords {
@@ -26,43 +35,38 @@ export interface BatchRecords {
   enqueue(reference: StoredReference): void
   /** A message that only this reference names, whose body so lies with it: `messageId` and the message's `id` are 0. */
   enqueueMessage(reference: StoredReference, message: StoredMessage): void
-  /** Acknowledged, expired, dropped or moved to another member: the reference goes, its body with the last reference. */
+  /** Acknowledged, expired or dropped: the reference goes, its body with the last reference. */
   dequeue(session: number, position: number): void
   /** PUBREC arrived: only the packet identifier at this position remains, until `complete`. */
   release(session: number, position: number): void
   /** PUBCOMP arrived: what `release` left goes. */
   complete(session: number, position: number): void
+  /**
+   * The entry leaves its queue and joins the one that `to` names, at the position there, with the rest of what `to` says; its
+   * body goes with it (`to.messageId` says nothing). Nothing happens if the entry is not there. Counts as an `enqueue` where
+   * positions have to grow.
+   */
+  move(session: number, position: number, to: StoredReference): void
+  /** Every position of the session's queue below this one was sent to its client. It never goes back. */
+  sent(session: number, position: number): void
   incomingPut(session: number, packetId: number): void
   incomingDelete(session: number, packetId: number): void
-  retainedPut(topic: string, messageId: number): void
-  retainedDelete(topic: string): void
+  /**
+   * Ignored if the topic retains a message of this version or a higher one. Without a namespace, the one that is not
+   * named.
+   */
+  retainedPut(topic: string, messageId: number, version: number, namespace?: string): void
+  /** Ignored if the topic retains a message of this version or a higher one. */
+  retainedDelete(topic: string, version: number, namespace?: string): void
   willPut(will: StoredWill): void
   willDelete(session: number): void
 }
 
-/** For `batch-reader.ts`. */
-export const Kind = {
-  sessionPut: 1,
-  sessionDelete: 2,
-  subscriptionPut: 3,
-  subscriptionDelete: 4,
-  messagePut: 5,
-  enqueue: 6,
-  dequeue: 7,
-  release: 8,
-  incomingPut: 9,
-  incomingDelete: 10,
-  retainedPut: 11,
-  retainedDelete: 12,
-  willPut: 13,
-  willDelete: 14,
-  enqueueMessage: 15,
-  complete: 16,
-} as const
+/** A batch of another format is refused whole. */
+export const batchFormat = 1
 
-export const retainFlag = 4
-export const sharedFlag = 8
-export const identifiersFlag = 16
+/** For whoever makes the changes. */
+export { nextRetainedVersion } from './records/retained.ts'
 
 export class BatchWriter implements BatchRecords {
   readonly #fields = new FieldWriter()
@@ -83,14 +87,7 @@ export class BatchWriter implements BatchRecords {
   }
 
   sessionPut(session: StoredSession): void {
-    const fields = this.#begin(Kind.sessionPut)
-    fields.number(session.number)
-    fields.text(session.clientId)
-    fields.uint8(session.version)
-    fields.uint32(session.expiryInterval)
-    fields.number(session.expiresAt)
-    fields.uint8(session.connected ? 1 : 0)
-    fields.text(session.username)
+    packSession(this.#begin(Kind.sessionPut), session)
   }
 
   sessionDelete(session: number): void {
@@ -98,16 +95,7 @@ export class BatchWriter implements BatchRecords {
   }
 
   subscriptionPut(subscription: StoredSubscription): void {
-    const fields = this.#begin(Kind.subscriptionPut)
-    fields.number(subscription.session)
-    fields.text(subscription.topicFilter)
-    fields.uint8(
-      subscription.qos |
-        (subscription.noLocal ? 4 : 0) |
-        (subscription.retainAsPublished ? 8 : 0) |
-        (subscription.retainHandling << 4),
-    )
-    fields.uint32(subscription.identifier)
+    packSubscription(this.#begin(Kind.subscriptionPut), subscription)
   }
 
   subscriptionDelete(session: number, topicFilter: string): void {
@@ -120,48 +108,19 @@ export class BatchWriter implements BatchRecords {
     const fields = this.#begin(Kind.messagePut)
     fields.number(message.id)
     fields.uint32(references)
-    this.#body(message)
+    packBody(fields, message)
   }
 
   enqueue(reference: StoredReference): void {
     const fields = this.#begin(Kind.enqueue)
     fields.number(reference.messageId)
-    this.#entry(reference)
+    packEntryFields(fields, reference)
   }
 
   enqueueMessage(reference: StoredReference, message: StoredMessage): void {
-    this.#begin(Kind.enqueueMessage)
-    this.#entry(reference)
-    this.#body(message)
-  }
-
-  #body(message: StoredMessage): void {
-    const fields = this.#fields
-    fields.uint8(message.qos)
-    fields.number(message.expiresAt)
-    fields.number(message.publishedAt)
-    fields.text(message.topic)
-    fields.text(message.publisher)
-    fields.bytes(message.properties)
-    fields.bytes(message.payload)
-  }
-
-  #entry(reference: StoredReference): void {
-    const identifiers = reference.subscriptionIdentifiers
-    const shared = reference.sharedFilter !== ''
-    const fields = this.#fields
-    fields.number(reference.session)
-    fields.number(reference.position)
-    fields.uint8(
-      reference.qos |
-        (reference.retain ? retainFlag : 0) |
-        (shared ? sharedFlag : 0) |
-        (identifiers.length > 0 ? identifiersFlag : 0),
-    )
-    if (shared) fields.text(reference.sharedFilter)
-    if (identifiers.length === 0) return
-    fields.uint32(identifiers.length)
-    for (const identifier of identifiers) fields.uint32(identifier)
+    const fields = this.#begin(Kind.enqueueMessage)
+    packEntryFields(fields, reference)
+    packBody(fields, message)
   }
 
   dequeue(session: number, position: number): void {
@@ -182,6 +141,16 @@ export class BatchWriter implements BatchRecords {
     fields.number(position)
   }
 
+  move(session: number, position: number, to: StoredReference): void {
+    packMove(this.#begin(Kind.move), session, position, to)
+  }
+
+  sent(session: number, position: number): void {
+    const fields = this.#begin(Kind.sent)
+    fields.number(session)
+    fields.number(position)
+  }
+
   incomingPut(session: number, packetId: number): void {
     const fields = this.#begin(Kind.incomingPut)
     fields.number(session)
@@ -194,26 +163,18 @@ export class BatchWriter implements BatchRecords {
     fields.uint32(packetId)
   }
 
-  retainedPut(topic: string, messageId: number): void {
+  retainedPut(topic: string, messageId: number, version: number, namespace = ''): void {
     const fields = this.#begin(Kind.retainedPut)
-    fields.text(topic)
+    packRetainedKey(fields, topic, version, namespace)
     fields.number(messageId)
   }
 
-  retainedDelete(topic: string): void {
-    this.#begin(Kind.retainedDelete).text(topic)
+  retainedDelete(topic: string, version: number, namespace = ''): void {
+    packRetainedKey(this.#begin(Kind.retainedDelete), topic, version, namespace)
   }
 
   willPut(will: StoredWill): void {
-    const fields = this.#begin(Kind.willPut)
-    fields.number(will.session)
-    fields.text(will.topic)
-    fields.bytes(will.payload)
-    fields.bytes(will.properties)
-    fields.uint8(will.qos | (will.retain ? retainFlag : 0))
-    fields.number(will.delayInterval)
-    fields.number(will.messageExpiryInterval)
-    fields.number(will.dueAt)
+    packWill(this.#begin(Kind.willPut), will)
   }
 
   willDelete(session: number): void {
@@ -221,6 +182,7 @@ export class BatchWriter implements BatchRecords {
   }
 
   #begin(kind: number): FieldWriter {
+    if (this.#records === 0) this.#fields.uint8(batchFormat)
     this.#records++
     this.#fields.uint8(kind)
     return this.#fields

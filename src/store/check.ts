@@ -6,7 +6,9 @@
  */
 import { existsSync } from 'node:fs'
 import Database from 'better-sqlite3'
+import { QueueRows } from './records/queue-rows.ts'
 import {
+  checkBodies,
   messageIdOf,
   messageOf,
   parseEntries,
@@ -14,9 +16,10 @@ import {
   positionOf,
   type RunEntry,
   referenceOf,
-} from './queue-run.ts'
+} from './records/queue-run.ts'
+import { rowsOf } from './records/table.ts'
+import { tables } from './records/tables.ts'
 import { checkFiles, databasePath, lockDataDir, storeError } from './sqlite-files.ts'
-import { SqliteQueues } from './sqlite-queues.ts'
 import { migrations } from './sqlite-schema.ts'
 import { DamagedRowError, StoreError } from './store.ts'
 
@@ -153,8 +156,11 @@ const named = `
       SELECT message_id FROM queued_entry WHERE message_references > 0 AND message_id <> 0
       UNION ALL SELECT message_id FROM retained)
     GROUP BY message_id)`
-const knownSession = 'session IN (SELECT number FROM session UNION ALL SELECT number FROM ended_session)'
-const sessionTables = ['subscription', 'queue_run', 'released', 'incoming', 'will']
+const knownSessions = '(SELECT number FROM session UNION ALL SELECT number FROM ended_session)'
+/** What selects the rows that belong to no session, by table. */
+const withoutSession = tables
+  .filter(({ owner }) => owner !== undefined)
+  .map(({ name, owner }) => `FROM ${name} WHERE ${owner} NOT IN ${knownSessions}`)
 
 /** Compares every reference with every body: reads the whole database. */
 export function disagreementsOf(database: Database.Database): Disagreements {
@@ -165,8 +171,8 @@ export function disagreementsOf(database: Database.Database): Disagreements {
     wrongCounts: count(
       `${named} SELECT count(*) FROM named JOIN message USING (id) WHERE message.reference_count <> named.times`,
     ),
-    rowsWithoutSession: sessionTables
-      .map((table) => count(`SELECT count(*) FROM ${table} WHERE NOT ${knownSession}`))
+    rowsWithoutSession: withoutSession
+      .map((rows) => count(`SELECT count(*) ${rows}`))
       .reduce((sum, rows) => sum + rows, 0),
   }
 }
@@ -174,7 +180,7 @@ export function disagreementsOf(database: Database.Database): Disagreements {
 /** Makes the rows agree, in one transaction: what can't be delivered any more goes, counts are counted anew. */
 export function repairDisagreements(database: Database.Database): void {
   database.transaction(() => {
-    for (const table of sessionTables) database.exec(`DELETE FROM ${table} WHERE NOT ${knownSession}`)
+    for (const rows of withoutSession) database.exec(`DELETE ${rows}`)
     database.exec('DELETE FROM queue_taken WHERE run NOT IN (SELECT id FROM queue_run)')
     takeMissing(database)
     database.exec('DELETE FROM retained WHERE message_id NOT IN (SELECT id FROM message)')
@@ -192,7 +198,7 @@ function takeMissing(database: Database.Database): void {
   const missing = `
     SELECT session, position FROM queued_entry
     WHERE message_references > 0 AND message_id <> 0 AND message_id NOT IN (SELECT id FROM message)`
-  const queues = new SqliteQueues(database)
+  const queues = new QueueRows(database)
   for (const [session, position] of database.prepare(missing).raw().all() as [number, number][]) {
     queues.take(session, position)
   }
@@ -201,12 +207,18 @@ function takeMissing(database: Database.Database): void {
 
 /** What is wrong with runs that SQLite can read, by run: see `queue-run.ts`. */
 export function damagedRuns(database: Database.Database): { run: number; messages: number; finding: string }[] {
-  type RunRow = [number, number, number, number, number, number, number, string, Uint8Array | null]
+  type Head = [run: number, session: number, first: number, last: number, messages: number, number, number]
+  type RunRow = [...Head, entries: string, number | null, bodies: Uint8Array | null, number | null]
   const damaged = []
-  for (const row of database.prepare('SELECT * FROM queue_run').raw().iterate() as IterableIterator<RunRow>) {
-    const [run, session, first, last, messages, payloadBytes, references, entries, bodies] = row
+  const sql = `
+    SELECT id, session, first_position, last_position, messages, payload_bytes, message_references,
+      entries, entries_checksum, bodies, bodies_checksum FROM queue_run`
+  for (const row of rowsOf<RunRow>(database, sql)) {
+    const [run, session, first, last, messages, payloadBytes, references, text, checksum, bodies, bodiesChecksum] = row
     try {
-      checkRun({ session, first, last, messages, payloadBytes, references }, parseEntries(entries), bodies)
+      const entries = parseEntries(session, text, checksum)
+      checkRun({ session, first, last, messages, payloadBytes, references }, entries, bodies)
+      checkBodies(bodies, bodiesChecksum)
     } catch (error) {
       if (!(error instanceof DamagedRowError)) throw error
       damaged.push({ run, messages, finding: `run ${run} in the queue of session ${session}: ${error.message}` })

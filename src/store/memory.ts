@@ -7,6 +7,7 @@
  */
 import type { BatchRecords } from './batch.ts'
 import { readBatch } from './batch-reader.ts'
+import type { QueueQuery } from './records/queue-reader.ts'
 import type {
   Durability,
   QueuePage,
@@ -48,8 +49,15 @@ export class MemoryStore implements Store {
     this.#commits++
   }
 
-  async readQueue(session: number, fromPosition: number, messagesMax: number, bytesMax: number): Promise<QueuePage> {
-    return this.#records.readQueue(session, fromPosition, messagesMax, bytesMax)
+  async readQueue(
+    session: number,
+    fromPosition: number,
+    messagesMax: number,
+    bytesMax: number,
+    sharedFilter?: string,
+  ): Promise<QueuePage> {
+    const query = { session, fromPosition, messagesMax, bytesMax, sharedFilter }
+    return this.#records.readQueue(query)
   }
 
   async statistics(): Promise<StoreStatistics> {
@@ -67,6 +75,13 @@ export class MemoryStore implements Store {
 
 /** Keys of several parts: numbers first, so that no text can look like another key. */
 const key = (session: number, part: string | number) => `${session} ${part}`
+
+interface MemoryRetained {
+  namespace: string
+  topic: string
+  messageId: number
+  version: number
+}
 
 interface Entry {
   reference: StoredReference
@@ -87,9 +102,11 @@ class MemoryRecords implements BatchRecords {
   #queues = new Map<number, Map<number, Entry>>()
   #released = new Map<string, [session: number, position: number]>()
   #incoming = new Map<string, [session: number, packetId: number]>()
-  #retained = new Map<string, number>()
+  #sent = new Map<number, number>()
+  /** By namespace and topic. */
+  #retained = new Map<string, MemoryRetained>()
   #wills = new Map<number, StoredWill>()
-  #numbers: RecoveredNumbers = { nextSessionNumber: 1, nextMessageId: 1 }
+  #numbers: RecoveredNumbers = { nextSessionNumber: 1, nextMessageId: 1, retainedVersion: 0 }
 
   copy(): MemoryRecords {
     const copy = new MemoryRecords()
@@ -97,6 +114,7 @@ class MemoryRecords implements BatchRecords {
     copy.#subscriptions = new Map(this.#subscriptions)
     copy.#messages = new Map(this.#messages)
     copy.#queues = new Map([...this.#queues].map(([session, queue]) => [session, new Map(queue)]))
+    copy.#sent = new Map(this.#sent)
     copy.#released = new Map(this.#released)
     copy.#incoming = new Map(this.#incoming)
     copy.#retained = new Map(this.#retained)
@@ -114,6 +132,7 @@ class MemoryRecords implements BatchRecords {
     this.#sessions.delete(session)
     this.#queues.delete(session)
     this.#wills.delete(session)
+    this.#sent.delete(session)
     for (const [at, subscription] of this.#subscriptions) {
       if (subscription.session === session) this.#subscriptions.delete(at)
     }
@@ -158,6 +177,17 @@ class MemoryRecords implements BatchRecords {
     if (queue?.size === 0) this.#queues.delete(session)
   }
 
+  move(session: number, position: number, to: StoredReference): void {
+    const entry = this.#queues.get(session)?.get(position)
+    if (entry === undefined) return
+    this.dequeue(session, position)
+    this.#append({ reference: { ...to, messageId: entry.reference.messageId }, own: entry.own })
+  }
+
+  sent(session: number, position: number): void {
+    this.#sent.set(session, Math.max(this.#sent.get(session) ?? 0, position))
+  }
+
   complete(session: number, position: number): void {
     this.#released.delete(key(session, position))
   }
@@ -175,13 +205,17 @@ class MemoryRecords implements BatchRecords {
     this.#incoming.delete(key(session, packetId))
   }
 
-  retainedPut(topic: string, messageId: number): void {
+  retainedPut(topic: string, messageId: number, version: number, namespace = ''): void {
     this.#requireMessage(messageId)
-    this.#retained.set(topic, messageId)
+    const at = JSON.stringify([namespace, topic])
+    if ((this.#retained.get(at)?.version ?? -1) < version) {
+      this.#retained.set(at, { namespace, topic, messageId, version })
+    }
   }
 
-  retainedDelete(topic: string): void {
-    this.#retained.delete(topic)
+  retainedDelete(topic: string, version: number, namespace = ''): void {
+    const at = JSON.stringify([namespace, topic])
+    if ((this.#retained.get(at)?.version ?? version) < version) this.#retained.delete(at)
   }
 
   willPut(will: StoredWill): void {
@@ -199,7 +233,7 @@ class MemoryRecords implements BatchRecords {
 
   /** Drops the bodies that nothing names any more. */
   end(): void {
-    const named = new Set(this.#retained.values())
+    const named = new Set([...this.#retained.values()].map(({ messageId }) => messageId))
     for (const queue of this.#queues.values())
       for (const { reference } of queue.values()) named.add(reference.messageId)
     for (const id of this.#messages.keys()) if (!named.has(id)) this.#messages.delete(id)
@@ -208,22 +242,28 @@ class MemoryRecords implements BatchRecords {
   recover(recovery: Recovery): RecoveredNumbers {
     for (const session of this.#sessions.values()) recovery.onSession(session)
     for (const subscription of this.#subscriptions.values()) recovery.onSubscription(subscription)
-    for (const [topic, id] of this.#retained) recovery.onRetained({ topic, message: this.#messages.get(id)! })
+    let retainedVersion = 0
+    for (const { messageId, ...retained } of this.#retained.values()) {
+      recovery.onRetained({ ...retained, message: this.#messages.get(messageId)! })
+      retainedVersion = Math.max(retainedVersion, retained.version)
+    }
     for (const will of this.#wills.values()) recovery.onWill(will)
     for (const [session, packetId] of this.#incoming.values()) recovery.onIncomingPacketId(session, packetId)
     for (const [session, position] of this.#released.values()) recovery.onReleased(session, position)
+    for (const [session, position] of this.#sent) recovery.onSent(session, position)
     for (const [session, queue] of this.#queues) {
       const positions = [...queue.keys()].sort((a, b) => a - b)
       let bytes = 0
       for (const entry of queue.values()) bytes += this.#messageOf(entry).payload.length
       recovery.onQueue(session, positions.length, bytes, positions[0]!, positions.at(-1)!)
     }
-    return { ...this.#numbers }
+    return { ...this.#numbers, retainedVersion }
   }
 
-  readQueue(session: number, fromPosition: number, messagesMax: number, bytesMax: number): QueuePage {
+  readQueue({ session, fromPosition, messagesMax, bytesMax, sharedFilter }: QueueQuery): QueuePage {
     const waiting = [...(this.#queues.get(session)?.values() ?? [])]
       .filter(({ reference }) => reference.position >= fromPosition)
+      .filter(({ reference }) => sharedFilter === undefined || reference.sharedFilter === sharedFilter)
       .sort((a, b) => a.reference.position - b.reference.position)
     const entries: { reference: StoredReference; message: StoredMessage }[] = []
     let bytes = 0

@@ -10,6 +10,7 @@ import { existsSync, renameSync, rmSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { moveAside } from './backup.ts'
 import { countsOf, damagedRuns, disagreementsOf, repairDisagreements, type StoreCounts } from './check.ts'
+import { tables } from './records/tables.ts'
 import { databasePath, lockDataDir, prepareDataDir, restoringPath, storeError, syncDirectory } from './sqlite-files.ts'
 import { applicationId, migrate, migrations } from './sqlite-schema.ts'
 import { StoreError } from './store.ts'
@@ -93,24 +94,27 @@ class Salvage {
 
   run(): string[] {
     this.#into.exec('BEGIN')
-    this.#byNumber('session', 'number')
-    this.#byNumber('ended_session', 'number')
-    this.#byNumber('message', 'id')
-    this.#byNumber('will', 'session')
-    this.#bothEnds('retained', 'topic')
-    this.#bothEnds('subscription', 'session, topic_filter')
-    this.#bothEnds('released', 'session, position')
-    this.#bothEnds('incoming', 'session, packet_id')
     if (this.#version === 1) this.#bothEnds('queue', 'session, position')
-    else {
-      this.#byNumber('queue_run', 'id')
-      this.#byNumber('queue_taken', 'run')
+    for (const { name, key } of tables) {
+      if (!this.#exists(name)) continue
+      const present = key.filter((column) => this.#hasColumn(name, column))
+      if (present.length === 1 && name !== 'retained') this.#byNumber(name, present[0]!)
+      else this.#bothEnds(name, present.join(', '))
     }
     this.#into.exec('COMMIT')
     migrate(this.#into, this.#into.name)
     this.#dropDamagedRuns()
     this.#settle()
     return this.#lost
+  }
+
+  /** An older version may have no such table, or a shorter key. */
+  #exists(table: string): boolean {
+    return this.#into.prepare(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?`).get(table) !== undefined
+  }
+
+  #hasColumn(table: string, column: string): boolean {
+    return (this.#into.pragma(`table_info(${table})`) as { name: string }[]).some(({ name }) => name === column)
   }
 
   /** Tables whose key is one number: beyond damage, reading goes on in growing steps. */

@@ -45,9 +45,9 @@ export class RecoveryPacker implements Recovery {
     this.#sendIfFull()
   }
 
-  onRetained({ topic, message }: StoredRetained): void {
+  onRetained({ namespace, topic, version, message }: StoredRetained): void {
     this.#records.messagePut(message, 1)
-    this.#records.retainedPut(topic, message.id)
+    this.#records.retainedPut(topic, message.id, version, namespace)
     this.#sendIfFull()
   }
 
@@ -63,6 +63,11 @@ export class RecoveryPacker implements Recovery {
 
   onReleased(session: number, position: number): void {
     this.#records.release(session, position)
+    this.#sendIfFull()
+  }
+
+  onSent(session: number, position: number): void {
+    this.#records.sent(session, position)
     this.#sendIfFull()
   }
 
@@ -102,11 +107,13 @@ function recoverySink(recovery: Recovery): BatchRecords {
     messagePut: (read) => {
       message = ownMessage(read)
     },
-    retainedPut: (topic) => recovery.onRetained({ topic, message: message! }),
+    retainedPut: (topic, _messageId, version, namespace = '') =>
+      recovery.onRetained({ namespace, topic, version, message: message! }),
     willPut: (will) =>
       recovery.onWill({ ...will, payload: ownBytes(will.payload), properties: ownBytes(will.properties) }),
     incomingPut: (session, packetId) => recovery.onIncomingPacketId(session, packetId),
     release: (session, position) => recovery.onReleased(session, position),
+    sent: (session, position) => recovery.onSent(session, position),
   }
 }
 
@@ -157,6 +164,8 @@ const refusingSink: BatchRecords = {
   dequeue: refuse,
   release: refuse,
   complete: refuse,
+  move: refuse,
+  sent: refuse,
   incomingPut: refuse,
   incomingDelete: refuse,
   retainedPut: refuse,

@@ -5,7 +5,7 @@
  * released, is never edited: a change is a further entry. Views carry no data, so they are made anew at each open and may
  * change freely; docs/durability.md describes them.
  *
- * A message body that only one queue names lies in that queue's run (`queue-run.ts`). All others are one row of `message`
+ * A message body that only one queue names lies in that queue's run (`records/queue-run.ts`). All others are one row of `message`
  * each, with the number of queue entries and retained topics that name it in `reference_count`. Times are milliseconds since
  * the epoch, NULL for never.
  */
@@ -101,7 +101,7 @@ CREATE TABLE will (
 CREATE TABLE ended_session (number INTEGER PRIMARY KEY) STRICT;
 `
 
-/** Queues in runs, see `queue-run.ts`: a row for each message becomes a run of one. */
+/** Queues in runs, see `records/queue-run.ts`: a row for each message becomes a run of one. */
 const version2 = `
 CREATE TABLE queue_run (
   id INTEGER PRIMARY KEY,
@@ -131,7 +131,38 @@ CREATE TABLE queue_taken (
 ) STRICT;
 `
 
-export const migrations: readonly string[] = [version1, version2]
+/**
+ * Names: what belongs to a tenant has its namespace, '' for the only one yet; a session has the principal that made it, ''
+ * for none. A log is what a queue is to the store, besides its runs; a session's log has the session's number. Checksums of
+ * runs, NULL in those that were there.
+ */
+const version3 = `
+ALTER TABLE session ADD COLUMN namespace TEXT NOT NULL DEFAULT '';
+ALTER TABLE session ADD COLUMN principal TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE log (
+  number INTEGER PRIMARY KEY,
+  namespace TEXT NOT NULL DEFAULT '',
+  sent INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE retained_3 (
+  namespace TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  message_id INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  PRIMARY KEY (namespace, topic)
+) STRICT, WITHOUT ROWID;
+INSERT INTO retained_3
+SELECT '', topic, message_id, coalesce((SELECT published_at FROM message WHERE id = message_id), 0) * 1024 FROM retained;
+DROP TABLE retained;
+ALTER TABLE retained_3 RENAME TO retained;
+
+ALTER TABLE queue_run ADD COLUMN entries_checksum INTEGER;
+ALTER TABLE queue_run ADD COLUMN bodies_checksum INTEGER;
+`
+
+export const migrations: readonly string[] = [version1, version2, version3]
 
 const iso = (column: string) => `strftime('%Y-%m-%dT%H:%M:%fZ', ${column} / 1000.0, 'unixepoch')`
 
@@ -208,12 +239,19 @@ export function migrate(database: Database, path: string, steps: readonly string
   }
   for (let next = version; next < steps.length; next++) {
     database.transaction(() => {
+      dropViews(database)
       database.exec(steps[next]!)
       database.pragma(`application_id = ${applicationId}`)
       database.pragma(`user_version = ${next + 1}`)
     })()
   }
   refreshViews(database)
+}
+
+/** A table that a view names can't be replaced. */
+function dropViews(database: Database): void {
+  const names = database.prepare(`SELECT name FROM sqlite_schema WHERE type = 'view'`).pluck().all() as string[]
+  for (const name of names) database.exec(`DROP VIEW "${name}"`)
 }
 
 /** Rewritten only if they differ, so that an unchanged database is opened without a write. */

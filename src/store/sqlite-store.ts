@@ -75,8 +75,15 @@ export class SqliteWorkerStore implements Store {
     await this.#call({ method: 'commit', batch, durability }, [batch])
   }
 
-  async readQueue(session: number, from: number, messagesMax: number, bytesMax: number): Promise<QueuePage> {
-    const page = await this.#call({ method: 'readQueue', session, from, messagesMax, bytesMax })
+  async readQueue(
+    session: number,
+    fromPosition: number,
+    messagesMax: number,
+    bytesMax: number,
+    sharedFilter?: string,
+  ): Promise<QueuePage> {
+    const query = { session, fromPosition, messagesMax, bytesMax, sharedFilter }
+    const page = await this.#call({ method: 'readQueue', query })
     const { packed, more } = page as { packed: ArrayBuffer; more: boolean }
     return unpackPage(session, packed, more)
   }
@@ -182,8 +189,15 @@ export class SqliteInlineStore implements Store {
     this.#upkeep?.touched()
   }
 
-  async readQueue(session: number, from: number, messagesMax: number, bytesMax: number): Promise<QueuePage> {
-    const { packed, more } = this.#opened().readQueue(session, from, messagesMax, bytesMax)
+  async readQueue(
+    session: number,
+    fromPosition: number,
+    messagesMax: number,
+    bytesMax: number,
+    sharedFilter?: string,
+  ): Promise<QueuePage> {
+    const query = { session, fromPosition, messagesMax, bytesMax, sharedFilter }
+    const { packed, more } = this.#opened().readQueue(query)
     return unpackPage(session, packed, more)
   }
 

@@ -6,6 +6,7 @@
 import { flushCompileCache } from 'node:module'
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import { giveBackWhenIdle } from '../process/idle-heap.ts'
+import type { QueueQuery } from './records/queue-reader.ts'
 import { type RecoveryChunk, RecoveryPacker } from './recovery-chunk.ts'
 import { SqliteDatabase, type SqliteOptions } from './sqlite.ts'
 import { SqliteUpkeep } from './sqlite-upkeep.ts'
@@ -14,7 +15,7 @@ import { type Durability, type RecoveredNumbers, StoreError, type StoreStatistic
 export type StoreCall =
   | { call: number; method: 'open'; options: SqliteOptions }
   | { call: number; method: 'commit'; batch: ArrayBuffer; durability: Durability }
-  | { call: number; method: 'readQueue'; session: number; from: number; messagesMax: number; bytesMax: number }
+  | { call: number; method: 'readQueue'; query: QueueQuery }
   | { call: number; method: 'statistics' }
   | { call: number; method: 'close' }
 
@@ -66,7 +67,7 @@ class StoreThread {
         this.#opened().commit(request.batch, request.durability)
         return undefined
       case 'readQueue':
-        return this.#opened().readQueue(request.session, request.from, request.messagesMax, request.bytesMax)
+        return this.#opened().readQueue(request.query)
       case 'statistics':
         return this.#opened().statistics()
       case 'close':

@@ -24,6 +24,7 @@ import Database from 'better-sqlite3'
 import { BatchWriter } from './batch.ts'
 import { readBatch } from './batch-reader.ts'
 import { collectOrphans } from './check.ts'
+import { type QueueQuery, QueueReader } from './records/queue-reader.ts'
 import { packEntry } from './recovery-chunk.ts'
 import {
   checkFiles,
@@ -34,7 +35,6 @@ import {
   type StoreLock,
   storeError,
 } from './sqlite-files.ts'
-import { recover, SqliteQueueReader } from './sqlite-read.ts'
 import { SqliteRecords } from './sqlite-records.ts'
 import { migrate } from './sqlite-schema.ts'
 import { type Durability, type RecoveredNumbers, type Recovery, StoreError, type StoreStatistics } from './store.ts'
@@ -78,7 +78,7 @@ export class SqliteDatabase {
   readonly #lock: StoreLock
   readonly #database: Database.Database
   readonly #records: SqliteRecords
-  readonly #queues: SqliteQueueReader
+  readonly #queues: QueueReader
   readonly #page = new BatchWriter()
   #synchronous: 'FULL' | 'NORMAL' = 'FULL'
   #failure: Error | undefined
@@ -106,7 +106,7 @@ export class SqliteDatabase {
       if (isSmall) collectOrphans(database)
       if (options.databasePagesMax !== undefined) database.pragma(`max_page_count = ${options.databasePagesMax}`)
       this.#records = new SqliteRecords(database)
-      this.#queues = new SqliteQueueReader(database)
+      this.#queues = new QueueReader(database)
       this.#database = database
     } catch (error) {
       database?.close()
@@ -117,7 +117,7 @@ export class SqliteDatabase {
 
   recover(recovery: Recovery): RecoveredNumbers {
     return this.#guard(() => {
-      const numbers = recover(this.#database, recovery)
+      const numbers = this.#records.recover(recovery)
       this.#database.pragma(`cache_size = -${Math.ceil(this.#cacheBytes / 1024)}`)
       return numbers
     })
@@ -205,11 +205,9 @@ export class SqliteDatabase {
   }
 
   /** A packed page (`unpackPage` reads it) and whether more entries follow. */
-  readQueue(session: number, fromPosition: number, messagesMax: number, bytesMax: number) {
+  readQueue(query: QueueQuery) {
     return this.#guard(() => {
-      const more = this.#queues.read(session, fromPosition, messagesMax, bytesMax, (reference, message) =>
-        packEntry(this.#page, reference, message),
-      )
+      const more = this.#queues.read(query, (reference, message) => packEntry(this.#page, reference, message))
       return { packed: this.#page.take(), more }
     })
   }

@@ -30,7 +30,11 @@ export type QueuePage = RecoveredPage
 export type Durability = 'fsync' | 'process' | 'none'
 
 export interface StoredRetained {
+  /** '' for the one that is not named. */
+  namespace: string
   topic: string
+  /** A time that never repeats, see `records/retained.ts`. */
+  version: number
   message: StoredMessage
 }
 
@@ -44,6 +48,8 @@ export interface Recovery {
   onIncomingPacketId(session: number, packetId: number): void
   /** A QoS 2 delivery whose PUBREC arrived: PUBREL is due at its position. */
   onReleased(session: number, position: number): void
+  /** Every position below this one was sent to the session's client; without a call, none was. */
+  onSent(session: number, position: number): void
   /** The queue that waits: references not yet released, their number, payload bytes, first and last position. */
   onQueue(session: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void
 }
@@ -52,6 +58,8 @@ export interface RecoveredNumbers {
   /** The next session number and message id that were never used. */
   nextSessionNumber: number
   nextMessageId: number
+  /** The highest version of a retained message; 0 if there is none. */
+  retainedVersion: number
 }
 
 export interface StoreStatistics {
@@ -69,8 +77,17 @@ export interface Store {
   open(recovery: Recovery): Promise<RecoveredNumbers>
   /** Applies one packed batch in one transaction; resolves when it is as safe as `durability` says. The buffer is taken over. */
   commit(batch: ArrayBuffer, durability: Durability): Promise<void>
-  /** The references of a session from a position on, unreleased ones only, up to both limits (at least one entry if any). */
-  readQueue(session: number, fromPosition: number, messagesMax: number, bytesMax: number): Promise<QueuePage>
+  /**
+   * The references of a session from a position on, unreleased ones only, up to both limits (at least one entry if any); of
+   * one `$share` filter if it is given.
+   */
+  readQueue(
+    session: number,
+    fromPosition: number,
+    messagesMax: number,
+    bytesMax: number,
+    sharedFilter?: string,
+  ): Promise<QueuePage>
   statistics(): Promise<StoreStatistics>
   close(): Promise<void>
 }

@@ -16,6 +16,8 @@ export const session = (number: number, over: Partial<StoredSession> = {}): Stor
   expiresAt: 1_800_000_000_123,
   connected: false,
   username: 'ümlaut',
+  namespace: '',
+  principal: 'user:ümlaut',
   ...over,
 })
 

@@ -76,12 +76,12 @@ export function describeBodies(name: string, factory: () => StoreEnvironment): v
       await commit((records) => {
         records.messagePut(message(1), 2)
         records.enqueue(reference(1, 1, 1))
-        records.retainedPut('t', 1)
+        records.retainedPut('t', 1, 1)
       })
       await commit((records) => records.dequeue(1, 1))
       await commit((records) => records.enqueue(reference(2, 1, 1)))
       await commit((records) => {
-        records.retainedDelete('t')
+        records.retainedDelete('t', 1e15)
         records.dequeue(2, 1)
       })
       expect(await isThere(1, 9)).toBe(false)
@@ -91,7 +91,7 @@ export function describeBodies(name: string, factory: () => StoreEnvironment): v
       await commit((records) => {
         for (const id of [1, 2, 3]) {
           records.messagePut(message(id), 1)
-          records.retainedPut('t', id)
+          records.retainedPut('t', id, id)
         }
       })
       expect(await isThere(3, 9)).toBe(true)

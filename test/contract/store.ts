@@ -8,7 +8,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Store } from '../../src/store/store.ts'
 import { batch, message, reference, session, subscription, will } from './example-records.ts'
 import { describeBodies, type StoreEnvironment } from './store-bodies.ts'
+import { describeMoves } from './store-moves.ts'
 import { describeQueues } from './store-queues.ts'
+import { describeRetained } from './store-retained.ts'
 import { open, plain, type Survived } from './survived.ts'
 
 export function describeStore(name: string, factory: () => StoreEnvironment): void {
@@ -40,13 +42,16 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
     it('is empty at first, and numbers start at 1', async () => {
       const survived = await open(store)
       expect(survived).toMatchObject({ sessions: [], subscriptions: [], retained: [], wills: [], queues: [] })
-      expect(survived.numbers).toEqual({ nextSessionNumber: 1, nextMessageId: 1 })
+      expect(survived.numbers).toEqual({ nextSessionNumber: 1, nextMessageId: 1, retainedVersion: 0 })
       expect(await store.readQueue(1, 0, 10, 1000)).toEqual({ session: 1, entries: [], more: false })
     })
 
     it('gives back every field of everything that was committed', async () => {
       await open(store)
-      const sessions = [session(1), session(2, { version: 3, expiresAt: Number.POSITIVE_INFINITY, connected: true })]
+      const sessions = [
+        session(1),
+        session(2, { version: 3, expiresAt: Number.POSITIVE_INFINITY, connected: true, principal: '' }),
+      ]
       const subscriptions = [
         subscription(1, '$share/grüppe/a/+'),
         subscription(1, 'a/#', { qos: 2, noLocal: true, retainAsPublished: false, retainHandling: 0, identifier: 0 }),
@@ -63,28 +68,30 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
           for (const one of subscriptions) records.subscriptionPut(one)
           for (const one of wills) records.willPut(one)
           records.messagePut(retained, 1)
-          records.retainedPut('r/漢', 8)
+          records.retainedPut('r/漢', 8, 8)
           records.incomingPut(1, 65_535)
           records.incomingPut(2, 1)
           records.messagePut(message(9), 1)
           records.enqueue(reference(2, 70_000, 9))
           records.release(1, 3)
+          records.sent(2, 70_001)
         }),
         'fsync',
       )
       expect(await restarted()).toEqual({
-        numbers: { nextSessionNumber: 3, nextMessageId: 10 },
+        numbers: { nextSessionNumber: 3, nextMessageId: 10, retainedVersion: 8 },
         sessions,
         subscriptions,
-        retained: [{ topic: 'r/漢', message: retained }],
+        retained: [{ namespace: '', topic: 'r/漢', version: 8, message: retained }],
         wills,
         incoming: [
           [1, 65_535],
           [2, 1],
         ],
         released: [[1, 3]],
+        sent: [[2, 70_001]],
         queues: [{ session: 2, messages: 1, bytes: 9, firstPosition: 70_000, lastPosition: 70_000 }],
-        order: ['session', 'subscription', 'retained', 'will', 'incoming', 'released', 'queue'],
+        order: ['session', 'subscription', 'retained', 'will', 'incoming', 'released', 'sent', 'queue'],
       })
     })
 
@@ -96,7 +103,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
           records.subscriptionPut(subscription(1, 'a'))
           records.willPut(will(1))
           records.messagePut(message(1), 1)
-          records.retainedPut('t', 1)
+          records.retainedPut('t', 1, 1)
         }),
         'fsync',
       )
@@ -106,7 +113,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
           records.subscriptionPut(subscription(1, 'a', { qos: 0 }))
           records.willPut(will(1, { topic: 'other' }))
           records.messagePut(message(2), 1)
-          records.retainedPut('t', 2)
+          records.retainedPut('t', 2, 2)
         }),
         'fsync',
       )
@@ -114,7 +121,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
       expect(survived.sessions).toEqual([session(1, { connected: true, expiryInterval: 9 })])
       expect(survived.subscriptions).toEqual([subscription(1, 'a', { qos: 0 })])
       expect(survived.wills).toEqual([will(1, { topic: 'other' })])
-      expect(survived.retained).toEqual([{ topic: 't', message: message(2) }])
+      expect(survived.retained).toEqual([{ namespace: '', topic: 't', version: 2, message: message(2) }])
     })
 
     it('forgets what is deleted, and only that', async () => {
@@ -131,7 +138,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
           }
           for (const id of [1, 2]) {
             records.messagePut(message(id), 1)
-            records.retainedPut(`t/${id}`, id)
+            records.retainedPut(`t/${id}`, id, id)
           }
         }),
         'fsync',
@@ -141,8 +148,8 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
           records.subscriptionDelete(1, 'a')
           records.willDelete(2)
           records.incomingDelete(1, 7)
-          records.retainedDelete('t/1')
-          records.retainedDelete('never/was')
+          records.retainedDelete('t/1', 1e15)
+          records.retainedDelete('never/was', 1e15)
         }),
         'fsync',
       )
@@ -171,6 +178,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
             records.willPut(will(number))
             records.incomingPut(number, 7)
             records.release(number, 4)
+            records.sent(number, 5)
           }
           records.messagePut(message(1), 2)
           records.enqueue(reference(1, 5, 1))
@@ -188,6 +196,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
       expect(survived.wills.map((one) => one.session)).toEqual([2])
       expect(survived.incoming).toEqual([[2, 7]])
       expect(survived.released).toEqual([[2, 4]])
+      expect(survived.sent).toEqual([[2, 5]])
       expect(survived.queues.map((one) => one.session)).toEqual([2])
       expect(await positions(1)).toEqual([])
       expect((await store.readQueue(2, 0, 10, 1e6)).entries[0]!.message.payload).toHaveLength(9)
@@ -199,18 +208,22 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
         batch((records) => {
           records.sessionPut(session(41))
           records.messagePut(message(2 ** 40), 1)
-          records.retainedPut('t', 2 ** 40)
+          records.retainedPut('t', 2 ** 40, 2 ** 40)
         }),
         'fsync',
       )
       await store.commit(
         batch((records) => {
           records.sessionDelete(41)
-          records.retainedDelete('t')
+          records.retainedDelete('t', 1e15)
         }),
         'fsync',
       )
-      expect((await restarted()).numbers).toEqual({ nextSessionNumber: 42, nextMessageId: 2 ** 40 + 1 })
+      expect((await restarted()).numbers).toEqual({
+        nextSessionNumber: 42,
+        nextMessageId: 2 ** 40 + 1,
+        retainedVersion: 0,
+      })
     })
 
     it('pages a queue in order, with every field, and says whether more follows', async () => {
@@ -370,4 +383,6 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
 
   describeBodies(name, factory)
   describeQueues(name, factory)
+  describeMoves(name, factory)
+  describeRetained(name, factory)
 }

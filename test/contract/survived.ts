@@ -17,6 +17,7 @@ export interface Survived {
   wills: StoredWill[]
   incoming: [session: number, packetId: number][]
   released: [session: number, position: number][]
+  sent: [session: number, position: number][]
   queues: { session: number; messages: number; bytes: number; firstPosition: number; lastPosition: number }[]
   /** The methods called, without repetitions: the order of the groups. */
   order: string[]
@@ -24,13 +25,14 @@ export interface Survived {
 
 export async function open(store: Store): Promise<Survived> {
   const survived: Survived = {
-    numbers: { nextSessionNumber: 0, nextMessageId: 0 },
+    numbers: { nextSessionNumber: 0, nextMessageId: 0, retainedVersion: 0 },
     sessions: [],
     subscriptions: [],
     retained: [],
     wills: [],
     incoming: [],
     released: [],
+    sent: [],
     queues: [],
     order: [],
   }
@@ -40,10 +42,10 @@ export async function open(store: Store): Promise<Survived> {
   const recovery: Recovery = {
     onSession: (session) => seen('session') ?? survived.sessions.push(session),
     onSubscription: (subscription) => seen('subscription') ?? survived.subscriptions.push(subscription),
-    onRetained: ({ topic, message }) =>
+    onRetained: ({ message, ...retained }) =>
       seen('retained') ??
       survived.retained.push({
-        topic,
+        ...retained,
         message: { ...message, payload: plain(message.payload), properties: plain(message.properties) },
       }),
     onWill: (will) =>
@@ -51,6 +53,7 @@ export async function open(store: Store): Promise<Survived> {
       survived.wills.push({ ...will, payload: plain(will.payload), properties: plain(will.properties) }),
     onIncomingPacketId: (session, packetId) => seen('incoming') ?? survived.incoming.push([session, packetId]),
     onReleased: (session, position) => seen('released') ?? survived.released.push([session, position]),
+    onSent: (session, position) => seen('sent') ?? survived.sent.push([session, position]),
     onQueue: (session, messages, bytes, firstPosition, lastPosition) =>
       seen('queue') ?? survived.queues.push({ session, messages, bytes, firstPosition, lastPosition }),
   }
@@ -62,6 +65,7 @@ export async function open(store: Store): Promise<Survived> {
   survived.wills.sort((a, b) => a.session - b.session)
   survived.incoming.sort((a, b) => a[0] - b[0] || a[1] - b[1])
   survived.released.sort((a, b) => a[0] - b[0] || a[1] - b[1])
+  survived.sent.sort((a, b) => a[0] - b[0])
   survived.queues.sort((a, b) => a.session - b.session)
   return survived
 }

@@ -160,6 +160,7 @@ export class DurableWorld extends World {
     const numbers = await store.open(recovery)
     world.broker.nextSessionNumber = numbers.nextSessionNumber
     world.committer.nextMessageId = numbers.nextMessageId
+    world.committer.retainedVersion = numbers.retainedVersion
     recovery.end()
     return world
   }

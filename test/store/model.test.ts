@@ -22,6 +22,9 @@ const steps = [
   'release',
   'complete',
   'move',
+  'hand over',
+  'hand over',
+  'sent',
   'retain',
   'retain again',
   'unretain',
@@ -70,19 +73,25 @@ class History {
       case 'move':
         this.#move(a, b, flag)
         break
+      case 'hand over':
+        this.#handOver(a, b)
+        break
+      case 'sent':
+        this.writer.sent(this.#owner(a), b)
+        break
       case 'retain': {
         const id = this.#nextMessage++
         this.writer.messagePut(message(id), flag ? 1 : b % 3)
-        this.writer.retainedPut(`t/${a % 4}`, id)
+        this.writer.retainedPut(`t/${a % 4}`, id, id)
         break
       }
       case 'retain again': {
         const named = this.#pick(a)
-        if (named && named.id > 0) this.writer.retainedPut(`t/${b % 4}`, named.id)
+        if (named && named.id > 0) this.writer.retainedPut(`t/${b % 4}`, named.id, named.id)
         break
       }
       case 'unretain':
-        this.writer.retainedDelete(`t/${a % 4}`)
+        this.writer.retainedDelete(`t/${a % 4}`, 1e15)
         break
       case 'end session':
         this.#end(a)
@@ -153,6 +162,16 @@ class History {
     this.#references.delete(`${moved.owner} ${moved.position}`)
     this.writer.dequeue(moved.owner, moved.position)
     if (!first) again()
+  }
+
+  #handOver(a: number, b: number): void {
+    const moved = this.#pick(a)
+    if (!moved) return
+    const { owner, position, id } = moved
+    const to = { owner: this.#owner(b), position: this.#nextPosition++, id }
+    this.#references.delete(`${owner} ${position}`)
+    this.#references.set(`${to.owner} ${to.position}`, to)
+    this.writer.move(owner, position, reference(to.owner, to.position, 0, { sharedFilter: b % 2 ? '' : '$share/g/t' }))
   }
 
   #end(a: number): void {

@@ -55,6 +55,7 @@ export const nothing: Recovery = {
   onWill() {},
   onIncomingPacketId() {},
   onReleased() {},
+  onSent() {},
   onQueue() {},
 }
 
@@ -82,7 +83,7 @@ async function commitForEver(store: Store, options: CommitterOptions): Promise<v
       records.sessionPut(session(n))
       records.messagePut(message(n, { payload: body }), 2)
       records.enqueue(reference(n, 1, n))
-      records.retainedPut(`t/${n % 50}`, n)
+      records.retainedPut(`t/${n % 50}`, n, n)
     })
     await store.commit(packed, options.durability)
     say(`${n}\n`)

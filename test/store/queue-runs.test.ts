@@ -1,7 +1,8 @@
 /** How SQLite keeps queues: as rows that people can read, that go with the last message, and whose damage is found. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { BatchRecords } from '../../src/store/batch.ts'
@@ -173,6 +174,43 @@ it('a database of the first version keeps its queues', async () => {
   })
 })
 
+it('a database of the second version, as 0.1 left it, keeps all it has', async () => {
+  writeFileSync(path, gunzipSync(readFileSync(join(import.meta.dirname, 'files/version-2.db.gz'))))
+  const store = new SqliteInlineStore({ dataDir })
+  const survived = await open(store)
+  expect(survived).toMatchObject({
+    numbers: { nextSessionNumber: 3, nextMessageId: 2, retainedVersion: 1_700_000_000_001 * 1024 },
+    sessions: [
+      { number: 1, clientId: 'client-1', username: 'ümlaut', namespace: '', principal: '' },
+      { number: 2, version: 4, connected: true, namespace: '', principal: '' },
+    ],
+    subscriptions: [{ topicFilter: '$share/g/plant/#' }, { topicFilter: 'plant/+/temperature' }],
+    retained: [{ namespace: '', topic: 'plant/1/temperature', version: 1_700_000_000_001 * 1024 }],
+    wills: [{ session: 2 }],
+    incoming: [[2, 7]],
+    released: [[1, 20]],
+    sent: [],
+    queues: [
+      { session: 1, messages: 281, firstPosition: 1, lastPosition: 300 },
+      { session: 2, messages: 1, firstPosition: 70_000, lastPosition: 70_000 },
+    ],
+  })
+  const page = await store.readQueue(1, 0, 1000, 1e9)
+  const payloads = page.entries.map((entry) => Buffer.from(entry.message.payload).toString())
+  const own = Array.from({ length: 280 }, (_, index) => `reading ${index + 21}`)
+  expect(payloads).toEqual(['payload 1', ...own])
+  await store.commit(
+    batch((records) => {
+      for (let position = 1; position <= 299; position++) records.dequeue(1, position)
+      records.move(1, 300, reference(2, 70_001, 0))
+    }),
+    'fsync',
+  )
+  expect((await store.readQueue(2, 0, 10, 1e9)).entries).toHaveLength(2)
+  await store.close()
+  expect(checkStore(dataDir)).toMatchObject({ schemaVersion: 3, findings: [], disagreements: { missingMessages: 0 } })
+})
+
 describe('a damaged run', () => {
   const damages: [string, string, string][] = [
     ['is no JSON', `entries = replace(entries, '[', '{')`, 'no JSON'],
@@ -187,7 +225,7 @@ describe('a damaged run', () => {
 
   it.each(damages)('that %s is found, and set aside alone', async (_, damage, finding) => {
     await committed(example)
-    change(`UPDATE queue_run SET ${damage} WHERE session = 1`)
+    change(`UPDATE queue_run SET ${damage}, entries_checksum = NULL, bodies_checksum = NULL WHERE session = 1`)
     expect(checkStore(dataDir).findings.join()).toContain(finding)
     const report = quarantineStore(dataDir)
     expect(report.lost.join()).toMatch(/^\d queued messages: run \d in the queue of session 1/)
@@ -195,9 +233,55 @@ describe('a damaged run', () => {
     expect(checkStore(dataDir)).toMatchObject({ findings: [], counts: { queued: 1 } })
   })
 
+  const flips: [string, string, string][] = [
+    ['a digit of its entries', `entries = replace(entries, '65536', '65556')`, 'does not match its entries'],
+    ['a byte of a body', `bodies = CAST(replace(CAST(bodies AS TEXT), 'last', 'lest') AS BLOB)`, 'its messages'],
+    ['the session', 'session = 3', 'does not match its entries'],
+  ]
+
+  it.each(flips)(
+    'with a change to %s, which SQLite does not see, is found by its checksum',
+    async (_, damage, found) => {
+      await committed(example)
+      change(`UPDATE queue_run SET ${damage} WHERE session = 1`)
+      expect(checkStore(dataDir).findings.join()).toContain(found)
+      const store = new SqliteInlineStore({ dataDir })
+      await store.open(nothing)
+      for (const owner of [1, 3]) {
+        const reading = store.readQueue(owner, 0, 10, 1e9)
+        if (queryAll(`SELECT 1 FROM queue_run WHERE session = ${owner}`).length === 0) await reading
+        else await expect(reading).rejects.toThrow(found)
+      }
+      await store.close()
+    },
+  )
+
+  it('is found when something is taken from it or moved', async () => {
+    for (const flip of flips.slice(0, 2)) {
+      await committed(example)
+      change(`UPDATE queue_run SET ${flip[1]} WHERE session = 1`)
+      const store = new SqliteInlineStore({ dataDir })
+      await store.open(nothing)
+      const moved = batch((records) => records.move(1, 65_537, reference(2, 9, 0)))
+      await expect(store.commit(moved, 'fsync')).rejects.toThrow(flip[2])
+      await store.close()
+      rmSync(path)
+    }
+  })
+
+  it('whose marks were changed is found when it is loaded', async () => {
+    await committed(example, (records) => records.dequeue(1, 65_534))
+    change(`UPDATE queue_taken SET mask = '1100'`)
+    const store = new SqliteInlineStore({ dataDir })
+    await store.open(nothing)
+    const taking = batch((records) => records.dequeue(1, 65_537))
+    await expect(store.commit(taking, 'fsync')).rejects.toThrow('2 marks, and 1 are counted')
+    await store.close()
+  })
+
   it('ends the opening of a small database, and the reading of a large one, with the file and the remedy', async () => {
     await committed(example)
-    change(`UPDATE queue_run SET entries = 'x' WHERE session = 1`)
+    change(`UPDATE queue_run SET entries = 'x', entries_checksum = NULL WHERE session = 1`)
     await expect(refused({ dataDir })).resolves.toMatchObject({ kind: 'corrupt' })
     const store = new SqliteInlineStore({ dataDir, wholeCheckBytesMax: 0 })
     await store.open(nothing)

@@ -23,7 +23,11 @@ export const layers: readonly Layer[] = [
   { of: 'src/core/', imports: ['src/mqtt/'], pure: true },
   ...ports.map((of): Layer => ({ of, imports: ['src/mqtt/'], types: ['src/core/'] })),
   // The store's port in bytes: what the engine packs and every store reads.
-  { of: 'src/store/batch.ts', imports: ['src/store/packing.ts'], types: ['src/mqtt/', 'src/store/store.ts'] },
+  {
+    of: 'src/store/batch.ts',
+    imports: ['src/store/packing.ts', 'src/store/records/'],
+    types: ['src/mqtt/', 'src/store/store.ts'],
+  },
   { of: 'src/engine/', imports: ['src/core/', 'src/mqtt/', 'src/store/batch.ts', ...ports] },
   { of: 'src/listeners/', imports: ['src/mqtt/', 'src/engine/connection.ts'], types: ['src/engine/engine.ts'] },
   // The store's worker gives its thread's memory back.

@@ -18,6 +18,10 @@ export interface RecoveredSession {
   connected: boolean
   /** Opaque to the store: the user name, for access control of what is delivered later; empty: none. */
   username: string
+  /** The tenant it belongs to; empty: the only one there is. */
+  namespace: string
+  /** Who made it; empty: none is known. */
+  principal: string
 }
 
 export interface RecoveredSubscription {

@@ -37,6 +37,7 @@ export class BrokerRecovery {
     const { sessions, sessionsByNumber, now } = this.#broker
     const session = new Session(stored.number, stored.clientId, stored.version)
     session.username = stored.username
+    session.principal = stored.principal
     session.expiryInterval = stored.expiryInterval
     session.recorded = true
     session.stored = true
@@ -87,6 +88,11 @@ export class BrokerRecovery {
 
   onReleased(number: number, position: number): void {
     this.#broker.sessionsByNumber.get(number)?.releasedPositions.push(position)
+  }
+
+  onSent(number: number, position: number): void {
+    const session = this.#broker.sessionsByNumber.get(number)
+    if (session !== undefined) session.recoveredSent = position
   }
 
   onQueue(number: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void {
@@ -172,6 +178,13 @@ function messageOf(stored: RecoveredMessage): Message {
   const { id, topic, payload, properties, qos, expiresAt, publisher, publishedAt } = stored
   const common = { id, payload, qos, expiresAt, publisher, publishedAt, references: 0 }
   return { ...common, name: topic, topic: encodeUtf8(topic), forwardProperties: properties }
+}
+
+/** The other way: as a session is stored now. */
+export function recoveredSession(session: Session, expiresAt: number): RecoveredSession {
+  const { number, clientId, version, expiryInterval, username, principal } = session
+  const connected = session.client !== null
+  return { number, clientId, version, expiryInterval, expiresAt, connected, username, namespace: '', principal }
 }
 
 /** The other way: the shape in which a message is stored. */

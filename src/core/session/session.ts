@@ -19,6 +19,8 @@ export class Session {
   readonly clientId: string
   version: ProtocolVersion
   username = ''
+  /** Who made it, to whom it belongs; empty: none is known. */
+  principal = ''
   /** Seconds; 0: ends with the connection. 3.x: 0 or never. */
   expiryInterval = 0
   /** It is written to the store: it outlives its connection, and the store is durable. */
@@ -42,6 +44,8 @@ export class Session {
   pageEnd = 0
   /** This many deliveries read from the store may have been sent by an earlier process: they carry DUP. */
   dupRemaining = 0
+  /** An earlier process sent every position below this one. */
+  recoveredSent = 0
   /** Positions of recovered QoS 2 deliveries whose PUBREL is due, in order, not yet back in the queue. */
   releasedPositions: number[] = []
   /** A drop because of its full queue was logged since it last drained. */

@@ -13,15 +13,19 @@
  *
  * From `topic` on it is the message itself, present if the message id is 0. 0 stands for none or never. The properties lie at
  * the offset in the blob, the payload follows.
+ *
+ * Entries and blob have a checksum each, which is compared whenever they are read: SQLite sees damage to its own structure, not a
+ * changed digit or payload. That of the entries begins with the session's number, so that a run can't pass for another
+ * session's. Runs written by schema versions before 3 have none.
  */
-import type { Qos } from '../mqtt/packet.ts'
-import { DamagedRowError, type StoredMessage, type StoredReference } from './store.ts'
+import { crc32 } from 'node:zlib'
+import type { Qos } from '../../mqtt/packet.ts'
+import { DamagedRowError, type StoredMessage, type StoredReference } from '../store.ts'
+import { noBytes } from './table.ts'
 
 export const runMessagesMax = 256
 /** A run is full with these bytes of bodies; a larger message is a run of its own. */
 const runBodyBytesMax = 64 * 1024
-
-const noBytes = new Uint8Array(0)
 
 /** Texts as JSON: those of a batch repeat. */
 export class QuotedTexts {
@@ -38,6 +42,17 @@ export class QuotedTexts {
   clear(): void {
     this.#quoted.clear()
   }
+}
+
+export interface RunContent {
+  entries: Uint8Array
+  entriesChecksum: number
+  bodies: Uint8Array | null
+  bodiesChecksum: number | null
+}
+
+function entriesChecksumOf(session: number, entries: string | Uint8Array): number {
+  return crc32(entries, session >>> 0)
 }
 
 /** A run being made. Positions must grow from entry to entry. Made to be used again: the buffers are the worker's largest. */
@@ -93,9 +108,13 @@ export class OpenRun {
   }
 
   /** The row's content, once nothing more is added: the entries as UTF-8. Views that are void after `reset`. */
-  end(): { entries: Uint8Array; bodies: Uint8Array | null } {
+  end(): RunContent {
     this.#entries.text(']')
-    return { entries: this.#entries.view, bodies: this.#bodies.length === 0 ? null : this.#bodies.view }
+    const entries = this.#entries.view
+    const entriesChecksum = entriesChecksumOf(this.session, entries)
+    if (this.#bodies.length === 0) return { entries, entriesChecksum, bodies: null, bodiesChecksum: null }
+    const bodies = this.#bodies.view
+    return { entries, entriesChecksum, bodies, bodiesChecksum: crc32(bodies) }
   }
 
   /** Returns what stands before the entry. */
@@ -160,8 +179,11 @@ function subscribedFor({ sharedFilter, subscriptionIdentifiers }: StoredReferenc
 
 export type RunEntry = readonly unknown[]
 
-/** Throws a `DamagedRowError` if the text is not what a run's entries look like. */
-export function parseEntries(text: string): readonly RunEntry[] {
+/** Throws a `DamagedRowError` if the text is not what was written. A run without a checksum is judged by its looks. */
+export function parseEntries(session: number, text: string, checksum: number | null): readonly RunEntry[] {
+  if (checksum !== null && entriesChecksumOf(session, text) !== checksum) {
+    throw new DamagedRowError(`the checksum of a run in the queue of session ${session} does not match its entries`)
+  }
   const entries = parseJson(text)
   if (!Array.isArray(entries) || entries.length === 0) throw new DamagedRowError('a run of a queue has no entries')
   let last = -1
@@ -171,6 +193,12 @@ export function parseEntries(text: string): readonly RunEntry[] {
     last = entry[0]
   }
   return entries
+}
+
+/** Throws a `DamagedRowError` if the bodies are not what was written. */
+export function checkBodies(bodies: Uint8Array | null, checksum: number | null): void {
+  if (checksum === null || (bodies !== null && crc32(bodies) === checksum)) return
+  throw new DamagedRowError('the checksum of a run of a queue does not match its messages')
 }
 
 function parseJson(text: string): unknown {

@@ -8,8 +8,11 @@
  * Positions of a session grow, so an entry that still waits lies in the last run that starts at or before its position.
  */
 import type { Database, Statement } from 'better-sqlite3'
+import { DamagedRowError, type StoredMessage, type StoredReference } from '../store.ts'
 import {
+  checkBodies,
   messageIdOf,
+  messageOf,
   OpenRun,
   parseEntries,
   payloadBytesOf,
@@ -17,7 +20,6 @@ import {
   QuotedTexts,
   type RunEntry,
 } from './queue-run.ts'
-import { DamagedRowError, type StoredMessage, type StoredReference } from './store.ts'
 
 /** Runs kept to be used again, with buffers of up to half a megabyte each. */
 const spareRunsMax = 16
@@ -35,11 +37,21 @@ interface LoadedRun {
   lastWaiting: number
   takenMessages: number
   takenBytes: number
+  /** Read when an entry is moved. */
+  bodies: Uint8Array | null | undefined
 }
 
-type RunRow = [id: number, entries: string, mask: string | null, messages: number | null, payloadBytes: number | null]
+type RunRow = [
+  id: number,
+  session: number,
+  entries: string,
+  checksum: number | null,
+  mask: string | null,
+  messages: number | null,
+  payloadBytes: number | null,
+]
 
-export class SqliteQueues {
+export class QueueRows {
   readonly #statements: ReturnType<typeof prepareStatements>
   readonly #open = new Map<number, OpenRun>()
   readonly #spare: OpenRun[] = []
@@ -79,17 +91,43 @@ export class SqliteQueues {
 
   /** Takes an entry if it waits; returns the id of its body in `message`, or 0 if there is none to let go of. */
   take(session: number, position: number): number {
+    const entry = this.#takeEntry(session, position)
+    return entry === undefined ? 0 : messageIdOf(entry)
+  }
+
+  /** Takes an entry if it waits and appends it, with the body that lies in its run, where `to` says. */
+  move(session: number, position: number, to: StoredReference): void {
+    const entry = this.#takeEntry(session, position)
+    if (entry === undefined) return
+    const messageId = messageIdOf(entry)
+    if (messageId > 0) {
+      this.append({ ...to, messageId }, payloadBytesOf(entry))
+      return
+    }
+    const run = this.#loaded.get(session)!
+    run.bodies ??= this.#bodiesOf(run)
+    this.appendMessage(to, messageOf(entry, run.bodies))
+  }
+
+  #bodiesOf(run: LoadedRun): Uint8Array | null {
+    const [bodies, checksum] = this.#statements.bodies.get(run.id) as [Uint8Array | null, number | null]
+    checkBodies(bodies, checksum)
+    return bodies
+  }
+
+  /** The run it lies in is the loaded one of its session. */
+  #takeEntry(session: number, position: number): RunEntry | undefined {
     const open = this.#open.get(session)
     if (open !== undefined) this.#close(open)
     const run = this.#runWith(session, position)
-    if (run === undefined) return 0
+    if (run === undefined) return undefined
     const index = indexOf(run.entries, position)
-    if (index < 0 || run.mask[index] === taken) return 0
+    if (index < 0 || run.mask[index] === taken) return undefined
     const entry = run.entries[index]!
     run.mask[index] = taken
     run.takenMessages++
     run.takenBytes += payloadBytesOf(entry)
-    return messageIdOf(entry)
+    return entry
   }
 
   /** Deletes runs with up to `messagesMax` entries (at least one run) and calls back with each body's id; returns whether any was left. */
@@ -128,7 +166,7 @@ export class SqliteQueues {
 
   #write(run: OpenRun): void {
     const { session, firstPosition, lastPosition, messages, payloadBytes, references } = run
-    const { entries, bodies } = run.end()
+    const { entries, entriesChecksum, bodies, bodiesChecksum } = run.end()
     this.#statements.insert.run(
       session,
       firstPosition,
@@ -138,6 +176,8 @@ export class SqliteQueues {
       references,
       entries,
       bodies,
+      entriesChecksum,
+      bodiesChecksum,
     )
     if (this.#spare.length < spareRunsMax) this.#spare.push(run)
   }
@@ -169,9 +209,9 @@ export class SqliteQueues {
 
 function loadedRun(row: RunRow | undefined): LoadedRun | undefined {
   if (row === undefined) return undefined
-  const [id, text, mask, messages, payloadBytes] = row
-  const entries = parseEntries(text)
-  const marks = maskOf(mask, entries.length)
+  const [id, session, text, checksum, mask, messages, payloadBytes] = row
+  const entries = parseEntries(session, text, checksum)
+  const marks = maskOf(mask, entries.length, messages ?? 0)
   const last = entries[marks.lastIndexOf(waiting)]
   return {
     id,
@@ -180,13 +220,18 @@ function loadedRun(row: RunRow | undefined): LoadedRun | undefined {
     lastWaiting: last === undefined ? -1 : positionOf(last),
     takenMessages: messages ?? 0,
     takenBytes: payloadBytes ?? 0,
+    bodies: undefined,
   }
 }
 
-function maskOf(mask: string | null, entries: number): Uint8Array {
+function maskOf(mask: string | null, entries: number, takenMessages: number): Uint8Array {
   if (mask === null) return new Uint8Array(entries).fill(waiting)
   if (mask.length !== entries) throw new DamagedRowError(`a run of ${entries} entries has ${mask.length} marks`)
-  return Buffer.from(mask, 'latin1')
+  const marks = Buffer.from(mask, 'latin1')
+  let found = 0
+  for (const mark of marks) if (mark === taken) found++
+  if (found !== takenMessages) throw new DamagedRowError(`a run has ${found} marks, and ${takenMessages} are counted`)
+  return marks
 }
 
 /** -1 if there is no such entry. */
@@ -211,16 +256,18 @@ function prepareStatements(database: Database) {
   const rows = (where: string): Statement =>
     database
       .prepare(
-        `SELECT r.id, r.entries, t.mask, t.messages, t.payload_bytes
+        `SELECT r.id, r.session, r.entries, r.entries_checksum, t.mask, t.messages, t.payload_bytes
         FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id WHERE ${where} LIMIT 1`,
       )
       .raw()
   return {
     insert: run(
       `INSERT INTO queue_run
-        (session, first_position, last_position, messages, payload_bytes, message_references, entries, bodies)
-      VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)`,
+        (session, first_position, last_position, messages, payload_bytes, message_references, entries, bodies,
+          entries_checksum, bodies_checksum)
+      VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?, ?)`,
     ),
+    bodies: database.prepare('SELECT bodies, bodies_checksum FROM queue_run WHERE id = ?').raw(),
     at: rows('r.session = ? AND r.first_position <= ? ORDER BY r.first_position DESC'),
     first: rows('r.session = ? ORDER BY r.first_position'),
     delete: run('DELETE FROM queue_run WHERE id = ?'),

@@ -1,0 +1,26 @@
+/** Every table of records, for check and salvage: in the order in which rows must be known to judge the next. */
+import { incomingTable } from './incoming.ts'
+import { messageTable } from './message.ts'
+import { queueTables } from './queue-entry.ts'
+import { releasedTable } from './released.ts'
+import { retainedTable } from './retained.ts'
+import { logTable } from './sent.ts'
+import { sessionTable } from './session.ts'
+import { subscriptionTable } from './subscription.ts'
+import type { StoredTable } from './table.ts'
+import { willTable } from './will.ts'
+
+const endedSessionTable: StoredTable = { name: 'ended_session', key: ['number'] }
+
+export const tables: readonly StoredTable[] = [
+  sessionTable,
+  endedSessionTable,
+  messageTable,
+  willTable,
+  retainedTable,
+  subscriptionTable,
+  releasedTable,
+  incomingTable,
+  logTable,
+  ...queueTables,
+]
