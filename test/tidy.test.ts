@@ -184,16 +184,16 @@ describe('the documentation', () => {
     expect(lost.map((path) => `${path}: no link leads here from README.md`)).toEqual([])
   })
 
-  it('numbers decisions from 001 without gaps, each with a title, a date and its three parts', () => {
+  it('numbers each decision once, in its name and its title, with a date and its three parts', () => {
     const notes = filesBelow('docs/decisions', ['.md']).filter((path) => !path.endsWith('README.md'))
+    const numberOf = (path: string) => /^docs\/decisions\/(\d{3})-[a-z0-9-]+\.md$/.exec(path)?.[1]
+    const numbers = notes.map(numberOf)
     const found = notes.flatMap((path, index) => {
-      const number = String(index + 1).padStart(3, '0')
+      const number = numberOf(path)
       const text = read(path)
       const due: [boolean, string][] = [
-        [
-          new RegExp(`^docs/decisions/${number}-[a-z0-9-]+\\.md$`).test(path),
-          `expected number ${number} and a title in its name`,
-        ],
+        [number !== undefined, 'expected a number of three digits and a title in its name'],
+        [numbers.indexOf(number) === index, `another decision has the number ${number}`],
         [text.startsWith(`# ${number} `), `its first line should be "# ${number} Title"`],
         [/^\d{4}-\d{2}-\d{2}$/m.test(text), 'a line with its date (YYYY-MM-DD) is missing'],
         ...['Context', 'Choice', 'What would change our mind'].map((part): [boolean, string] => [

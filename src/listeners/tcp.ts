@@ -1,11 +1,12 @@
 /** MQTT over TCP: each accepted socket becomes a connection of the engine. */
-import { createServer, type Server, Socket, type SocketConstructorOpts } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { type ByteStream, Connection } from '../engine/connection.ts'
 import type { Engine, ListenerOptions } from '../engine/engine.ts'
+import { readingInPlace } from './reading-in-place.ts'
 
 /** How long a peer may take to read our last words and close its side. */
 export const lingerMs = 2_000
-const keepAliveProbeMs = 60_000
+export const keepAliveProbeMs = 60_000
 const nothing = Buffer.alloc(0)
 
 /** A socket as the engine's byte stream. */
@@ -92,48 +93,4 @@ function accept(engine: Engine, accepted: Socket, durability: ListenerOptions['d
     reason = 'socket_error'
   })
   socket.on('close', () => connection.onClosed(reason))
-}
-
-/**
- * All sockets read into this one buffer, one after another: what arrives is decoded, and copied where it outlives that, before
- * the next read. Node otherwise makes 64 KB of memory for each read, and leaves tens of megabytes of garbage behind idle
- * connections (docs/decisions/011-reading-in-place.md).
- */
-const readBuffer = Buffer.allocUnsafeSlow(64 * 1024)
-
-/** What a server knows of an accepted socket and Node's types do not tell. */
-interface AcceptedSocket {
-  _handle: { useUserBuffer?: unknown } | null
-  _server: Server | null
-  server: Server | null
-}
-
-/**
- * The same connection as a socket with Node's `onread` option, which `net.Server` has no way to ask for: its handle moves to
- * a socket of ours. Should a version of Node not have the handle where it is looked for, the accepted socket serves, with
- * chunks of its own.
- */
-function readingInPlace(accepted: Socket, onData: (chunk: Buffer) => void): Socket {
-  const inner = accepted as unknown as AcceptedSocket
-  const handle = inner._handle
-  if (handle === null || typeof handle?.useUserBuffer !== 'function' || inner._server === null) {
-    accepted.on('data', onData)
-    accepted.resume()
-    return accepted
-  }
-  inner._handle = null
-  const onread = {
-    buffer: readBuffer,
-    callback: (bytes: number) => {
-      onData(readBuffer.subarray(0, bytes))
-      return true
-    },
-  }
-  const socket = new Socket({ handle, onread, readable: true, writable: true } as object as SocketConstructorOpts)
-  // The server counts its connections down when this socket closes.
-  const own = socket as unknown as AcceptedSocket
-  own._server = inner._server
-  own.server = inner.server
-  inner._server = null
-  return socket
 }

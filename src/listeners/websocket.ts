@@ -1,71 +1,157 @@
 /**
- * MQTT over WebSocket (section 6 of 5.0 and 3.1.1): the handshake and the incoming side by `ws`; outgoing frames are written
- * here, straight from the turn's output: one binary message per turn, its header put into the room before the first packet.
+ * MQTT over WebSocket (section 6 of 5.0 and 3.1.1), on our own frames in both directions. Incoming ones are read as a stream
+ * (`websocket-frames.ts`), in the same buffer and with the same limits as TCP; outgoing ones are one binary message per turn,
+ * its header put into the room before the first packet (docs/decisions/030-websocket-as-a-stream.md).
  *
- * Writing beside `ws` is sound because it sends nothing but whole control frames (pong, close), each in one write, and no
- * extension is negotiated.
+ * Control frames are written whole between those, so nothing ever stands within a frame of the other kind.
  */
+import { createHash } from 'node:crypto'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type WebSocket, WebSocketServer } from 'ws'
 import { type ByteStream, Connection } from '../engine/connection.ts'
 import type { Engine, ListenerOptions } from '../engine/engine.ts'
-import { lingerMs } from './tcp.ts'
+import { readingInPlace } from './reading-in-place.ts'
+import { endLingering, keepAliveProbeMs, lingerMs } from './tcp.ts'
+import { CloseCode, FrameError, FrameReader, type FrameSink } from './websocket-frames.ts'
 
 /** Subprotocols of MQTT, in the order in which they are chosen from those that a client offers. */
 const subprotocols = ['mqtt', 'mqttv5', 'mqttv3.1.1', 'mqttv3.1'] as const
 const paths = new Set(['/', '/mqtt'])
+/** Section 1.3 of RFC 6455. */
+const acceptSuffix = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+const webSocketVersion = '13'
 /** A frame's header from the server: 2 bytes, and 2 or 8 more for the length (RFC 6455, section 5.2). */
 const headerBytesMax = 10
 const binaryFinal = 0x82
-const closeProtocolError = 1002
-const closeUnsupportedData = 1003
+const closeFinal = 0x88
+const pongFinal = 0x8a
 const nothing = Buffer.alloc(0)
 
-class WebSocketStream implements ByteStream {
+/** A WebSocket after its handshake: the engine's byte stream, and what becomes of the client's frames. */
+class WebSocketStream implements ByteStream, FrameSink {
   readonly remoteAddress: string
   readonly headroomBytes: number = headerBytesMax
-  readonly #webSocket: WebSocket
+  readonly #engine: Engine
   readonly #socket: Socket
-  readonly #onDrain: () => void
+  readonly #connection: Connection
+  readonly #frames = new FrameReader(this)
+  /** Our close frame is written, after which nothing may be. */
+  #closing = false
+  #pongUnderWay = false
+  /** To be answered next. */
+  #ping: Buffer | null = null
+  #reason = 'closed_by_peer'
 
-  constructor(webSocket: WebSocket, socket: Socket, onDrain: () => void) {
-    this.#webSocket = webSocket
+  /** @param handshake our answer, to be written before any frame */
+  constructor(engine: Engine, accepted: Socket, handshake: string, durability: ListenerOptions['durability']) {
+    this.#engine = engine
+    this.remoteAddress = `${accepted.remoteAddress ?? ''}:${accepted.remotePort ?? 0}`
+    const socket = readingInPlace(accepted, (chunk) => this.onChunk(chunk))
     this.#socket = socket
-    this.#onDrain = onDrain
-    this.remoteAddress = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`
+    socket.write(handshake)
+    this.#connection = new Connection(engine, this, durability)
+    engine.connections.add(this.#connection)
+    socket.on('error', () => {
+      this.#reason = 'socket_error'
+    })
+    socket.on('close', () => this.#connection.onClosed(this.#reason))
+  }
+
+  onChunk(chunk: Buffer): void {
+    try {
+      this.#frames.push(chunk)
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error
+      this.#refuse(error)
+    }
+  }
+
+  onPayload(bytes: Buffer): void {
+    this.#connection.onData(bytes)
+  }
+
+  /** Answers the last ping only where several came before an answer could leave, as section 5.5.3 allows. */
+  onPing(payload: Buffer): void {
+    if (this.#closing) return
+    if (this.#pongUnderWay) {
+      this.#ping = payload
+      return
+    }
+    this.#pongUnderWay = true
+    this.#socket.write(controlFrame(pongFinal, payload), () => {
+      this.#pongUnderWay = false
+      const next = this.#ping
+      this.#ping = null
+      if (next !== null && !this.#socket.destroyed) this.onPing(next)
+    })
+  }
+
+  /** The client closes, or answers our closing. */
+  onClose(code: number | undefined): void {
+    this.#writeClose(code)
+    endLingering(this.#socket)
+    this.#connection.onClosed(this.#reason)
+  }
+
+  #refuse({ closeCode, message }: FrameError): void {
+    const { broker, log } = this.#engine
+    const label = closeCode === CloseCode.unsupportedData ? 'websocket_text' : 'websocket'
+    broker.counters.protocolErrors.add(label)
+    const { clientId } = this.#connection.client
+    log.warn({ clientId, address: this.remoteAddress, reason: label }, `WebSocket closed: ${message}`)
+    this.#reason = 'protocol_error'
+    this.#writeClose(closeCode)
+    endLingering(this.#socket)
+    this.#connection.onClosed(this.#reason)
+  }
+
+  #writeClose(code: number | undefined): void {
+    const socket = this.#socket
+    if (this.#closing || socket.destroyed || socket.writableEnded) return
+    this.#closing = true
+    const payload = Buffer.alloc(code === undefined ? 0 : 2)
+    if (code !== undefined) payload.writeUInt16BE(code)
+    socket.write(controlFrame(closeFinal, payload))
   }
 
   write(buffer: Buffer, start: number, end: number): boolean {
     const socket = this.#socket
-    if (socket.destroyed || this.#webSocket.readyState !== this.#webSocket.OPEN) return true
+    if (this.#closing || socket.destroyed || socket.writableEnded) return true
     socket.write(buffer.subarray(writeHeader(buffer, start, end - start), end))
     if (socket.writableLength === 0) return true
-    socket.write(nothing, this.#onDrain)
+    socket.write(nothing, this.#onWritten)
     return false
   }
 
+  readonly #onWritten = (): void => this.#connection.onDrain()
+
   pause(): void {
-    this.#webSocket.pause()
+    this.#socket.pause()
   }
 
   resume(): void {
-    this.#webSocket.resume()
+    this.#socket.resume()
   }
 
+  /** Waits a while for the client's close frame, which ends the connection in order (section 7.1.1). */
   end(): void {
-    const webSocket = this.#webSocket
-    webSocket.resume()
-    webSocket.close()
-    const timer = setTimeout(() => webSocket.terminate(), lingerMs)
+    const socket = this.#socket
+    this.#writeClose(CloseCode.normal)
+    socket.resume()
+    const timer = setTimeout(() => socket.destroy(), lingerMs)
     timer.unref()
-    webSocket.once('close', () => clearTimeout(timer))
+    socket.once('close', () => clearTimeout(timer))
   }
 
   destroy(): void {
-    this.#webSocket.terminate()
+    this.#socket.destroy()
   }
+}
+
+/** A control frame, whose payload has at most 125 bytes. */
+function controlFrame(firstByte: number, payload: Buffer): Buffer {
+  return Buffer.concat([Buffer.of(firstByte, payload.length), payload])
 }
 
 /** Puts the header of one binary message directly before `start`. Returns where it begins. */
@@ -96,30 +182,54 @@ export interface WebSocketLimits extends ListenerOptions {
 
 /** Serves upgrades of the HTTP server on the MQTT paths; everything else about HTTP is the server's own. */
 export function acceptWebSockets(engine: Engine, server: Server, limits: WebSocketLimits): void {
-  const { counters, options } = engine.broker
-  const webSockets = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    // A message may hold several packets.
-    maxPayload: options.packetBytesMax + 1024 * 1024,
-    handleProtocols: (offered) => subprotocols.find((one) => offered.has(one)) ?? false,
-  })
+  const { counters } = engine.broker
   server.on('upgrade', (request: IncomingMessage, duplex: Duplex, head: Buffer) => {
     const socket = duplex as Socket
-    // Until `ws` takes over, nobody else listens: an error without listener would end the process.
+    // The HTTP server no longer listens: an error without listener would end the process.
     socket.on('error', () => socket.destroy())
     const refusal = refusalOf(request, limits)
     if (refusal !== undefined || engine.connections.size >= limits.connectionsMax) {
       counters.connectionsRefused++
       const [status, text] = refusal ?? ['503 Service Unavailable', 'too many connections']
-      engine.log.warn({ url: request.url, address: socket.remoteAddress }, `WebSocket refused: ${text}`)
-      socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n${text}\n`)
+      engine.log.warn({ path: pathOf(request), address: socket.remoteAddress }, `WebSocket refused: ${text}`)
+      const fields = `Connection: close\r\nContent-Type: text/plain\r\nSec-WebSocket-Version: ${webSocketVersion}`
+      socket.write(`HTTP/1.1 ${status}\r\n${fields}\r\n\r\n${text}\n`)
+      endLingering(socket)
       return
     }
     counters.connectionsAccepted++
-    webSockets.handleUpgrade(request, socket, head, (webSocket) => accept(engine, webSocket, socket, limits.durability))
+    engine.beginTurn()
+    // The HTTP server's own time-outs are not for long-lived connections.
+    socket.setTimeout(0)
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, keepAliveProbeMs)
+    const stream = new WebSocketStream(engine, socket, handshakeFor(request), limits.durability)
+    if (head.length > 0) stream.onChunk(head)
   })
+}
+
+/** Our half of the handshake (section 4.2.2). */
+function handshakeFor({ headers }: IncomingMessage): string {
+  const accept = createHash('sha1').update(`${headers['sec-websocket-key']}${acceptSuffix}`).digest('base64')
+  const offered = offeredSubprotocols(headers['sec-websocket-protocol'])
+  const chosen = subprotocols.find((one) => offered.includes(one))
+  return [
+    'HTTP/1.1 101 Switching Protocols',
+    'Upgrade: websocket',
+    'Connection: Upgrade',
+    `Sec-WebSocket-Accept: ${accept}`,
+    ...(chosen === undefined ? [] : [`Sec-WebSocket-Protocol: ${chosen}`]),
+    '\r\n',
+  ].join('\r\n')
+}
+
+function offeredSubprotocols(header: string | undefined): string[] {
+  return header === undefined ? [] : header.split(',').map((name) => name.trim())
+}
+
+/** Without the query, where some clients put their password. */
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? '/').split('?', 1)[0]!.slice(0, 100)
 }
 
 /**
@@ -137,48 +247,39 @@ function isAllowedOrigin(
   return (page.host === host && !loopbackOnly) || /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(page.hostname)
 }
 
+type Refusal = [status: string, text: string]
+
 /** HTTP status and text; undefined: it may be upgraded. */
-function refusalOf(request: IncomingMessage, limits: WebSocketLimits): [status: string, text: string] | undefined {
-  const path = (request.url ?? '/').split('?')[0]!
-  if (!paths.has(path)) return ['404 Not Found', `no WebSocket at ${path.slice(0, 100)}: MQTT is at /mqtt and at /`]
-  if (!isAllowedOrigin(request.headers.origin, request.headers.host, limits)) {
-    const origin = String(request.headers.origin).slice(0, 200)
-    return ['403 Forbidden', `pages of ${origin} may not connect here; list it in allowedOrigins`]
+function refusalOf(request: IncomingMessage, limits: WebSocketLimits): Refusal | undefined {
+  const path = pathOf(request)
+  if (!paths.has(path)) return ['404 Not Found', `no WebSocket at ${path}: MQTT is at /mqtt and at /`]
+  const { origin, host, 'sec-websocket-protocol': offered } = request.headers
+  if (!isAllowedOrigin(origin, host, limits)) {
+    const page = String(origin).slice(0, 200)
+    return ['403 Forbidden', `pages of ${page} may not connect here; list it in allowedOrigins`]
   }
-  const offered = request.headers['sec-websocket-protocol']
-  if (offered === undefined) return undefined
-  const names = offered.split(',').map((name) => name.trim())
-  if (subprotocols.some((one) => names.includes(one))) return undefined
-  return [
-    '400 Bad Request',
-    `none of the subprotocols offered is served; set the client's to one of ${subprotocols.join(', ')}`,
-  ]
+  const names = offeredSubprotocols(offered)
+  if (offered !== undefined && !subprotocols.some((one) => names.includes(one))) {
+    return [
+      '400 Bad Request',
+      `none of the subprotocols offered is served; set the client's to one of ${subprotocols.join(', ')}`,
+    ]
+  }
+  return handshakeFault(request)
 }
 
-function accept(engine: Engine, webSocket: WebSocket, socket: Socket, durability: WebSocketLimits['durability']): void {
-  engine.beginTurn()
-  // The HTTP server's own time-outs are not for long-lived connections.
-  socket.setTimeout(0)
-  socket.setNoDelay(true)
-  const stream = new WebSocketStream(webSocket, socket, () => connection.onDrain())
-  const connection: Connection = new Connection(engine, stream, durability)
-  engine.connections.add(connection)
-  let reason = 'closed_by_peer'
-  webSocket.on('message', (data: Buffer, isBinary: boolean) => {
-    if (isBinary) {
-      connection.onData(data)
-      return
-    }
-    // [MQTT-6.0.0-1] of 5.0: MQTT is sent in binary frames only.
-    engine.broker.counters.protocolErrors.add('websocket_text')
-    reason = 'protocol_error'
-    webSocket.close(closeUnsupportedData, 'MQTT needs binary frames')
-    connection.onClosed(reason)
-  })
-  webSocket.on('error', () => {
-    reason = 'socket_error'
-    engine.broker.counters.protocolErrors.add('websocket')
-    webSocket.close(closeProtocolError)
-  })
-  webSocket.on('close', () => connection.onClosed(reason))
+/** What is wrong with the client's half of the handshake (section 4.2.1). */
+function handshakeFault({ method, headers }: IncomingMessage): Refusal | undefined {
+  if (method !== 'GET') return ['405 Method Not Allowed', 'a WebSocket is opened with GET']
+  if (headers.upgrade?.toLowerCase() !== 'websocket') return ['400 Bad Request', 'only WebSocket is served by upgrade']
+  if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) {
+    return ['400 Bad Request', 'a request for a WebSocket has no body']
+  }
+  if (headers['sec-websocket-version'] !== webSocketVersion) {
+    return ['426 Upgrade Required', `only version ${webSocketVersion} of WebSocket is served`]
+  }
+  if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) {
+    return ['400 Bad Request', 'Sec-WebSocket-Key is not 16 bytes in Base64']
+  }
+  return undefined
 }
