@@ -107,6 +107,7 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure }: Foun
     counters: new Counters(),
     log,
     assignedIdPrefix: `mqtide-${randomBytes(6).toString('hex')}-`,
+    hashSeed: randomBytes(4).readInt32LE(),
   })
   const { outputBufferBytesMax } = config.limits
   const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax })
