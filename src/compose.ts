@@ -3,8 +3,9 @@
  * the `Gateway` of `gateway.ts`, which knows none of their classes' constructors.
  */
 import { randomBytes } from 'node:crypto'
-import { type AuthenticationMethod, type Authenticator, createAuthority } from './auth/authenticator.ts'
-import { type GatewayConfig, isLoopback } from './config/schema.ts'
+import type { AuthenticationMethod, Authenticator } from './auth/authenticator.ts'
+import { createAuthority } from './auth/authority.ts'
+import { type GatewayConfig, isAuthenticated, isLoopback } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
 import { type BrokerOptions, defaultBrokerOptions } from './core/options.ts'
@@ -44,6 +45,8 @@ export interface GatewayParts {
   broker: Broker
   engine: Engine
   committer: Committer
+  /** Told of access rules that throw. */
+  onRuleError(error: unknown): void
   health: Health
   failure: Failure
   /** Not bound yet. */
@@ -62,16 +65,17 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
     log.fatal({ err: error }, 'the store failed: nothing is acknowledged any more')
   })
   const store = world.store ?? createStore(config, log, failure)
-  const { broker, engine, committer } = composeCore(config, { store, log, clock, failure })
+  const core = composeCore(config, { store, log, clock, failure })
+  const { broker, engine } = core
   const diskWatch = store.durable ? createDiskWatch(config, { store, log, broker, failure }) : undefined
   try {
-    await loadStored({ broker, engine, committer, store, clock })
+    await loadStored({ ...core, store, clock })
   } catch (error) {
     await store.close().catch(() => {})
     throw error
   }
   const listeners = createListeners(config, { broker, engine, health })
-  return { config, log, clock, store, broker, engine, committer, health, failure, listeners, diskWatch }
+  return { ...core, config, log, clock, store, health, failure, listeners, diskWatch }
 }
 
 function createStore(config: GatewayConfig, log: Log, failure: Failure): Store {
@@ -81,7 +85,7 @@ function createStore(config: GatewayConfig, log: Log, failure: Failure): Store {
 }
 
 type Foundation = Pick<GatewayParts, 'store' | 'log' | 'clock' | 'failure'>
-type Core = Pick<GatewayParts, 'broker' | 'engine' | 'committer'>
+type Core = Pick<GatewayParts, 'broker' | 'engine' | 'committer' | 'onRuleError'>
 
 function composeCore(config: GatewayConfig, { store, log, clock, failure }: Foundation): Core {
   const committer = new Committer(
@@ -93,25 +97,33 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure }: Foun
     },
     { pendingBytesMax: config.limits.pendingCommitBytesMax, durability: config.durability, clock },
   )
+  const counters = new Counters()
+  const onRuleError = (error: unknown): void => {
+    counters.authorityErrors++
+    log.error({ err: error }, 'an authenticator or an access rule failed: that is a no')
+  }
   const authority = createAuthority(
-    config.authenticator as Authenticator | undefined,
-    config.authenticationMethods as Readonly<Record<string, AuthenticationMethod>>,
+    {
+      authenticator: config.authenticator as Authenticator | undefined,
+      methods: config.authenticationMethods as Readonly<Record<string, AuthenticationMethod>>,
+      allowAnonymous: config.allowAnonymous,
+    },
     {
       inTurn: (answer) => engine.run(answer),
-      onError: (error) => log.error({ err: error }, 'the authenticator failed: the client is refused'),
+      onError: onRuleError,
+      steadyTime: (wallTime) => wallTime,
     },
   )
   const broker: Broker = new Broker(brokerOptions(config), {
     journal: store.durable ? committer : noJournal,
     authority,
-    counters: new Counters(),
+    counters,
     log,
     assignedIdPrefix: `mqtide-${randomBytes(6).toString('hex')}-`,
-    hashSeed: randomBytes(4).readInt32LE(),
   })
   const { outputBufferBytesMax } = config.limits
   const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax })
-  return { broker, engine, committer }
+  return { broker, engine, committer, onRuleError }
 }
 
 function brokerOptions(config: GatewayConfig): BrokerOptions {
@@ -124,6 +136,7 @@ function brokerOptions(config: GatewayConfig): BrokerOptions {
     responseInformation: protocol.responseInformation,
     maximumQos: protocol.maximumQos as Qos,
     sessionQueueFull: config.sessionQueueFull,
+    sessionOwnership: isAuthenticated(config) ? config.sessionOwnership : 'none',
     sharedStrategy: sharedSubscriptions.strategy,
     sharedGroups: sharedSubscriptions.groups,
   }

@@ -1,6 +1,8 @@
 /**
  * The library's public face: a gateway that listens, publishes, subscribes and closes. `compose.ts` puts it together.
  */
+import type { Grant } from './auth/authenticator.ts'
+import { guardedGrant } from './auth/guarded-grant.ts'
 import { composeGateway, type GatewayParts, type GatewayWorld } from './compose.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
@@ -21,11 +23,13 @@ import { StoreError } from './store/store.ts'
 
 export type {
   AuthenticationExchange,
+  AuthenticationGrant,
   AuthenticationMethod,
   AuthenticationRequest,
   AuthenticationResult,
   AuthenticationStep,
   Authenticator,
+  ClientLimits,
   Grant,
 } from './auth/authenticator.ts'
 export type { GatewayWorld } from './compose.ts'
@@ -124,6 +128,23 @@ export class Gateway {
     if (client === null) return false
     this.#parts.engine.run(() => client.disconnect(reasonCode, details))
     return true
+  }
+
+  /**
+   * Gives a client another grant (null: it may do everything), also for what is subscribed and waits already. Returns whether it
+   * was connected.
+   */
+  regrant(clientId: string, grant: Grant | null): boolean {
+    const client = this.broker.sessions.get(clientId)?.client ?? null
+    if (client === null) return false
+    const guarded = grant === null ? null : guardedGrant(grant, this.#parts.onRuleError)
+    this.#parts.engine.run(() => client.regrant(guarded))
+    return true
+  }
+
+  /** To be called when the grants that a principal's clients were given answer otherwise than before. */
+  grantsChanged(principal: string): void {
+    this.#parts.engine.run(() => this.broker.grantsChanged(principal))
   }
 
   /** Every counter and gauge by its name in /metrics. */

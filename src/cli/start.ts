@@ -8,7 +8,14 @@ import { flushCompileCache } from 'node:module'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/config-error.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
-import { durabilities, type FileOptions, type GatewayConfig, isLoopback, logLevels } from '../config/schema.ts'
+import {
+  durabilities,
+  type FileOptions,
+  type GatewayConfig,
+  isAuthenticated,
+  isLoopback,
+  logLevels,
+} from '../config/schema.ts'
 import type { Gateway } from '../gateway.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { processMetrics } from '../observe/metrics.ts'
@@ -185,7 +192,7 @@ function hints({ addresses }: Gateway, config: GatewayConfig): string {
 }
 
 function warnIfOpen(config: GatewayConfig, log: Log): void {
-  if (isLoopback(config.host) || config.authenticator || !config.allowAnonymous) return
+  if (isLoopback(config.host) || isAuthenticated(config) || !config.allowAnonymous) return
   log.warn({ host: config.host }, 'clients from other machines may connect without credentials, as allowAnonymous says')
 }
 

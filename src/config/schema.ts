@@ -48,6 +48,9 @@ const limitsSchema = z.strictObject(
     connectTimeoutMs: wholeNumber(10, 3_600_000)
       .default(10_000)
       .describe('How long a new connection may take until its CONNECT packet is complete.'),
+    authenticationTimeoutMs: wholeNumber(10, 3_600_000)
+      .default(10_000)
+      .describe('How long an authenticator may take to answer; then the client is refused (0x88).'),
     receiveMaximum: wholeNumber(1, 65_535)
       .default(1000)
       .describe('QoS 1 and 2 messages that a client may have in flight towards the gateway.'),
@@ -77,9 +80,6 @@ const limitsSchema = z.strictObject(
     routeCacheEntriesMax: wholeNumber(1, 10_000_000)
       .default(65_536)
       .describe('Topics whose recipients are kept resolved.'),
-    routeCacheBytesMax: wholeNumber(64 * KiB, 64 * GiB)
-      .default(128 * MiB)
-      .describe('Bytes of topics and their resolved recipients; beyond it the least used give way.'),
     retainedMessagesMax: wholeNumber(0, 1_000_000_000).default(1_000_000).describe('Retained messages.'),
     pendingCommitBytesMax: wholeNumber(1, 4 * GiB)
       .default(64 * MiB)
@@ -176,7 +176,14 @@ export const gatewayOptionsSchema = z.strictObject(
     allowAnonymous: flag()
       .optional()
       .describe(
-        'Accept clients without credentials. Needed, said explicitly, to listen beyond loopback without authentication.',
+        'Accept clients that bring no credentials at all. Needed, said explicitly, to listen beyond loopback without ' +
+          'authentication, and to let them in beside clients that authenticate.',
+      ),
+    sessionOwnership: oneOf('adopt', 'strict')
+      .default('adopt')
+      .describe(
+        'Who gets a session that belongs to nobody, made without authentication: the first principal that comes with its ' +
+          'client id (adopt), or no principal (strict).',
       ),
     allowedOrigins: z
       .array(text(255), 'expected a list of origins such as https://panel.example')
@@ -214,7 +221,7 @@ export type GatewayOptions = FileOptions & CodeOptions
 
 /** The options with all defaults filled in. */
 export type GatewayConfig = Omit<z.output<typeof gatewayOptionsSchema>, 'allowAnonymous'> & {
-  /** Where it wasn't said: true exactly if there is no authenticator. */
+  /** Where it wasn't said: true exactly if no authentication is configured. */
   allowAnonymous: boolean
   authenticator: Authenticator | undefined
   authenticationMethods: Readonly<Record<string, AuthenticationMethod>>
@@ -229,7 +236,7 @@ export function parseGatewayOptions(options: GatewayOptions = {}): GatewayConfig
     ...codeIssues(authenticator, authenticationMethods),
   ]
   if (!parsed.success || issues.length > 0) throw new ConfigError(issues)
-  const allowAnonymous = parsed.data.allowAnonymous ?? authenticator === undefined
+  const allowAnonymous = parsed.data.allowAnonymous ?? !isAuthenticated({ authenticator, authenticationMethods })
   const access = accessIssue(parsed.data, options)
   if (access) throw new ConfigError([access])
   return { ...parsed.data, allowAnonymous, authenticator, authenticationMethods }
@@ -251,12 +258,15 @@ function hasMethod(value: unknown, name: string): boolean {
   return typeof value === 'object' && value !== null && typeof (value as Record<string, unknown>)[name] === 'function'
 }
 
+/** Whether anybody is asked who a client is. */
+export function isAuthenticated({ authenticator, authenticationMethods = {} }: CodeOptions): boolean {
+  return authenticator !== undefined || Object.keys(authenticationMethods).length > 0
+}
+
 /** Local by default: without authentication only this machine gets in, unless the opposite is said in words. */
 function accessIssue(parsed: z.output<typeof gatewayOptionsSchema>, code: CodeOptions): ConfigIssue | undefined {
-  if (code.authenticator !== undefined) return undefined
-  const hasMethods = Object.keys(code.authenticationMethods ?? {}).length > 0
+  if (isAuthenticated(code)) return undefined
   if (parsed.allowAnonymous === false) {
-    if (hasMethods) return undefined
     const message = 'false without any configured authentication would refuse every client'
     return { path: ['allowAnonymous'], message }
   }

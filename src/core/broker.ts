@@ -6,11 +6,11 @@
  */
 import type { ProtocolVersion } from '../mqtt/packet.ts'
 import type { Client } from './connection/client.ts'
-import { type Cost, workStepsMax } from './cost.ts'
 import { Counters, type Gauges } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import type { BrokerOptions } from './options.ts'
 import { type Authority, anonymousAuthority } from './ports/authority.ts'
+import { ownDirectory, type SessionDirectory } from './ports/directory.ts'
 import { type Journal, noJournal } from './ports/journal.ts'
 import type { Message } from './publish/message.ts'
 import { Publication } from './publish/publication.ts'
@@ -34,27 +34,24 @@ const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 export interface BrokerPorts {
   journal?: Journal
   authority?: Authority
+  directory?: SessionDirectory
   counters?: Counters
   log?: Log
   /** Begins the client ids that the broker assigns; unlike in another run of the program. */
   assignedIdPrefix?: string
-  /** Begins the hash of topics: 32 bits that clients can't know. */
-  hashSeed?: number
 }
-
-const hashSeedOfTests = 0x811c9dc5
 
 export class Broker {
   readonly options: BrokerOptions
   readonly journal: Journal
   readonly authority: Authority
+  readonly directory: SessionDirectory
   readonly counters: Counters
   readonly log: Log
   readonly deadlines = new Deadlines()
   readonly index: SubscriptionIndex
   readonly topics: TopicCache
-  readonly cost: Cost = { steps: 0 }
-  readonly retained = new RetainedMessages(this.cost)
+  readonly retained = new RetainedMessages()
   readonly sessions = new Map<string, Session>()
   readonly sessionsByNumber = new Map<number, Session>()
   /** The one message being routed; routing never nests. */
@@ -70,17 +67,18 @@ export class Broker {
   readonly #assignedIdPrefix: string
   #assignedIds = 0
   readonly #awaitingCommit = new Set<Client>()
-  readonly #awaitingTurn = new Set<Client>()
+  #awaitingTurn = new Set<Client>()
 
   constructor(options: BrokerOptions, ports: BrokerPorts = {}) {
     this.options = options
     this.journal = ports.journal ?? noJournal
     this.authority = ports.authority ?? anonymousAuthority
+    this.directory = ports.directory ?? ownDirectory
     this.counters = ports.counters ?? new Counters()
     this.log = ports.log ?? silent
     this.#assignedIdPrefix = ports.assignedIdPrefix ?? 'mqtide-'
-    this.index = new SubscriptionIndex((group) => options.sharedGroups[group] ?? options.sharedStrategy, this.cost)
-    this.topics = new TopicCache(this.index, this.counters, options, ports.hashSeed ?? hashSeedOfTests)
+    this.index = new SubscriptionIndex((group) => options.sharedGroups[group] ?? options.sharedStrategy)
+    this.topics = new TopicCache(this.index, this.counters, options.routeCacheEntriesMax, options.topicLevelsMax)
   }
 
   createSession(clientId: string, version: ProtocolVersion): Session {
@@ -110,6 +108,13 @@ export class Broker {
     this.deadlines.fire(now)
   }
 
+  /** What this principal may do has changed: its clients' subscriptions and wills are asked for again. */
+  grantsChanged(principal: string): void {
+    for (const { client } of this.sessions.values()) {
+      if (client !== null && client.principal === principal) client.regrant(client.grant)
+    }
+  }
+
   /** The client's deliveries go on after the next commit. */
   awaitCommit(client: Client): void {
     this.#awaitingCommit.add(client)
@@ -125,13 +130,9 @@ export class Broker {
   }
 
   onTurn(): void {
-    const stepsEnd = this.cost.steps + workStepsMax
-    for (const client of [...this.#awaitingTurn]) {
-      if (this.cost.steps >= stepsEnd) return
-      // It may ask for a further turn; it comes after all others then.
-      this.#awaitingTurn.delete(client)
-      client.pump()
-    }
+    const clients = this.#awaitingTurn
+    this.#awaitingTurn = new Set()
+    for (const client of clients) client.pump()
   }
 
   onCommit(): void {
@@ -161,7 +162,6 @@ export class Broker {
       queuedBytes,
       inflightMessages,
       routeCacheEntries: this.topics.size,
-      routeCacheBytes: this.topics.bytes,
     }
   }
 }

@@ -76,12 +76,19 @@ export class Counters {
   sessionsResumed = 0
   sessionsTakenOver = 0
   sessionsExpired = 0
+  /** That belonged to nobody and went to the first principal that came. */
+  sessionsAdopted = 0
+  /** CONNECTs with the client id of somebody else's session. */
+  sessionOwnerRefusals = 0
+  /** That ended because their client may not have them any more. */
+  subscriptionsRevoked = 0
+  /** Answers of an authority that were no answers: errors, and anything but a clear word. */
+  authorityErrors = 0
+  authorityTimeouts = 0
   willsPublished = 0
   retainedChanges = 0
   routeCacheHits = 0
   routeCacheMisses = 0
-  /** Entries that gave way to others. */
-  routeCacheEvictions = 0
   /** Acknowledgements to publishers that had nothing to wait for: no durable recipient, nothing retained. */
   acknowledgedAtOnce = 0
   /** Those that waited for a commit, by what it survives: fsync, process, none. */
@@ -104,5 +111,4 @@ export interface Gauges {
   queuedBytes: number
   inflightMessages: number
   routeCacheEntries: number
-  routeCacheBytes: number
 }

@@ -5,6 +5,12 @@ import type { DispatchStrategy } from './subscriptions/shared-group.ts'
 /** What happens to a message for a session whose queue is full. */
 export type QueueFullPolicy = 'drop-oldest' | 'drop-newest' | 'reject'
 
+/**
+ * What becomes of a session that belongs to nobody when a principal comes with its client id: the principal gets it, or is
+ * refused. `none`: sessions belong to nobody, since nobody is asked who he is.
+ */
+export type SessionOwnership = 'adopt' | 'strict' | 'none'
+
 export interface BrokerOptions {
   /** Maximum Packet Size, announced to 5.0 clients. */
   packetBytesMax: number
@@ -27,7 +33,6 @@ export interface BrokerOptions {
   topicLevelsMax: number
   retainedMessagesMax: number
   routeCacheEntriesMax: number
-  routeCacheBytesMax: number
   maximumQos: Qos
   retainAvailable: boolean
   wildcardSubscriptionAvailable: boolean
@@ -44,6 +49,9 @@ export interface BrokerOptions {
   /** After a restart the wills of clients that were connected wait at least so long for their return. */
   restartWillGraceMs: number
   connectTimeoutMs: number
+  /** How long an authority may take to answer; then it is taken for a no. */
+  authenticationTimeoutMs: number
+  sessionOwnership: SessionOwnership
 }
 
 export const defaultBrokerOptions: BrokerOptions = {
@@ -61,7 +69,6 @@ export const defaultBrokerOptions: BrokerOptions = {
   topicLevelsMax: 200,
   retainedMessagesMax: 1_000_000,
   routeCacheEntriesMax: 65_536,
-  routeCacheBytesMax: 128 * 1024 * 1024,
   maximumQos: 2,
   retainAvailable: true,
   wildcardSubscriptionAvailable: true,
@@ -74,4 +81,6 @@ export const defaultBrokerOptions: BrokerOptions = {
   sharedGroups: {},
   restartWillGraceMs: 30_000,
   connectTimeoutMs: 10_000,
+  authenticationTimeoutMs: 10_000,
+  sessionOwnership: 'adopt',
 }

@@ -77,7 +77,6 @@ const metrics: readonly Metric[] = [
   gauge('mqtt_queued_bytes', 'Bytes of messages that wait in sessions now.', (g) => g.queuedBytes),
   gauge('mqtt_inflight', 'QoS 1 and 2 messages sent to clients and not yet acknowledged.', (g) => g.inflightMessages),
   gauge('mqtt_route_cache_entries', 'Topics whose recipients are kept resolved.', (g) => g.routeCacheEntries),
-  gauge('mqtt_route_cache_bytes', 'Bytes that these take, about.', (g) => g.routeCacheBytes),
 
   labelled('mqtt_connects_total', 'CONNECT packets answered, by result.', 'result', (c) => c.connects),
   labelled('mqtt_disconnects_total', 'Connections that ended, by reason.', 'reason', (c) => c.disconnects),
@@ -113,11 +112,35 @@ const metrics: readonly Metric[] = [
   counter('mqtt_sessions_resumed_total', 'Sessions that a client came back to.', (c) => c.sessionsResumed),
   counter('mqtt_sessions_taken_over_total', 'Sessions taken over by another connection.', (c) => c.sessionsTakenOver),
   counter('mqtt_sessions_expired_total', 'Sessions that expired.', (c) => c.sessionsExpired),
+  counter(
+    'mqtt_sessions_adopted_total',
+    'Sessions of nobody in particular that went to the first principal that came.',
+    (c) => c.sessionsAdopted,
+  ),
+  counter(
+    'mqtt_session_owner_refusals_total',
+    "CONNECT packets refused since the client id is that of another principal's session.",
+    (c) => c.sessionOwnerRefusals,
+  ),
+  counter(
+    'mqtt_subscriptions_revoked_total',
+    'Subscriptions that ended since their client may not have them any more.',
+    (c) => c.subscriptionsRevoked,
+  ),
+  counter(
+    'mqtt_authority_errors_total',
+    'Errors of authenticators and access rules, and answers of theirs that are none: each was taken for a no.',
+    (c) => c.authorityErrors,
+  ),
+  counter(
+    'mqtt_authority_timeouts_total',
+    'Authenticators that did not answer in time: each was taken for a no.',
+    (c) => c.authorityTimeouts,
+  ),
   counter('mqtt_wills_published_total', 'Will messages published.', (c) => c.willsPublished),
   counter('mqtt_retained_changes_total', 'Retained messages set or removed.', (c) => c.retainedChanges),
   counter('mqtt_route_cache_hits_total', 'Routes taken from the cache.', (c) => c.routeCacheHits),
   counter('mqtt_route_cache_misses_total', 'Routes that had to be looked up.', (c) => c.routeCacheMisses),
-  counter('mqtt_route_cache_evictions_total', 'Topics that gave way to others.', (c) => c.routeCacheEvictions),
   counter(
     'mqtt_unknown_acknowledgements_total',
     'PUBACK, PUBREC and PUBCOMP for a packet identifier that is not in flight.',

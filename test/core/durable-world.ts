@@ -2,6 +2,7 @@
  * The core and the committer on a durable store whose commits end when a test says so, and new processes on what it holds.
  */
 import { expect } from 'vitest'
+import type { BrokerPorts } from '../../src/core/broker.ts'
 import { BrokerRecovery, onQueuePage } from '../../src/core/session/recovery.ts'
 import { Committer } from '../../src/engine/committer.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
@@ -77,6 +78,7 @@ export class DurableWorld extends World {
   /** With a wait for acknowledgements, its timer is the test's to fire. */
   readonly #timers: (() => void)[] = []
   readonly #waits: boolean
+  readonly #ports: BrokerPorts
 
   constructor(
     store = new SlowStore(),
@@ -84,6 +86,7 @@ export class DurableWorld extends World {
     onFatal = (error: Error): void => {
       throw error
     },
+    ports: BrokerPorts = {},
   ) {
     const committer = new Committer(
       store,
@@ -102,7 +105,8 @@ export class DurableWorld extends World {
         elisionWaitMs,
       },
     )
-    super({ inflightMessagesMax: 10, residentMessagesMax: 5 }, { journal: committer })
+    super({ inflightMessagesMax: 10, residentMessagesMax: 5 }, { ...ports, journal: committer })
+    this.#ports = ports
     this.#waits = elisionWaitMs > 0
     this.store = store
     this.committer = committer
@@ -153,7 +157,7 @@ export class DurableWorld extends World {
 
   /** A new process on what the store holds. */
   async restart(store = this.store): Promise<DurableWorld> {
-    const world = new DurableWorld(store)
+    const world = new DurableWorld(store, undefined, undefined, this.#ports)
     world.now = this.now
     world.broker.now = this.now
     const recovery = new BrokerRecovery(world.broker)

@@ -9,9 +9,18 @@ function ruledWorld(rules: Partial<Grant> = {}): { world: World; grant: Grant; a
   const asked: unknown[][] = []
   const grant: Grant = { mayPublish: () => true, maySubscribe: () => true, mayReceive: () => true, ...rules }
   const asking: Grant = {
-    mayPublish: (...question) => (asked.push(['publish', ...question]), grant.mayPublish(...question)),
-    maySubscribe: (...question) => (asked.push(['subscribe', ...question]), grant.maySubscribe(...question)),
-    mayReceive: (...question) => (asked.push(['receive', ...question]), grant.mayReceive(...question)),
+    mayPublish: (...question) => {
+      asked.push(['publish', ...question])
+      return grant.mayPublish(...question)
+    },
+    maySubscribe: (...question) => {
+      asked.push(['subscribe', ...question])
+      return grant.maySubscribe(...question)
+    },
+    mayReceive: (...question) => {
+      asked.push(['receive', ...question])
+      return grant.mayReceive(...question)
+    },
   }
   const authority: Authority = {
     authenticate: (packet, _address, done) =>

@@ -21,7 +21,7 @@ import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
 import { Deadline } from '../deadlines.ts'
-import type { Exchange, Grant } from '../ports/authority.ts'
+import type { ClientLimits, Exchange, Grant } from '../ports/authority.ts'
 import type { Link } from '../ports/link.ts'
 import { onPuback, onPubcomp, onPubrec, pump } from '../publish/deliver.ts'
 import { onPublish, onPubrel } from '../publish/receive.ts'
@@ -31,7 +31,10 @@ import type { Session } from '../session/session.ts'
 import { detach } from '../session/session-lifecycle.ts'
 import { discardWill } from '../session/will.ts'
 import { onSubscribe, onUnsubscribe } from '../subscriptions/subscribe.ts'
-import { continueExchange, onConnect, refuse, returnCode } from './connect.ts'
+import { continueExchange } from './authentication.ts'
+import { onConnect } from './connect.ts'
+import { refuse, returnCode } from './refuse.ts'
+import { changeGrant } from './rights.ts'
 
 const pingresp = encodePingresp()
 
@@ -48,6 +51,9 @@ export class Client implements PacketSink {
   /** CONNECT while it is being decided. */
   connect: ConnectPacket | null = null
   grant: Grant | null = null
+  /** A stable name of whom the authority let in; empty: nobody in particular. */
+  principal = ''
+  limits: ClientLimits | undefined
   exchange: Exchange | null = null
   authenticationMethod: string | undefined
   finalAuthenticationData: Uint8Array | undefined
@@ -65,8 +71,14 @@ export class Client implements PacketSink {
   keepAlive = 0
   /** When its last whole packet arrived. */
   lastReceivedAt = 0
+  /** CONNECT, an answer of the authority, or Keep Alive. */
   readonly #timeout: Deadline
-  #awaiting = false
+  /** Until when CONNECT has to be accepted; our own waiting does not count. */
+  #connectBy: number
+  /** Answers for an authority that is asked and takes too long. */
+  #giveUp: (() => void) | null = null
+  /** When what the authority said ends. */
+  #expiry: Deadline | null = null
 
   constructor(broker: Broker, link: Link, remoteAddress: string) {
     this.broker = broker
@@ -74,7 +86,8 @@ export class Client implements PacketSink {
     this.remoteAddress = remoteAddress
     this.lastReceivedAt = broker.now
     this.#timeout = new Deadline((now) => this.#onTimeout(now))
-    broker.deadlines.set(this.#timeout, broker.now + broker.options.connectTimeoutMs)
+    this.#connectBy = broker.now + broker.options.connectTimeoutMs
+    broker.deadlines.set(this.#timeout, this.#connectBy)
     broker.connections++
   }
 
@@ -252,6 +265,7 @@ export class Client implements PacketSink {
     const { broker, session } = this
     broker.connections--
     broker.deadlines.clear(this.#timeout)
+    if (this.#expiry !== null) broker.deadlines.clear(this.#expiry)
     broker.counters.disconnects.add(reason)
     this.link.close(reason)
     if (session !== null && session.client === this) {
@@ -282,36 +296,70 @@ export class Client implements PacketSink {
     deadlines.set(this.#timeout, this.keepAlive === 0 ? Infinity : now + this.keepAlive * 1500)
   }
 
-  /** Asks a port that may answer later. Until then no packet is decoded. */
+  /** The connection ends then, unless the authority extends it; Infinity: it does not. */
+  setExpiry(at: number): void {
+    if (at === Infinity && this.#expiry === null) return
+    // [MQTT-4.13.1-1] has no closer word than Maximum connect time: what was authorized is over.
+    this.#expiry ??= new Deadline(() => this.withDurability(() => this.disconnect(ReasonCode.maximumConnectTime)))
+    this.broker.deadlines.set(this.#expiry, at)
+  }
+
+  /** The client has other rights from here on, also for what is subscribed and queued already; null: it may do everything. */
+  regrant(grant: Grant | null): void {
+    this.withDurability(() => changeGrant(this.broker, this, grant))
+  }
+
+  /**
+   * Asks a port that may answer later. Until then no packet is decoded; after `authenticationTimeoutMs` the answer is `late`, and
+   * whatever comes is ignored.
+   */
   askAuthority<T>(
     ask: (done: (answer: T) => void) => void,
     then: (broker: Broker, client: Client, answer: T) => void,
+    late: T,
   ): void {
-    this.#awaiting = true
+    const { broker } = this
+    const askedAt = broker.now
     let answered = false
     let paused = false
-    ask((answer) => {
+    const done = (answer: T): void => {
       if (answered) return
       answered = true
-      this.#awaiting = false
-      if (!this.ended) this.withDurability(() => then(this.broker, this, answer))
+      this.#giveUp = null
+      this.#connectBy += broker.now - askedAt
+      if (this.ended) return
+      if (paused) this.#rearm()
+      this.withDurability(() => then(broker, this, answer))
       if (paused && !this.ended) this.link.resumeReading()
-    })
-    if (!answered) {
-      paused = true
-      this.link.pauseReading()
     }
+    ask(done)
+    if (answered) return
+    paused = true
+    this.#giveUp = () => done(late)
+    broker.deadlines.set(this.#timeout, broker.now + broker.options.authenticationTimeoutMs)
+    this.link.pauseReading()
+  }
+
+  #rearm(): void {
+    if (this.connected) this.startKeepAlive()
+    else this.broker.deadlines.set(this.#timeout, this.#connectBy)
   }
 
   #onTimeout(now: number): void {
-    const { deadlines } = this.broker
+    const { deadlines, counters, log } = this.broker
+    if (this.#giveUp !== null) {
+      counters.authorityTimeouts++
+      log.error({ clientId: this.clientId }, 'the authenticator did not answer in time: that is a no')
+      this.#giveUp()
+      return
+    }
     if (!this.connected) {
       this.end('connect_timeout')
       return
     }
     // A client whose bytes we leave in the socket is not silent.
     const due = this.lastReceivedAt + this.keepAlive * 1500
-    if (this.#awaiting || this.link.readingPaused || due > now) {
+    if (this.link.readingPaused || due > now) {
       deadlines.set(this.#timeout, Math.max(due, now + 1000))
       return
     }

@@ -3,7 +3,7 @@
  */
 import type { ConnectPacket, Qos } from '../../mqtt/packet.ts'
 
-/** What a client may do. Absent (null): everything. Asked on the hot path, so that implementations cache. */
+/** What a client may do. Absent (null): everything. Asked on the hot path, so that implementations cache. None throws. */
 export interface Grant {
   mayPublish(topic: string, qos: Qos, retain: boolean): boolean
   /** `topicFilter` is what follows `$share/group/` for a shared subscription, whose group's name is `group`. */
@@ -12,18 +12,34 @@ export interface Grant {
   mayReceive(topic: string, qos: Qos, retain: boolean, group: string | null): boolean
 }
 
-export interface Verdict {
+/** What a client may use, where that differs from the broker's own limits. */
+export interface ClientLimits {
+  subscriptionsMax?: number | undefined
+  publishesPerSecondMax?: number | undefined
+  publishBytesPerSecondMax?: number | undefined
+}
+
+/** What an authority says of a client that it lets in. */
+export interface Admission {
+  /** null or absent: everything is allowed. */
+  grant?: Grant | null | undefined
+  /** A stable name (a user, a token's subject, a certificate's name); absent or empty: nobody in particular. */
+  principal?: string | undefined
+  /** In the time of `Broker.now`: from then on the client has to have authenticated anew. Absent: never. */
+  expiresAt?: number | undefined
+  limits?: ClientLimits | undefined
+}
+
+export interface Verdict extends Admission {
   /** 0: accepted; else the CONNACK reason code of MQTT 5.0, translated for 3.x. */
   reasonCode: number
-  reasonString?: string
-  serverReference?: string
-  /** null or absent: everything is allowed. */
-  grant?: Grant | null
+  reasonString?: string | undefined
+  serverReference?: string | undefined
 }
 
 export type ExchangeStep =
   | { type: 'continue'; data?: Uint8Array | undefined }
-  | { type: 'success'; data?: Uint8Array | undefined; grant?: Grant | null | undefined }
+  | ({ type: 'success'; data?: Uint8Array | undefined } & Admission)
   | { type: 'failure'; reasonCode: number; reasonString?: string | undefined }
 
 /** One enhanced authentication exchange, section 4.12. */

@@ -44,8 +44,7 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
     publication.end()
     return 'quota-exceeded'
   }
-  // At QoS 0 nobody could be told: the message goes to whoever is subscribed, only to keep it fails.
-  if (publication.retain && !retain(broker, publication) && publication.qos > 0) {
+  if (publication.retain && !retain(broker, publication)) {
     publication.end()
     return 'quota-exceeded'
   }

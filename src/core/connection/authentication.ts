@@ -1,0 +1,125 @@
+/**
+ * Who the client is: one question to the authority, or an enhanced authentication exchange within CONNECT or after it (section
+ * 4.12). The answer is an admission: a principal, a grant, limits, and until when it holds.
+ */
+import { encodeAuth } from '../../mqtt/encoder.ts'
+import { type ConnectPacket, PacketType, type Properties } from '../../mqtt/packet.ts'
+import { ReasonCode } from '../../mqtt/reason-code.ts'
+import { mayCarry } from '../../mqtt/reason-code-places.ts'
+import type { Broker } from '../broker.ts'
+import type { Admission, ExchangeStep, Verdict } from '../ports/authority.ts'
+import { claimSession } from './accept.ts'
+import type { Client } from './client.ts'
+import { refuse } from './refuse.ts'
+import { changeGrant } from './rights.ts'
+
+/** An authority that does not answer in time has not said yes. */
+const verdictTimeout: Verdict = { reasonCode: ReasonCode.serverUnavailable }
+const stepTimeout: ExchangeStep = { type: 'failure', reasonCode: ReasonCode.serverUnavailable }
+
+export function authenticate(broker: Broker, client: Client, packet: ConnectPacket): void {
+  const method = packet.properties.authenticationMethod
+  if (method === undefined) {
+    client.askAuthority(
+      (done) => broker.authority.authenticate(packet, client.remoteAddress, done),
+      onVerdict,
+      verdictTimeout,
+    )
+    return
+  }
+  client.exchange = broker.authority.beginExchange(method, packet.clientId, packet.username)
+  if (client.exchange === null) {
+    refuse(broker, client, ReasonCode.badAuthenticationMethod)
+    return
+  }
+  client.authenticationMethod = method
+  continueExchange(client, packet.properties.authenticationData)
+}
+
+export function continueExchange(client: Client, data: Uint8Array | undefined): void {
+  client.askAuthority((done) => client.exchange!.next(data, done), onExchangeStep, stepTimeout)
+}
+
+function onVerdict(broker: Broker, client: Client, verdict: Verdict): void {
+  if (verdict.reasonCode === 0) {
+    admit(broker, client, verdict)
+    return
+  }
+  const details: Properties = {}
+  if (verdict.reasonString !== undefined) details.reasonString = verdict.reasonString
+  if (verdict.serverReference !== undefined) details.serverReference = verdict.serverReference
+  refuse(broker, client, verdict.reasonCode, details)
+}
+
+function onExchangeStep(broker: Broker, client: Client, step: ExchangeStep): void {
+  const authenticationMethod = client.authenticationMethod!
+  const properties: Properties = { authenticationMethod }
+  if (step.type !== 'failure' && step.data !== undefined) properties.authenticationData = step.data
+  switch (step.type) {
+    case 'continue':
+      sendAuth(broker, client, ReasonCode.continueAuthentication, properties)
+      return
+    case 'success':
+      client.exchange = null
+      if (!client.connected) {
+        client.finalAuthenticationData = step.data
+        admit(broker, client, step)
+      } else if (renew(broker, client, step)) {
+        sendAuth(broker, client, ReasonCode.success, properties)
+      }
+      return
+    case 'failure': {
+      const details = step.reasonString === undefined ? {} : { reasonString: step.reasonString }
+      if (!client.connected) refuse(broker, client, step.reasonCode, details)
+      else client.disconnect(forDisconnect(step.reasonCode), details)
+      return
+    }
+    default:
+      step satisfies never
+  }
+}
+
+/** A DISCONNECT can't carry all that a CONNACK can, as 0x86 and 0x88. */
+function forDisconnect(reasonCode: number): number {
+  return mayCarry(PacketType.disconnect, 'server', reasonCode) ? reasonCode : ReasonCode.notAuthorized
+}
+
+/** An AUTH larger than the client accepts may not be sent [MQTT-3.1.2-24], and without it the exchange can't go on. */
+function sendAuth(broker: Broker, client: Client, reasonCode: number, properties: Properties): void {
+  const frame = encodeAuth(reasonCode, properties)
+  if (frame.length <= client.maximumPacketSize) client.link.write(frame)
+  else if (client.connected) client.disconnect(ReasonCode.packetTooLarge)
+  else refuse(broker, client, ReasonCode.packetTooLarge)
+}
+
+function admit(broker: Broker, client: Client, admission: Admission): void {
+  client.grant = admission.grant ?? null
+  client.principal = admission.principal ?? ''
+  client.limits = admission.limits
+  const will = client.connect!.will
+  const forbiddenWill = will !== undefined && client.grant?.mayPublish(will.topic, will.qos, will.retain) === false
+  if (forbiddenWill || hasExpired(broker, admission)) {
+    refuse(broker, client, ReasonCode.notAuthorized)
+    return
+  }
+  client.setExpiry(admission.expiresAt ?? Infinity)
+  claimSession(broker, client)
+}
+
+/** After re-authentication. What the answer does not name stays, but for the expiry: it is said anew or there is none. */
+function renew(broker: Broker, client: Client, admission: Admission): boolean {
+  const { principal = client.principal, grant, limits } = admission
+  if (principal !== client.principal || hasExpired(broker, admission)) {
+    // The session belongs to the principal that it was opened for.
+    client.disconnect(ReasonCode.notAuthorized)
+    return false
+  }
+  client.setExpiry(admission.expiresAt ?? Infinity)
+  if (limits !== undefined) client.limits = limits
+  if (grant !== undefined) changeGrant(broker, client, grant)
+  return true
+}
+
+function hasExpired(broker: Broker, { expiresAt = Infinity }: Admission): boolean {
+  return expiresAt <= broker.now
+}

@@ -1,0 +1,43 @@
+/**
+ * Rights that change while a client is connected or while its session waits. What is published or sent next is asked of the new
+ * grant anyway; what was granted for longer, subscriptions and the will, is looked through here.
+ */
+import { parseTopicFilter } from '../../mqtt/topic.ts'
+import type { Broker } from '../broker.ts'
+import { drop } from '../drop.ts'
+import type { Grant } from '../ports/authority.ts'
+import type { Session } from '../session/session.ts'
+import { discardWill } from '../session/will.ts'
+import { unsubscribe } from '../subscriptions/subscribe.ts'
+import type { Client } from './client.ts'
+
+/** The client has this grant from here on; null: it may do everything. */
+export function changeGrant(broker: Broker, client: Client, grant: Grant | null): void {
+  client.grant = grant
+  const { session } = client
+  if (session === null || grant === null) return
+  endForbiddenSubscriptions(broker, session, grant)
+  const pending = session.will
+  if (pending === null) return
+  const { topic, qos, retain } = pending.will
+  if (grant.mayPublish(topic, qos, retain)) return
+  discardWill(broker, session)
+  drop(broker, null, 'not_authorized', null)
+}
+
+/**
+ * MQTT has no packet that tells a client that a subscription ended. It ends all the same: a session must not hold, for a later
+ * grant or after a restart, what its owner may not have. The client meets the refusal when it subscribes again.
+ */
+export function endForbiddenSubscriptions(broker: Broker, session: Session, grant: Grant): void {
+  for (const { filter, qos } of [...session.subscriptions.values()]) {
+    const parsed = parseTopicFilter(filter)
+    if (parsed === undefined || grant.maySubscribe(parsed.filter, qos, parsed.shared?.group ?? null)) continue
+    unsubscribe(broker, session, filter)
+    broker.counters.subscriptionsRevoked++
+    broker.log.info(
+      { audit: true, clientId: session.clientId, filter },
+      'subscription ended: its client may not have it',
+    )
+  }
+}
