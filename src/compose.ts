@@ -120,6 +120,7 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure }: Foun
     counters,
     log,
     assignedIdPrefix: `mqtide-${randomBytes(6).toString('hex')}-`,
+    hashSeed: randomBytes(4).readInt32LE(),
   })
   const { outputBufferBytesMax } = config.limits
   const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax })

@@ -80,6 +80,9 @@ const limitsSchema = z.strictObject(
     routeCacheEntriesMax: wholeNumber(1, 10_000_000)
       .default(65_536)
       .describe('Topics whose recipients are kept resolved.'),
+    routeCacheBytesMax: wholeNumber(64 * KiB, 64 * GiB)
+      .default(128 * MiB)
+      .describe('Bytes of topics and their resolved recipients; beyond it the least used give way.'),
     retainedMessagesMax: wholeNumber(0, 1_000_000_000).default(1_000_000).describe('Retained messages.'),
     pendingCommitBytesMax: wholeNumber(1, 4 * GiB)
       .default(64 * MiB)

@@ -6,6 +6,7 @@
  */
 import type { ProtocolVersion } from '../mqtt/packet.ts'
 import type { Client } from './connection/client.ts'
+import { type Cost, workStepsMax } from './cost.ts'
 import { Counters, type Gauges } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import type { BrokerOptions } from './options.ts'
@@ -39,7 +40,11 @@ export interface BrokerPorts {
   log?: Log
   /** Begins the client ids that the broker assigns; unlike in another run of the program. */
   assignedIdPrefix?: string
+  /** Begins the hash of topics: 32 bits that clients can't know. */
+  hashSeed?: number
 }
+
+const hashSeedOfTests = 0x811c9dc5
 
 export class Broker {
   readonly options: BrokerOptions
@@ -51,7 +56,8 @@ export class Broker {
   readonly deadlines = new Deadlines()
   readonly index: SubscriptionIndex
   readonly topics: TopicCache
-  readonly retained = new RetainedMessages()
+  readonly cost: Cost = { steps: 0 }
+  readonly retained = new RetainedMessages(this.cost)
   readonly sessions = new Map<string, Session>()
   readonly sessionsByNumber = new Map<number, Session>()
   /** The one message being routed; routing never nests. */
@@ -67,7 +73,7 @@ export class Broker {
   readonly #assignedIdPrefix: string
   #assignedIds = 0
   readonly #awaitingCommit = new Set<Client>()
-  #awaitingTurn = new Set<Client>()
+  readonly #awaitingTurn = new Set<Client>()
 
   constructor(options: BrokerOptions, ports: BrokerPorts = {}) {
     this.options = options
@@ -77,8 +83,8 @@ export class Broker {
     this.counters = ports.counters ?? new Counters()
     this.log = ports.log ?? silent
     this.#assignedIdPrefix = ports.assignedIdPrefix ?? 'mqtide-'
-    this.index = new SubscriptionIndex((group) => options.sharedGroups[group] ?? options.sharedStrategy)
-    this.topics = new TopicCache(this.index, this.counters, options.routeCacheEntriesMax, options.topicLevelsMax)
+    this.index = new SubscriptionIndex((group) => options.sharedGroups[group] ?? options.sharedStrategy, this.cost)
+    this.topics = new TopicCache(this.index, this.counters, options, ports.hashSeed ?? hashSeedOfTests)
   }
 
   createSession(clientId: string, version: ProtocolVersion): Session {
@@ -130,9 +136,13 @@ export class Broker {
   }
 
   onTurn(): void {
-    const clients = this.#awaitingTurn
-    this.#awaitingTurn = new Set()
-    for (const client of clients) client.pump()
+    const stepsEnd = this.cost.steps + workStepsMax
+    for (const client of [...this.#awaitingTurn]) {
+      if (this.cost.steps >= stepsEnd) return
+      // It may ask for a further turn; it comes after all others then.
+      this.#awaitingTurn.delete(client)
+      client.pump()
+    }
   }
 
   onCommit(): void {
@@ -162,6 +172,7 @@ export class Broker {
       queuedBytes,
       inflightMessages,
       routeCacheEntries: this.topics.size,
+      routeCacheBytes: this.topics.bytes,
     }
   }
 }

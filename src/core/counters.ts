@@ -89,6 +89,8 @@ export class Counters {
   retainedChanges = 0
   routeCacheHits = 0
   routeCacheMisses = 0
+  /** Entries that gave way to others. */
+  routeCacheEvictions = 0
   /** Acknowledgements to publishers that had nothing to wait for: no durable recipient, nothing retained. */
   acknowledgedAtOnce = 0
   /** Those that waited for a commit, by what it survives: fsync, process, none. */
@@ -111,4 +113,5 @@ export interface Gauges {
   queuedBytes: number
   inflightMessages: number
   routeCacheEntries: number
+  routeCacheBytes: number
 }

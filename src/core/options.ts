@@ -33,6 +33,7 @@ export interface BrokerOptions {
   topicLevelsMax: number
   retainedMessagesMax: number
   routeCacheEntriesMax: number
+  routeCacheBytesMax: number
   maximumQos: Qos
   retainAvailable: boolean
   wildcardSubscriptionAvailable: boolean
@@ -69,6 +70,7 @@ export const defaultBrokerOptions: BrokerOptions = {
   topicLevelsMax: 200,
   retainedMessagesMax: 1_000_000,
   routeCacheEntriesMax: 65_536,
+  routeCacheBytesMax: 128 * 1024 * 1024,
   maximumQos: 2,
   retainAvailable: true,
   wildcardSubscriptionAvailable: true,

@@ -53,9 +53,11 @@ export class LocalSubscription implements AsyncIterableIterator<ReceivedMessage>
       throw new Error(`can't subscribe to ${JSON.stringify(topicFilter)}: ${reasonName(code)}`)
     }
     for (const begin of pending) begin()
-    const retained = this.#session.pendingRetained.splice(0)
-    for (const { messages } of retained) {
-      for (let next = messages.next(); next.done !== true; next = messages.next()) this.#take(next.value, true)
+    const { pendingRetained } = this.#session
+    for (let pending = pendingRetained.first; pending !== undefined; pending = pendingRetained.first) {
+      const { messages } = pending
+      for (let next = messages.next(Infinity); next !== null; next = messages.next(Infinity)) this.#take(next, true)
+      pendingRetained.shift()
     }
   }
 

@@ -34,7 +34,8 @@ export function isValidTopicName(topic: string): boolean {
 export interface TopicFilter {
   /** Without `$share/group/`. */
   filter: string
-  levels: string[]
+  /** How many levels it has. */
+  levels: number
   shared?: { group: string }
   hasWildcard: boolean
 }
@@ -59,15 +60,25 @@ export function isSharedFilter(filter: string): boolean {
 
 function parseLevels(filter: string): TopicFilter | undefined {
   if (filter === '') return undefined
-  const levels = filter.split('/')
-  if (!hasWildcardCharacter(filter)) return { filter, levels, hasWildcard: false }
-  for (const [index, level] of levels.entries()) {
-    // [MQTT-4.7.1-1]: "#" alone in its level, which is the last; [MQTT-4.7.1-2]: "+" alone in its level.
-    if (level === '+' || (level === '#' && index === levels.length - 1)) continue
-    if (hasWildcardCharacter(level)) return undefined
+  let levels = 0
+  let hasWildcard = false
+  for (let start = 0; start <= filter.length; levels++) {
+    const slash = filter.indexOf('/', start)
+    const end = slash < 0 ? filter.length : slash
+    for (let at = start; at < end; at++) {
+      const isHash = filter.charCodeAt(at) === hash
+      if (!isHash && filter.charCodeAt(at) !== plus) continue
+      // [MQTT-4.7.1-1]: "#" alone in its level, which is the last; [MQTT-4.7.1-2]: "+" alone in its level.
+      if (end - start > 1 || (isHash && end < filter.length)) return undefined
+      hasWildcard = true
+    }
+    start = end + 1
   }
-  return { filter, levels, hasWildcard: true }
+  return { filter, levels, hasWildcard }
 }
+
+const hash = 0x23
+const plus = 0x2b
 
 /**
  * Whether a topic name matches a filter, with or without `$share/group/`: section 4.7 spelled out, without an index.
@@ -76,7 +87,7 @@ function parseLevels(filter: string): TopicFilter | undefined {
 export function topicMatchesFilter(filter: string, topic: string): boolean {
   const parsed = parseTopicFilter(filter)
   if (parsed === undefined) return false
-  const { levels } = parsed
+  const levels = parsed.filter.split('/')
   const names = topic.split('/')
   // [MQTT-4.7.2-1]
   if (topic.startsWith('$') && (levels[0] === '#' || levels[0] === '+')) return false

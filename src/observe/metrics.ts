@@ -77,6 +77,7 @@ const metrics: readonly Metric[] = [
   gauge('mqtt_queued_bytes', 'Bytes of messages that wait in sessions now.', (g) => g.queuedBytes),
   gauge('mqtt_inflight', 'QoS 1 and 2 messages sent to clients and not yet acknowledged.', (g) => g.inflightMessages),
   gauge('mqtt_route_cache_entries', 'Topics whose recipients are kept resolved.', (g) => g.routeCacheEntries),
+  gauge('mqtt_route_cache_bytes', 'Bytes that these take, about.', (g) => g.routeCacheBytes),
 
   labelled('mqtt_connects_total', 'CONNECT packets answered, by result.', 'result', (c) => c.connects),
   labelled('mqtt_disconnects_total', 'Connections that ended, by reason.', 'reason', (c) => c.disconnects),
@@ -141,6 +142,7 @@ const metrics: readonly Metric[] = [
   counter('mqtt_retained_changes_total', 'Retained messages set or removed.', (c) => c.retainedChanges),
   counter('mqtt_route_cache_hits_total', 'Routes taken from the cache.', (c) => c.routeCacheHits),
   counter('mqtt_route_cache_misses_total', 'Routes that had to be looked up.', (c) => c.routeCacheMisses),
+  counter('mqtt_route_cache_evictions_total', 'Topics that gave way to others.', (c) => c.routeCacheEvictions),
   counter(
     'mqtt_unknown_acknowledgements_total',
     'PUBACK, PUBREC and PUBCOMP for a packet identifier that is not in flight.',

@@ -115,9 +115,30 @@ describe('a client that does not read', () => {
     const device = world.connected('s')
     device.subscribe('r/#', 1)
     expect(device.take().filter((one) => one.type === 'publish')).toHaveLength(10)
-    device.unsubscribe('r/#')
     for (let i = 1; i <= 10; i++) device.acknowledge('puback', i)
     expect(device.drain()).toHaveLength(1990)
+  })
+
+  it('[MQTT-3.10.4-2] gets no retained message of a filter any more after its UNSUBACK, but those of others', () => {
+    const world = new World({ inflightMessagesMax: 10 })
+    const publisher = world.connected('p')
+    for (let i = 0; i < 200; i++) publisher.publish(`r/${i}`, String(i), { retain: true, qos: 1, packetId: 1 })
+    publisher.publish('other', 'other', { retain: true, qos: 1, packetId: 1 })
+    const device = world.connected('s')
+    device.subscribe('r/#', 1).subscribe('other', 1)
+    expect(device.takePublishes()).toHaveLength(10)
+    device.unsubscribe('r/#')
+    for (let i = 1; i <= 10; i++) device.acknowledge('puback', i)
+    expect(device.drain()).toEqual(['other'])
+  })
+
+  it('gets retained messages again when it unsubscribes and subscribes while they come', () => {
+    const world = new World({ inflightMessagesMax: 1 })
+    const publisher = world.connected('p')
+    for (const topic of ['r/1', 'r/2']) publisher.publish(topic, topic, { retain: true, qos: 1, packetId: 1 })
+    const device = world.connected('s')
+    device.subscribe('r/#', 1).unsubscribe('r/#').subscribe('r/#', 1)
+    expect(device.drain()).toEqual(['r/1', 'r/1', 'r/2'])
   })
 })
 
@@ -132,6 +153,17 @@ describe('further limits', () => {
     expect(codes).toEqual([0x10, 0x97, 0x10])
     publisher.publish('a', '', { qos: 1, retain: true })
     expect(world.broker.retained.count).toBe(0)
+  })
+
+  it('a QoS 0 message that can not be retained reaches those who are subscribed; at QoS 1 nobody gets it', () => {
+    const world = new World({ retainedMessagesMax: 0 })
+    const subscriber = world.connected('s').subscribe('t', 1)
+    const publisher = world.connected('p')
+    publisher.publish('t', 'zero', { retain: true })
+    publisher.publish('t', 'one', { retain: true, qos: 1 })
+    expect(subscriber.takePublishes().map((one) => one.payload)).toEqual(['zero'])
+    expect(publisher.take()).toMatchObject([{ type: 'puback', reasonCode: 0x97 }])
+    expect(world.broker.counters.messagesDropped.get('retained_limit')).toBe(2)
   })
 
   it('one subscription too many is refused with 0x97, and one that exists may be changed', () => {
@@ -174,7 +206,7 @@ describe('further limits', () => {
     expect(world.broker.counters.messagesDropped.get('will_refused')).toBe(1)
   })
 
-  it('the route cache is emptied when full, and routes and aliases stay right', () => {
+  it('entries of a full route cache give way, and routes and aliases stay right', () => {
     const world = new World({ routeCacheEntriesMax: 16 })
     const subscriber = world.connected('s')
     subscriber.subscribe('t/#').take()

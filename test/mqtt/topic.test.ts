@@ -79,16 +79,16 @@ describe('topic filters', () => {
   )
 
   it('tell their levels, their group and whether they have wildcards', () => {
-    expect(parseTopicFilter('a/+/#')).toEqual({ filter: 'a/+/#', levels: ['a', '+', '#'], hasWildcard: true })
-    expect(parseTopicFilter('/')).toEqual({ filter: '/', levels: ['', ''], hasWildcard: false })
+    expect(parseTopicFilter('a/+/#')).toEqual({ filter: 'a/+/#', levels: 3, hasWildcard: true })
+    expect(parseTopicFilter('/')).toEqual({ filter: '/', levels: 2, hasWildcard: false })
     expect(parseTopicFilter('$share/g/a//+')).toEqual({
       filter: 'a//+',
-      levels: ['a', '', '+'],
+      levels: 3,
       hasWildcard: true,
       shared: { group: 'g' },
     })
     expect(parseTopicFilter('$share/g//')).toMatchObject({ filter: '/', shared: { group: 'g' } })
-    expect(parseTopicFilter('$share')).toEqual({ filter: '$share', levels: ['$share'], hasWildcard: false })
+    expect(parseTopicFilter('$share')).toEqual({ filter: '$share', levels: 1, hasWildcard: false })
     expect(parseTopicFilter('$shared/g/a')).toMatchObject({ filter: '$shared/g/a' })
   })
 

@@ -14,6 +14,7 @@ const gauges: Gauges = {
   queuedBytes: 40,
   inflightMessages: 6,
   routeCacheEntries: 8,
+  routeCacheBytes: 4096,
 }
 
 function counted(): Counters {

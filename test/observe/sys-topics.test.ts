@@ -17,6 +17,7 @@ const gauges: Gauges = {
   queuedBytes: 40,
   inflightMessages: 6,
   routeCacheEntries: 8,
+  routeCacheBytes: 4096,
 }
 
 function reading(counters: Counters, nowMs: number): SysReading {

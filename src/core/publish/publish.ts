@@ -44,7 +44,8 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
     publication.end()
     return 'quota-exceeded'
   }
-  if (publication.retain && !retain(broker, publication)) {
+  // At QoS 0 nobody could be told: the message goes to whoever is subscribed, only to keep it fails.
+  if (publication.retain && !retain(broker, publication) && publication.qos > 0) {
     publication.end()
     return 'quota-exceeded'
   }

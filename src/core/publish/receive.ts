@@ -81,14 +81,14 @@ function topicOf(broker: Broker, client: Client, frame: PublishFrame): TopicEntr
     if (known === undefined) {
       throw new ProtocolError(ReasonCode.protocolError, 'topic alias that was not set on this connection')
     }
-    if (known.epoch === topics.epoch) return known
+    if (known.live) return known
     const entry = topics.lookup(known.bytes, 0, known.bytes.length)
     client.incomingAliases![topicAlias] = entry
     return entry
   }
   const last = client.lastTopic
   let entry: TopicEntry
-  if (last !== null && last.epoch === topics.epoch && isTopic(last, buffer, topicStart, topicEnd)) {
+  if (last?.live && isTopic(last, buffer, topicStart, topicEnd)) {
     entry = last
   } else {
     entry = topics.lookup(buffer, topicStart, topicEnd)

@@ -8,7 +8,13 @@
  * topic; a wildcard filter moves on a generation that entries compare, that of its first level, or the one for all when it
  * begins with a wildcard. So a change costs the topics it may concern and no others.
  *
- * The cache is bounded: when full it is emptied and fills again with what is hot.
+ * The cache is bounded in entries and in bytes: a route takes as many bytes as it has recipients, so that two thousand
+ * subscribers of `#` would otherwise multiply every topic. At a limit the entries pass in a circle, and the first that was
+ * not used since it was passed last gives way (second chance).
+ *
+ * Topics come from clients, who may choose them so that they fall into one bucket. The hash begins with a seed that they
+ * don't know, and a bucket holds at most `chainEntriesMax`: beyond it the oldest of the bucket gives way, so that a
+ * look-up never compares with more.
  */
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
@@ -25,24 +31,35 @@ export class TopicEntry {
   route: Route | null = null
   /** The index's generation when `route` was resolved. */
   generation = 0
-  /** The cache's epoch that this entry belongs to: one that was emptied away is no longer told of changes. */
-  readonly epoch: number
+  /** False: it gave way, and is no longer told of changes. Whoever kept it looks its topic up again. */
+  live = true
+  /** Its route was used since the circle passed. */
+  used = false
+  /** Its place in the circle. */
+  place: number
 
-  constructor(topic: string, bytes: Uint8Array, hash: number, next: TopicEntry | null, epoch: number) {
+  constructor(topic: string, bytes: Uint8Array, hash: number, next: TopicEntry | null, place: number) {
     this.topic = topic
     this.bytes = bytes
     this.hash = hash
     this.next = next
-    this.epoch = epoch
+    this.place = place
   }
 }
 
 /** FNV-1a over the bytes: cheap, and spread well enough for a chained table. */
-function hashBytes(buffer: Uint8Array, start: number, end: number): number {
-  let hash = 0x811c9dc5
+function hashBytes(seed: number, buffer: Uint8Array, start: number, end: number): number {
+  let hash = seed
   for (let i = start; i < end; i++) hash = Math.imul(hash ^ buffer[i]!, 0x01000193)
   return hash ^ (hash >>> 15)
 }
+
+const chainEntriesMax = 8
+
+/** What an entry counts for besides its topic, which is there as bytes and as text. */
+const entryBytes = 200
+
+const bytesOf = (entry: TopicEntry): number => entryBytes + 2 * entry.bytes.length + (entry.route?.bytes ?? 0)
 
 function refuseManyLevels(topic: string, levelsMax: number): void {
   let levels = 1
@@ -63,40 +80,48 @@ export function isTopic(entry: TopicEntry, buffer: Uint8Array, start: number, en
   return true
 }
 
+export interface TopicCacheOptions {
+  routeCacheEntriesMax: number
+  routeCacheBytesMax: number
+  topicLevelsMax: number
+}
+
 export class TopicCache {
   readonly #index: SubscriptionIndex
   readonly #counters: Counters
-  readonly #entriesMax: number
-  readonly #levelsMax: number
+  readonly #options: TopicCacheOptions
+  readonly #seed: number
   readonly #mask: number
-  #buckets: (TopicEntry | null)[]
-  #size = 0
-  epoch = 1
+  readonly #buckets: (TopicEntry | null)[]
+  readonly #circle: TopicEntry[] = []
+  #hand = 0
+  /** About what entries and routes take. */
+  bytes = 0
 
-  constructor(index: SubscriptionIndex, counters: Counters, entriesMax: number, levelsMax: number) {
-    this.#levelsMax = levelsMax
+  constructor(index: SubscriptionIndex, counters: Counters, options: TopicCacheOptions, seed: number) {
     this.#index = index
     this.#counters = counters
-    this.#entriesMax = entriesMax
+    this.#options = options
+    this.#seed = seed
     let capacity = 16
-    while (capacity < entriesMax) capacity *= 2
+    while (capacity < options.routeCacheEntriesMax) capacity *= 2
     this.#mask = capacity - 1
     this.#buckets = new Array<TopicEntry | null>(capacity).fill(null)
     index.onExactChange = (topic) => this.#forget(topic)
   }
 
   get size(): number {
-    return this.#size
+    return this.#circle.length
   }
 
   /** The entry of a topic on the wire. Throws a ProtocolError for bytes that are no topic name. */
   lookup(buffer: Uint8Array, start: number, end: number): TopicEntry {
-    const hash = hashBytes(buffer, start, end)
+    const hash = hashBytes(this.#seed, buffer, start, end)
     for (let entry = this.#buckets[hash & this.#mask]!; entry !== null; entry = entry.next!) {
       if (entry.hash === hash && isTopic(entry, buffer, start, end)) return entry
     }
     const topic = decodeTopicName(buffer, start, end)
-    refuseManyLevels(topic, this.#levelsMax)
+    refuseManyLevels(topic, this.#options.topicLevelsMax)
     return this.#add(topic, buffer.slice(start, end), hash)
   }
 
@@ -111,35 +136,98 @@ export class TopicCache {
     if (entry.route !== null) {
       if (entry.generation === generation || !this.#index.mayHaveChanged(entry.route, entry.generation)) {
         entry.generation = generation
+        entry.used = true
         this.#counters.routeCacheHits++
         return entry.route
       }
     }
     this.#counters.routeCacheMisses++
+    const route = this.#index.match(entry.topic)
+    if (entry.live) this.#keep(entry, route, generation)
+    return route
+  }
+
+  #keep(entry: TopicEntry, route: Route, generation: number): void {
+    this.#drop(entry)
     entry.generation = generation
-    entry.route = this.#index.match(entry.topic)
-    return entry.route
+    // A route that would push out all others is resolved each time.
+    if (route.bytes > this.#options.routeCacheBytesMax / 4) return
+    entry.route = route
+    this.bytes += route.bytes
+    this.#shrink(entry)
+  }
+
+  #drop(entry: TopicEntry): void {
+    if (entry.route === null) return
+    this.bytes -= entry.route.bytes
+    entry.route = null
+  }
+
+  /** Lets entries go until the limit of bytes holds; not the one in hand. */
+  #shrink(inHand: TopicEntry): void {
+    while (this.bytes > this.#options.routeCacheBytesMax && this.size > 1) this.#remove(this.#leastUsed(inHand))
+  }
+
+  #leastUsed(inHand: TopicEntry | null): TopicEntry {
+    for (;;) {
+      if (this.#hand >= this.#circle.length) this.#hand = 0
+      const entry = this.#circle[this.#hand++]!
+      if (entry === inHand) continue
+      if (!entry.used) return entry
+      entry.used = false
+    }
+  }
+
+  #remove(entry: TopicEntry): void {
+    const bucket = entry.hash & this.#mask
+    const first = this.#buckets[bucket]!
+    if (first === entry) this.#buckets[bucket] = entry.next
+    else {
+      let before = first
+      while (before.next !== entry) before = before.next!
+      before.next = entry.next
+    }
+    const last = this.#circle.pop()!
+    if (last !== entry) {
+      this.#circle[entry.place] = last
+      last.place = entry.place
+    }
+    this.bytes -= bytesOf(entry)
+    entry.live = false
+    entry.next = null
+    entry.route = null
+    this.#counters.routeCacheEvictions++
   }
 
   #add(topic: string, bytes: Uint8Array, hash: number): TopicEntry {
-    if (this.#size >= this.#entriesMax) {
-      this.#buckets = new Array<TopicEntry | null>(this.#mask + 1).fill(null)
-      this.#size = 0
-      this.epoch++
-    }
+    if (this.size >= this.#options.routeCacheEntriesMax) this.#remove(this.#leastUsed(null))
     const bucket = hash & this.#mask
+    this.#shorten(bucket)
     // A Buffer's slice is a view: the copy is made so that the entry does not pin the socket's chunk.
-    const entry = new TopicEntry(topic, new Uint8Array(bytes), hash, this.#buckets[bucket]!, this.epoch)
+    const entry = new TopicEntry(topic, new Uint8Array(bytes), hash, this.#buckets[bucket]!, this.size)
     this.#buckets[bucket] = entry
-    this.#size++
+    this.#circle.push(entry)
+    this.bytes += bytesOf(entry)
+    this.#shrink(entry)
     return entry
+  }
+
+  /** Makes room for one more in a bucket. */
+  #shorten(bucket: number): void {
+    let length = 0
+    let last: TopicEntry | null = null
+    for (let entry = this.#buckets[bucket]!; entry !== null; entry = entry.next!) {
+      length++
+      last = entry
+    }
+    if (length >= chainEntriesMax) this.#remove(last!)
   }
 
   #forget(topic: string): void {
     const bytes = encodeUtf8(topic)
-    const hash = hashBytes(bytes, 0, bytes.length)
+    const hash = hashBytes(this.#seed, bytes, 0, bytes.length)
     for (let entry = this.#buckets[hash & this.#mask]!; entry !== null; entry = entry.next!) {
-      if (entry.hash === hash && isTopic(entry, bytes, 0, bytes.length)) entry.route = null
+      if (entry.hash === hash && isTopic(entry, bytes, 0, bytes.length)) this.#drop(entry)
     }
   }
 }

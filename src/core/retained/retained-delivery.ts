@@ -5,19 +5,54 @@
 import type { Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
+import { retainedStepsMax } from '../cost.ts'
 import { enqueue } from '../publish/deliver.ts'
 import { type Message, republished } from '../publish/message.ts'
 import { sendQos0 } from '../publish/send.ts'
 import { waitingDelivery } from '../session/delivery-queue.ts'
 import type { Session } from '../session/session.ts'
+import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { expireRetained } from './retained-changes.ts'
+import type { RetainedScan } from './retained-scan.ts'
 
 export interface PendingRetained {
-  readonly messages: Iterator<Message, void>
+  readonly subscription: Subscription
+  readonly messages: RetainedScan
   readonly qos: Qos
   readonly identifiers: readonly number[]
   /** The batch of its SUBACK, which it follows. */
   readonly ticket: number
+}
+
+/** Retained messages due for a session's subscriptions, oldest subscription first. */
+export class RetainedQueue {
+  #pending: PendingRetained[] = []
+  #first = 0
+
+  get length(): number {
+    return this.#pending.length - this.#first
+  }
+
+  get first(): PendingRetained | undefined {
+    return this.#pending[this.#first]
+  }
+
+  push(pending: PendingRetained): void {
+    this.#pending.push(pending)
+  }
+
+  /** The first is done. An array's own shift moves all that follow, of which there may be a hundred thousand. */
+  shift(): void {
+    this.#first++
+    if (this.#first * 2 < this.#pending.length) return
+    this.#pending = this.#pending.slice(this.#first)
+    this.#first = 0
+  }
+
+  clear(): void {
+    this.#pending = []
+    this.#first = 0
+  }
 }
 
 /** So many at a time; the rest in the next turn. */
@@ -36,22 +71,29 @@ export function pumpRetained(broker: Broker, session: Session): void {
 }
 
 function takeRetained(broker: Broker, session: Session, client: Client): void {
-  let budget = messagesPerTurnMax
-  for (let pending = session.pendingRetained[0]; pending !== undefined; pending = session.pendingRetained[0]) {
+  const { cost } = broker
+  const stepsEnd = cost.steps + retainedStepsMax
+  let messages = 0
+  for (let pending = session.pendingRetained.first; pending !== undefined; pending = session.pendingRetained.first) {
     if (pending.ticket > broker.journal.committed) {
       broker.awaitCommit(client)
       return
     }
-    while (roomFor(session, client, pending.qos)) {
-      if (budget-- === 0) {
+    cost.steps++
+    // [MQTT-3.10.4-2]: after UNSUBACK nothing is added for the filter.
+    const { subscription } = pending
+    const isLive = session.subscriptions.get(subscription.filter) === subscription
+    while (isLive && !pending.messages.done) {
+      if (!roomFor(session, client, pending.qos)) return
+      if (messages === messagesPerTurnMax || cost.steps >= stepsEnd) {
         broker.awaitTurn(client)
         return
       }
-      const next = pending.messages.next()
-      if (next.done === true) break
-      sendRetained(broker, session, client, next.value, pending)
+      const message = pending.messages.next(stepsEnd)
+      if (message === null) continue
+      messages++
+      sendRetained(broker, session, client, message, pending)
     }
-    if (!roomFor(session, client, pending.qos)) return
     session.pendingRetained.shift()
   }
 }

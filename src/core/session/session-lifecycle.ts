@@ -65,7 +65,7 @@ export function endSession(broker: Broker, session: Session): void {
   if (session.recorded) broker.journal.sessionEnd(session)
   // Routes that are resolved anew only when their topic comes again still name the session.
   session.queue.abandon()
-  session.pendingRetained.length = 0
+  session.pendingRetained.clear()
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Client } from '../connection/client.ts'
 import type { Deadline } from '../deadlines.ts'
 import type { Link } from '../ports/link.ts'
 import type { Message } from '../publish/message.ts'
-import type { PendingRetained } from '../retained/retained-delivery.ts'
+import { RetainedQueue } from '../retained/retained-delivery.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { DeliveryQueue } from './delivery-queue.ts'
 import type { PendingWill } from './will.ts'
@@ -53,7 +53,7 @@ export class Session {
   /** Messages that it did not get. Kept by `drop`. */
   dropped = 0
   /** Retained messages due for its subscriptions, oldest subscription first. */
-  readonly pendingRetained: PendingRetained[] = []
+  readonly pendingRetained = new RetainedQueue()
   retainedActive = false
   matchNumber = 0
   matchSlot = 0

@@ -65,9 +65,9 @@ export function subscribe(
   if (wantsRetained && parsed.shared === undefined) {
     const { identifiers } = subscription
     pending.push(() => {
-      const messages = broker.retained.match(parsed.levels)
+      const messages = broker.retained.match(parsed.filter)
       const ticket = session.stored ? broker.journal.ticket : 0
-      session.pendingRetained.push({ messages, qos, identifiers, ticket })
+      session.pendingRetained.push({ subscription, messages, qos, identifiers, ticket })
     })
   }
   return qos
@@ -82,7 +82,7 @@ function checkRequest(
 ): number | undefined {
   const { options } = broker
   const exists = session.subscriptions.has(request.topicFilter)
-  if (parsed.levels.length > options.topicLevelsMax) return ReasonCode.topicFilterInvalid
+  if (parsed.levels > options.topicLevelsMax) return ReasonCode.topicFilterInvalid
   const unavailable = unavailableFeature(options, parsed, identifier)
   if (unavailable !== undefined) {
     // A 5.0 client was told in CONNACK (sections 3.2.2.3.11 to 3.2.2.3.13).

@@ -2,14 +2,17 @@
  * The subscription index: which sessions get a message, by topic.
  *
  * Filters without wildcards, most of all in practice, stand in one map from the filter to its subscribers: matching costs
- * one look-up however many there are. Filters with wildcards stand in a trie by level. A match walks at most the literal
- * child, `+` and `#` of each level, so it depends on the topic's depth and on what matches, not on what is subscribed.
+ * one look-up however many there are. Filters with wildcards stand in a trie by level, those that end in `#` at the node of
+ * what precedes it. A match walks at most the literal child and `+` of each level, so it depends on the topic's depth and on
+ * what matches, not on what is subscribed.
  *
  * Topics beginning with `$` are not matched by a wildcard at the first level [MQTT-4.7.2-1].
  */
 import type { Qos } from '../../mqtt/packet.ts'
 import { parseTopicFilter, type TopicFilter } from '../../mqtt/topic.ts'
+import type { Cost } from '../cost.ts'
 import type { Session } from '../session/session.ts'
+import { firstLevel, levelEnd, TopicTrie, type TrieNode } from '../topic-trie.ts'
 import type { DispatchStrategy, SharedGroup } from './shared-group.ts'
 import { createGroup } from './shared-group.ts'
 
@@ -33,6 +36,8 @@ export class Subscription {
   slot = -1
   /** For a delivery merged from overlapping subscriptions: those. */
   merged: Subscription[] | null = null
+  /** Of a merged delivery: what is left of it for the publisher itself, once that was asked for. */
+  withoutNoLocal: Subscription | null | undefined = undefined
 
   constructor(session: Session, filter: string) {
     this.session = session
@@ -46,6 +51,8 @@ export interface Route {
   readonly groups: readonly SharedGroup[]
   /** The topic's first level, whose wildcard subscriptions may change the route. */
   readonly firstLevel: string
+  /** About what it takes in memory. */
+  readonly bytes: number
 }
 
 interface SubscriberNode {
@@ -53,15 +60,55 @@ interface SubscriberNode {
   groups: Map<string, SharedGroup> | null
 }
 
-interface TrieNode extends SubscriberNode {
-  children: Map<string, TrieNode> | null
-  readonly parent: TrieNode | null
-  readonly level: string
+/** Of one node of the trie. */
+interface WildcardSubscribers {
+  /** Of the filter that ends here. */
+  here: SubscriberNode | null
+  /** Of the filter that goes on with `#`, which stands for this level too (section 4.7.1.2). */
+  below: SubscriberNode | null
 }
 
-function trieNode(parent: TrieNode | null, level: string): TrieNode {
-  return { subscriptions: noSubscribers, groups: null, children: null, parent, level }
+const subscriberNode = (): SubscriberNode => ({ subscriptions: noSubscribers, groups: null })
+
+/** Whether the filter ends in `#`, and what precedes that. */
+const endsInHash = (filter: string): boolean => filter.charCodeAt(filter.length - 1) === 0x23
+const beforeHash = (filter: string): string => filter.slice(0, -2)
+
+/** Follows a label along a topic, where `+` stands for any level. Returns where the level after it begins; -1: no match. */
+function follow(label: string, topic: string, from: number): number {
+  let at = from
+  for (let start = 0; at <= topic.length; ) {
+    const end = levelEnd(label, start)
+    const topicEnd = levelEnd(topic, at)
+    const isPlus = end === start + 1 && label.charCodeAt(start) === 0x2b
+    if (!isPlus) {
+      if (topicEnd - at !== end - start) return -1
+      for (let i = 0; start + i < end; i++) if (label.charCodeAt(start + i) !== topic.charCodeAt(at + i)) return -1
+    }
+    at = topicEnd + 1
+    if (end === label.length) return at
+    start = end + 1
+  }
+  return -1
 }
+
+/** What a filter without wildcards counts for beside its text. */
+const exactNodeBytes = 130
+
+/** A route while it is being gathered. */
+interface Gathered {
+  readonly topic: string
+  readonly recipients: Subscription[]
+  readonly groups: SharedGroup[]
+  /** Of deliveries merged from overlapping subscriptions. */
+  mergedBytes: number
+}
+
+/** What a route counts for: itself, each recipient or group, a merged delivery, each subscription and identifier in that. */
+const routeBytes = 150
+const recipientBytes = 8
+const mergedBytes = 300
+const mergedSubscriptionBytes = 24
 
 export class SubscriptionIndex {
   /** Counts changes of wildcard subscriptions. */
@@ -69,19 +116,22 @@ export class SubscriptionIndex {
   #rootChangedAt = 0
   readonly #branchChangedAt = new Map<string, number>()
   readonly #exact = new Map<string, SubscriberNode>()
-  readonly #root = trieNode(null, '')
+  readonly #trie = new TopicTrie<WildcardSubscribers>()
+  #exactBytes = 0
   #matchNumber = 0
   count = 0
   sharedCount = 0
   onExactChange: (topic: string) => void = () => {}
   readonly #strategyOf: (group: string) => DispatchStrategy
+  readonly #cost: Cost
 
-  constructor(strategyOf: (group: string) => DispatchStrategy) {
+  constructor(strategyOf: (group: string) => DispatchStrategy, cost: Cost) {
     this.#strategyOf = strategyOf
+    this.#cost = cost
   }
 
   add(subscription: Subscription, parsed: TopicFilter): void {
-    const node = parsed.hasWildcard ? this.#trieNode(parsed.levels) : this.#exactNode(parsed.filter)
+    const node = parsed.hasWildcard ? this.#wildcardNode(parsed.filter) : this.#exactNode(parsed.filter)
     this.count++
     if (parsed.shared === undefined) {
       subscription.slot = node.subscriptions.length
@@ -104,7 +154,7 @@ export class SubscriptionIndex {
 
   remove(subscription: Subscription): void {
     const parsed = parseTopicFilter(subscription.filter)!
-    const node = parsed.hasWildcard ? this.#findTrieNode(parsed.levels) : this.#exact.get(parsed.filter)
+    const node = this.#find(parsed)
     if (node === undefined) return
     this.count--
     if (subscription.group === null) {
@@ -121,11 +171,13 @@ export class SubscriptionIndex {
       if (members.length === 0) node.groups?.delete(subscription.group.name)
       if (node.groups?.size === 0) node.groups = null
     }
-    if (node.subscriptions.length === 0 && node.groups === null) {
-      if (parsed.hasWildcard) this.#prune(node as TrieNode)
-      else this.#exact.delete(parsed.filter)
-    }
+    if (node.subscriptions.length === 0 && node.groups === null) this.#forget(parsed)
     this.changed(parsed)
+  }
+
+  /** About what the filters take, without the subscriptions. */
+  get bytes(): number {
+    return this.#trie.bytes + this.#exactBytes
   }
 
   /** To be called too when a subscription's options were changed in place: routes merge options. */
@@ -135,7 +187,7 @@ export class SubscriptionIndex {
       return
     }
     this.generation++
-    const first = parsed.levels[0]!
+    const first = firstLevel(parsed.filter)
     if (first === '+' || first === '#') this.#rootChangedAt = this.generation
     else this.#branchChangedAt.set(first, this.generation)
     if (this.#branchChangedAt.size > 100_000) {
@@ -150,87 +202,97 @@ export class SubscriptionIndex {
   }
 
   match(topic: string): Route {
-    const recipients: Subscription[] = []
-    const groups: SharedGroup[] = []
-    const matchNumber = ++this.#matchNumber
-    const collect = (node: SubscriberNode | undefined): void => {
-      if (node === undefined) return
-      for (const subscription of node.subscriptions) addRecipient(recipients, subscription, matchNumber)
-      if (node.groups !== null) for (const group of node.groups.values()) groups.push(group)
-    }
-    collect(this.#exact.get(topic))
-    const levels = topic.split('/')
-    this.#walk(this.#root, levels, 0, topic.startsWith('$'), collect)
-    return { recipients, groups, firstLevel: levels[0]! }
+    const gathered: Gathered = { topic, recipients: [], groups: [], mergedBytes: 0 }
+    this.#matchNumber++
+    const exact = this.#exact.get(topic)
+    if (exact !== undefined) this.#gather(exact, gathered)
+    this.#walk(this.#trie.root, 0, gathered)
+    const { recipients, groups } = gathered
+    const bytes = routeBytes + recipientBytes * (recipients.length + groups.length) + gathered.mergedBytes
+    return { recipients, groups, firstLevel: firstLevel(topic), bytes }
   }
 
-  #walk(
-    node: TrieNode,
-    levels: readonly string[],
-    depth: number,
-    literalOnly: boolean,
-    collect: (node: SubscriberNode | undefined) => void,
-  ): void {
-    const children = node.children
-    if (depth === levels.length) {
-      collect(node)
-      // "sport/#" also matches "sport" itself (section 4.7.1.2).
-      if (children !== null) collect(children.get('#'))
-      return
+  /** `at`: where the topic's level after the node's begins. */
+  #walk(node: TrieNode<WildcardSubscribers>, at: number, gathered: Gathered): void {
+    const { topic } = gathered
+    const { value, children } = node
+    this.#cost.steps++
+    const literalOnly = at === 0 && topic.charCodeAt(0) === 0x24
+    if (value !== null) {
+      if (value.below !== null && !literalOnly) this.#gather(value.below, gathered)
+      if (value.here !== null && at > topic.length) this.#gather(value.here, gathered)
     }
-    if (children === null) return
-    if (!literalOnly) {
-      collect(children.get('#'))
-      const plus = children.get('+')
-      if (plus !== undefined) this.#walk(plus, levels, depth + 1, false, collect)
-    }
-    const child = children.get(levels[depth]!)
-    if (child !== undefined) this.#walk(child, levels, depth + 1, false, collect)
+    if (at > topic.length || children === null) return
+    const plus = literalOnly ? undefined : children.get('+')
+    if (plus !== undefined) this.#enter(plus, at, gathered)
+    const child = children.get(topic.slice(at, levelEnd(topic, at)))
+    if (child !== undefined) this.#enter(child, at, gathered)
+  }
+
+  #enter(child: TrieNode<WildcardSubscribers>, at: number, gathered: Gathered): void {
+    const next = follow(child.label, gathered.topic, at)
+    if (next >= 0) this.#walk(child, next, gathered)
+  }
+
+  #gather({ subscriptions, groups }: SubscriberNode, gathered: Gathered): void {
+    this.#cost.steps += subscriptions.length
+    for (const subscription of subscriptions) addRecipient(gathered, subscription, this.#matchNumber)
+    if (groups === null) return
+    this.#cost.steps += groups.size
+    for (const group of groups.values()) gathered.groups.push(group)
   }
 
   #exactNode(filter: string): SubscriberNode {
     let node = this.#exact.get(filter)
     if (node === undefined) {
-      node = { subscriptions: noSubscribers, groups: null }
+      node = subscriberNode()
       this.#exact.set(filter, node)
+      this.#exactBytes += exactNodeBytes + filter.length
     }
     return node
   }
 
-  #trieNode(levels: readonly string[]): TrieNode {
-    let node = this.#root
-    for (const level of levels) {
-      node.children ??= new Map()
-      let child = node.children.get(level)
-      if (child === undefined) {
-        child = trieNode(node, level)
-        node.children.set(level, child)
-      }
-      node = child
-    }
-    return node
+  #wildcardNode(filter: string): SubscriberNode {
+    const trieNode = this.#trieNode(filter, (path) => this.#trie.add(path))!
+    trieNode.value ??= { here: null, below: null }
+    return endsInHash(filter) ? (trieNode.value.below ??= subscriberNode()) : (trieNode.value.here ??= subscriberNode())
   }
 
-  #findTrieNode(levels: readonly string[]): TrieNode | undefined {
-    let node: TrieNode | undefined = this.#root
-    for (const level of levels) node = node?.children?.get(level)
-    return node
+  #trieNode(
+    filter: string,
+    at: (path: string) => TrieNode<WildcardSubscribers> | null,
+  ): TrieNode<WildcardSubscribers> | null {
+    if (filter === '#') return this.#trie.root
+    return at(endsInHash(filter) ? beforeHash(filter) : filter)
   }
 
-  #prune(start: TrieNode): void {
-    let node = start
-    while (node.parent !== null && node.children === null && node.groups === null && node.subscriptions.length === 0) {
-      const parent: TrieNode = node.parent
-      parent.children!.delete(node.level)
-      if (parent.children!.size === 0) parent.children = null
-      node = parent
+  #find({ filter, hasWildcard }: TopicFilter): SubscriberNode | undefined {
+    if (!hasWildcard) return this.#exact.get(filter)
+    const value = this.#trieNode(filter, (path) => this.#trie.find(path))?.value
+    return (endsInHash(filter) ? value?.below : value?.here) ?? undefined
+  }
+
+  /** Nobody subscribes to the filter any more. */
+  #forget({ filter, hasWildcard }: TopicFilter): void {
+    if (!hasWildcard) {
+      this.#exact.delete(filter)
+      this.#exactBytes -= exactNodeBytes + filter.length
+      return
     }
+    const trieNode = this.#trieNode(filter, (path) => this.#trie.find(path))!
+    const value = trieNode.value!
+    if (endsInHash(filter)) value.below = null
+    else value.here = null
+    if (value.here !== null || value.below !== null) return
+    trieNode.value = null
+    this.#trie.prune(trieNode)
   }
 }
 
 /** One entry per session: overlapping subscriptions become one delivery with the highest QoS and all identifiers [MQTT-3.3.4-2]. */
-function addRecipient(recipients: Subscription[], subscription: Subscription, matchNumber: number): void {
-  const session = subscription.session
+function addRecipient(gathered: Gathered, subscription: Subscription, matchNumber: number): void {
+  const { session } = subscription
+  const { recipients } = gathered
   if (session.matchNumber !== matchNumber) {
     session.matchNumber = matchNumber
     session.matchSlot = recipients.length
@@ -238,26 +300,41 @@ function addRecipient(recipients: Subscription[], subscription: Subscription, ma
     return
   }
   const previous = recipients[session.matchSlot]!
-  recipients[session.matchSlot] = mergeSubscriptions([...(previous.merged ?? [previous]), subscription])
+  let merged = previous
+  if (previous.merged === null) {
+    merged = mergeSubscriptions([previous])
+    recipients[session.matchSlot] = merged
+    gathered.mergedBytes += mergedBytes
+  }
+  gathered.mergedBytes += mergedSubscriptionBytes
+  merge(merged, subscription)
 }
 
-export function mergeSubscriptions(subscriptions: Subscription[]): Subscription {
+function mergeSubscriptions(subscriptions: readonly Subscription[]): Subscription {
   const merged = new Subscription(subscriptions[0]!.session, '')
-  const identifiers: number[] = []
-  for (const subscription of subscriptions) {
-    if (subscription.qos > merged.qos) merged.qos = subscription.qos
-    merged.noLocal ||= subscription.noLocal
-    merged.retainAsPublished ||= subscription.retainAsPublished
-    identifiers.push(...subscription.identifiers)
-  }
-  if (identifiers.length > 0) merged.identifiers = identifiers
-  merged.merged = subscriptions
+  merged.merged = []
+  for (const subscription of subscriptions) merge(merged, subscription)
   return merged
+}
+
+function merge(merged: Subscription, subscription: Subscription): void {
+  merged.merged!.push(subscription)
+  if (subscription.qos > merged.qos) merged.qos = subscription.qos
+  merged.noLocal ||= subscription.noLocal
+  merged.retainAsPublished ||= subscription.retainAsPublished
+  if (subscription.identifiers.length === 0) return
+  // The list of a merged delivery is its own.
+  if (merged.identifiers === noIdentifiers) merged.identifiers = [...subscription.identifiers]
+  else (merged.identifiers as number[]).push(...subscription.identifiers)
 }
 
 /** What remains of a delivery for the client that published the message: subscriptions without No Local [MQTT-3.8.3-3]. */
 export function localDelivery(subscription: Subscription): Subscription | null {
   if (!subscription.noLocal) return subscription
-  const others = (subscription.merged ?? [subscription]).filter((one) => !one.noLocal)
-  return others.length === 0 ? null : others.length === 1 ? others[0]! : mergeSubscriptions(others)
+  if (subscription.merged === null) return null
+  if (subscription.withoutNoLocal === undefined) {
+    const others = subscription.merged.filter((one) => !one.noLocal)
+    subscription.withoutNoLocal = others.length === 0 ? null : mergeSubscriptions(others)
+  }
+  return subscription.withoutNoLocal
 }
