@@ -11,7 +11,7 @@ import { Counters } from './core/counters.ts'
 import { type BrokerOptions, defaultBrokerOptions } from './core/options.ts'
 import { noJournal } from './core/ports/journal.ts'
 import { BrokerRecovery, onQueuePage } from './core/session/recovery.ts'
-import { type Clock, systemClock } from './engine/clock.ts'
+import { type Clock, systemClock, wallOffset } from './engine/clock.ts'
 import { Committer } from './engine/committer.ts'
 import { Engine } from './engine/engine.ts'
 import { Failure } from './engine/failure.ts'
@@ -111,7 +111,7 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure }: Foun
     {
       inTurn: (answer) => engine.run(answer),
       onError: onRuleError,
-      steadyTime: (wallTime) => wallTime,
+      steadyTime: (wallTime) => wallTime - wallOffset(clock),
     },
   )
   const broker: Broker = new Broker(brokerOptions(config), {

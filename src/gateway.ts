@@ -175,6 +175,7 @@ export class Gateway {
     for (const subscription of [...this.#subscriptions]) subscription.end()
     await this.#settle()
     engine.run(() => {
+      this.broker.shutDown()
       for (const connection of [...engine.connections]) connection.client.disconnect(ReasonCode.serverShuttingDown)
     })
     engine.endTurn()

@@ -89,7 +89,7 @@ const limitsSchema = z.strictObject(
       .describe('Bytes that wait for a commit; at it, publishes that need the store are no longer read.'),
     restartWillGraceMs: wholeNumber(0, 86_400_000)
       .default(30_000)
-      .describe('After a crash, how long clients may take to come back before their wills are published.'),
+      .describe('After a restart or a crash, how long clients may take to come back before their wills are published.'),
     diskFreeBytesMin: wholeNumber(0, 1024 * GiB)
       .default(64 * MiB)
       .describe('Free disk below which nothing new is accepted that would have to be stored; 5.0 clients get 0x97.'),

@@ -66,8 +66,10 @@ export class Broker {
   readonly incomingPublish = new IncomingPublish()
   /** The disk is nearly full: nothing new is taken that the store would have to keep. Set by the driver. */
   storeFull = false
-  /** Milliseconds since the epoch, set by the driver before each call. */
+  /** Milliseconds since the epoch on a clock that never jumps, set by the driver before each call. */
   now = 0
+  /** From `shutDown` on. */
+  shuttingDown = false
   connections = 0
   nextSessionNumber = 1
   readonly #assignedIdPrefix: string
@@ -106,6 +108,15 @@ export class Broker {
   /** Publishes a message of the server itself. */
   publish(message: Message, retain: boolean): PublishOutcome {
     return publishMessage(this, message, retain, null)
+  }
+
+  /**
+   * To be called before the driver ends the connections at the end of the process. They end because of the server, which may be
+   * back in a second: sessions and wills stay in the store as those of clients that are connected, so that the next process gives
+   * them the time that it gives after a crash. With a store that keeps nothing the wills are not published.
+   */
+  shutDown(): void {
+    this.shuttingDown = true
   }
 
   /** Runs what is due. */

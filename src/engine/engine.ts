@@ -40,7 +40,7 @@ export interface EngineLog {
   error(fields: object, text: string): void
 }
 
-/** The longest sleep between looks at what is due: far below setTimeout's limit, and a changed system clock is noticed. */
+/** The longest sleep between looks at what is due: far below setTimeout's limit. */
 const sleepMsMax = 60_000
 
 export class Engine {

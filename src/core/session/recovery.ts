@@ -74,9 +74,9 @@ export class BrokerRecovery {
     session.will = { will: willOf(stored), deadline: null }
     const grace = Math.max(stored.delayInterval * 1000, options.restartWillGraceMs)
     delayWill(this.#broker, session, stored.dueAt === Infinity ? now + grace : stored.dueAt)
-    if (session.expiryInterval > 0) return
-    // A session that ended with its connection is kept until its will is published.
-    scheduleExpiry(this.#broker, session, now + grace)
+    // A session that ended with its connection, or ends soon, is kept until its will is published.
+    const endsBefore = stored.dueAt === Infinity && (session.expiry?.at ?? Infinity) < now + grace
+    if (session.expiryInterval === 0 || endsBefore) scheduleExpiry(this.#broker, session, now + grace)
   }
 
   onIncomingPacketId(number: number, packetId: number): void {

@@ -27,6 +27,7 @@ export function attach(broker: Broker, session: Session, client: Client): void {
 export function detach(broker: Broker, session: Session): void {
   session.client = null
   session.link = null
+  if (broker.shuttingDown) return
   rewind(session)
   connectionLost(broker, session)
   if (!session.lasting) {
