@@ -72,6 +72,7 @@ export class Broker {
   shuttingDown = false
   connections = 0
   nextSessionNumber = 1
+  nextInProcessNumber = 1
   readonly #assignedIdPrefix: string
   #assignedIds = 0
   readonly #awaitingCommit = new Set<Client>()
@@ -90,7 +91,7 @@ export class Broker {
   }
 
   createSession(clientId: string, version: ProtocolVersion): Session {
-    const session = new Session(this.nextSessionNumber++, clientId, version)
+    const session = new Session(this.nextSessionNumber++, clientId, version, this.options)
     this.sessions.set(clientId, session)
     this.sessionsByNumber.set(session.number, session)
     this.counters.sessionsCreated++

@@ -70,7 +70,9 @@ describe('the subscription index', () => {
       fc.array(topics, { maxLength: 10 }),
       (all, removed, names) => {
         const { index } = new Broker(defaultBrokerOptions)
-        const subscriptions = all.map((filter, i) => new Subscription(new Session(i, `${i}`, 5), filter))
+        const subscriptions = all.map(
+          (filter, i) => new Subscription(new Session(i, `${i}`, 5, defaultBrokerOptions), filter),
+        )
         for (const one of subscriptions) index.add(one, parseTopicFilter(one.filter)!)
         const live = subscriptions.filter((one, i) => {
           if (removed[i]) index.remove(one)
@@ -94,7 +96,7 @@ describe('the subscription index', () => {
     const deep = `${Array.from({ length: 198 }, () => 'a').join('/')}/+`
     for (let i = 0; i < 100; i++) {
       const filter = `${i}/${deep}`
-      index.add(new Subscription(new Session(i, '', 5), filter), parseTopicFilter(filter)!)
+      index.add(new Subscription(new Session(i, '', 5, defaultBrokerOptions), filter), parseTopicFilter(filter)!)
     }
     expect(index.bytes).toBeLessThan(100 * 3 * deep.length)
   })

@@ -94,6 +94,67 @@ describe('dispatch strategies of shared subscriptions', () => {
   })
 })
 
+describe('who has a share', () => {
+  it.each(dispatchStrategies)('%s: a member that is away and subscribed at QoS 0 has none', (strategy) => {
+    const world = new World({ sharedStrategy: strategy })
+    world.connected('zero', lasting).subscribe('$share/g/t', 0).drop()
+    const one = world.connected('one', lasting).subscribe('$share/g/t', 1)
+    one.drop()
+    const publisher = world.connected('p')
+    for (let i = 0; i < 10; i++) publisher.publish('t', String(i), { qos: 1 })
+    const again = world.device().connect({ clientId: 'one', ...lasting })
+    expect(again.drain()).toHaveLength(10)
+  })
+
+  it.each(['hash-topic', 'hash-publisher'] as const)(
+    '%s keeps a key with its member while the output of that is full, so that its messages stay in order',
+    (strategy) => {
+      const { devices, publisher } = group(strategy, 4)
+      publisher.publish('t/key', '0', { qos: 1 })
+      const owner = devices.find((device) => device.drain().length > 0)!
+      owner.link.full = true
+      for (let i = 1; i < 4; i++) publisher.publish('t/key', String(i), { qos: 1 })
+      expect(counts(devices.filter((device) => device !== owner))).toEqual([0, 0, 0])
+      owner.link.full = false
+      owner.client.pump()
+      expect(owner.drain()).toEqual(['1', '2', '3'])
+    },
+  )
+
+  it('sticky stays with its member while the output of that is full', () => {
+    const { devices, publisher } = group('sticky', 3)
+    publisher.publish('t', '0', { qos: 1 })
+    const owner = devices.find((device) => device.drain().length > 0)!
+    owner.link.full = true
+    publisher.publish('t', '1', { qos: 1 })
+    owner.link.full = false
+    publisher.publish('t', '2', { qos: 1 })
+    expect(owner.drain()).toEqual(['1', '2'])
+  })
+
+  it.each(['round-robin', 'random', 'least-inflight'] as const)(
+    '%s prefers a member whose queue has room over one that would drop',
+    (strategy) => {
+      const { world, devices, publisher } = group(strategy, 2)
+      world.broker.options.sessionQueueMessagesMax = 3
+      for (const device of devices) device.drop()
+      for (let i = 0; i < 6; i++) publisher.publish('t', String(i), { qos: 1 })
+      expect(devices.map((_, i) => world.broker.sessions.get(`m${i}`)!.queue.waiting)).toEqual([3, 3])
+      expect(world.broker.counters.messagesDropped.get('queue_full')).toBe(0)
+    },
+  )
+
+  it('with the policy reject, a message is refused when no member of the group has room, and not before', () => {
+    const world = new World({ sessionQueueFull: 'reject', sessionQueueMessagesMax: 2 })
+    for (const id of ['a', 'b']) world.connected(id, lasting).subscribe('$share/g/t', 1).drop()
+    world.connected('zero', lasting).subscribe('$share/g/t', 0).drop()
+    const publisher = world.connected('p')
+    for (let i = 0; i < 5; i++) publisher.publish('t', String(i), { qos: 1 })
+    expect(publisher.take()).toMatchObject([0, 0, 0, 0, 0x97].map((reasonCode) => ({ type: 'puback', reasonCode })))
+    expect(world.broker.gauges().queuedMessages).toBe(4)
+  })
+})
+
 describe('members that come and go (section 4.8.2)', () => {
   it('QoS 1 that was sent and not acknowledged, and what waits, goes to another member', () => {
     const world = new World({ inflightMessagesMax: 2 })

@@ -102,7 +102,7 @@ function findSession(broker: Broker, packet: ConnectPacket): [session: Session, 
   broker.sessions.get(packet.clientId)?.client?.takenOver()
   // The other connection's end may have ended its session.
   const existing = broker.sessions.get(packet.clientId)
-  if (existing !== undefined && !existing.lasting) {
+  if (existing !== undefined && !existing.durable) {
     // It ended with the last process, and was kept for its will only: the client is back in time.
     discardWill(broker, existing)
   } else if (existing !== undefined && !packet.cleanStart) {

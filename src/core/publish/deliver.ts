@@ -26,14 +26,9 @@ import { messageBytes } from './message.ts'
 import type { Publication } from './publication.ts'
 import { releaseFrame, sendDelivery, sendPublication } from './send.ts'
 
-export function deliver(broker: Broker, publication: Publication, recipient: Subscription): void {
-  const session = recipient.session
+export function deliver(broker: Broker, publication: Publication, session: Session, recipient: Subscription): void {
   const qos: Qos = publication.qos < recipient.qos ? publication.qos : recipient.qos
   const link = session.link
-  if (link === null && session.local !== null) {
-    session.local(publication.message, publication.retain && recipient.retainAsPublished)
-    return
-  }
   const grant = session.client === null ? null : session.client.grant
   if (grant !== null && !mayReceive(grant, publication, recipient, qos)) {
     drop(broker, null, 'not_authorized', session)
@@ -42,14 +37,14 @@ export function deliver(broker: Broker, publication: Publication, recipient: Sub
   if (qos === 0) {
     if (link === null) return
     if (link.full && !link.empty) drop(broker, null, 'slow_consumer', session)
-    else sendPublication(broker, publication, recipient, 0, 0)
+    else sendPublication(broker, session.client!, recipient, 0, 0)
     return
   }
   const queue = session.queue
-  if (link !== null && !session.lasting && recipient.group === null && queue.drained && !link.full) {
+  if (link !== null && !session.durable && recipient.group === null && queue.drained && !link.full) {
     if (queue.windowOpen(session.client!.inflightMax)) {
       const position = queue.push(qos === 1 ? sentQos1 : sentQos2)
-      if (sendPublication(broker, publication, recipient, qos, packetIdOf(position))) {
+      if (sendPublication(broker, session.client!, recipient, qos, packetIdOf(position))) {
         queue.sendPosition++
         queue.inflight++
       } else {
@@ -68,19 +63,13 @@ function mayReceive(grant: Grant, { entry, retain }: Publication, to: Subscripti
   return grant.mayReceive(entry!.topic, qos, retain && to.retainAsPublished, to.group === null ? null : to.group.name)
 }
 
-export function isQueueFull(broker: Broker, session: Session): boolean {
-  const { waiting, bytes } = session.queue
-  const { sessionQueueMessagesMax, sessionQueueBytesMax } = broker.options
-  return waiting >= sessionQueueMessagesMax || bytes >= sessionQueueBytesMax
-}
-
 /** Puts a delivery behind everything that waits for the session, in memory or only in the store, and sends what may be sent. */
 export function enqueue(broker: Broker, session: Session, delivery: Delivery): void {
   const queue = session.queue
   const client = session.client
-  if (client === null && !session.lasting) return
+  if (client === null && !session.durable) return
   const sendNow = client !== null && queue.drained && !client.link.full && queue.windowOpen(client.inflightMax)
-  while (!sendNow && isQueueFull(broker, session)) {
+  while (!sendNow && !session.hasRoom) {
     logFullQueue(broker, session)
     if (broker.options.sessionQueueFull === 'drop-oldest' && dropOldest(broker, session)) continue
     drop(broker, delivery.message, 'queue_full', session)

@@ -1,11 +1,10 @@
-/** A message to its recipients: the retained change it makes, then every session of its route and one member of each group. */
-import type { PublishFrame } from '../../mqtt/packet.ts'
+/** A message to its recipients: the retained change it makes, then every destination of its route and one member of each group. */
+import type { PublishFrame, Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import { retain } from '../retained/retained-changes.ts'
 import type { Session } from '../session/session.ts'
-import { chooseMember } from '../subscriptions/shared-group.ts'
+import { chooseMember, isGroupFull } from '../subscriptions/shared-group.ts'
 import { localDelivery, type Route } from '../subscriptions/subscription-index.ts'
-import { deliver, isQueueFull } from './deliver.ts'
 import type { Message } from './message.ts'
 import type { Publication } from './publication.ts'
 import type { TopicEntry } from './route-cache.ts'
@@ -52,16 +51,17 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
   const { recipients, groups } = found
   for (let i = 0; i < recipients.length; i++) {
     const recipient = recipients[i]!
-    if (recipient.noLocal && recipient.session === publication.publisher) {
+    const { destination } = recipient
+    if (recipient.noLocal && destination === publication.publisher) {
       const other = localDelivery(recipient)
-      if (other !== null) deliver(broker, publication, other)
+      if (other !== null) destination.accept(broker, publication, other)
     } else {
-      deliver(broker, publication, recipient)
+      destination.accept(broker, publication, recipient)
     }
   }
   for (const group of groups) {
-    const member = chooseMember(group, publication.publisher?.clientId ?? '', publication.entry!.topic)
-    if (member !== null) deliver(broker, publication, member)
+    const member = chooseMember(group, publication.publisher?.clientId ?? '', publication.entry!.topic, publication.qos)
+    if (member !== null) member.destination.accept(broker, publication, member)
   }
   publication.end()
   return recipients.length === 0 && groups.length === 0 ? 'no-subscribers' : 'delivered'
@@ -70,12 +70,16 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
 /** Whether a message that would have to be kept can't be: nobody gets it then, and its publisher is told. */
 function mustRefuse(broker: Broker, publication: Publication, found: Route): boolean {
   if (broker.storeFull) {
-    if (publication.retain || found.recipients.some(({ session, qos }) => session.stored && qos > 0)) return true
-    if (found.groups.some((group) => group.members.some(({ session, qos }) => session.stored && qos > 0))) return true
+    if (publication.retain || found.recipients.some(({ destination, qos }) => destination.stored && qos > 0))
+      return true
+    if (found.groups.some((group) => group.members.some(({ destination, qos }) => destination.stored && qos > 0)))
+      return true
   }
-  return broker.options.sessionQueueFull === 'reject' && anyQueueFull(broker, found)
+  return broker.options.sessionQueueFull === 'reject' && anyQueueFull(found, publication.qos)
 }
 
-function anyQueueFull(broker: Broker, found: Route): boolean {
-  return found.recipients.some((recipient) => recipient.qos > 0 && isQueueFull(broker, recipient.session))
+function anyQueueFull(found: Route, publishedQos: Qos): boolean {
+  if (found.recipients.some(({ qos, destination }) => qos > 0 && destination.refuses && !destination.hasRoom))
+    return true
+  return found.groups.some((group) => isGroupFull(group, publishedQos))
 }

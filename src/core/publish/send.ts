@@ -9,7 +9,6 @@ import { type Delivery, packetIdOf } from '../session/delivery-queue.ts'
 import type { Session } from '../session/session.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { type Message, remainingExpiry } from './message.ts'
-import type { Publication } from './publication.ts'
 
 /** Topic aliases towards one 5.0 client: given to the first topics it gets, as many as it allows, for the connection's life. */
 export class OutgoingAliases {
@@ -47,15 +46,15 @@ interface OutgoingPublish {
   subscriptionIdentifiers: readonly number[]
 }
 
-/** Sends a publication while it is being routed. False: it is larger than the client accepts, and was dropped [MQTT-3.1.2-25]. */
+/** Sends the publication that is being routed. False: it is larger than the client accepts, and was dropped [MQTT-3.1.2-25]. */
 export function sendPublication(
   broker: Broker,
-  publication: Publication,
+  client: Client,
   recipient: Subscription,
   qos: Qos,
   packetId: number,
 ): boolean {
-  const client = recipient.session.client!
+  const { publication } = broker
   const retain = publication.retain && recipient.retainAsPublished
   const firstByte = (PacketType.publish << 4) | (qos << 1) | (retain ? 1 : 0)
   const { frame } = publication
@@ -71,7 +70,7 @@ export function sendPublication(
     const outgoing = { qos, retain, dup: false, packetId, expiryIntervalSeconds, subscriptionIdentifiers }
     if (!sendParts(broker, client, publication.entry!.topic, publication.parts, outgoing)) return false
   } else {
-    const { bytes, packetIdAt } = publication.encoded(recipient.session.version, qos, recipient.identifiers)
+    const { bytes, packetIdAt } = publication.encoded(client.version || 4, qos, recipient.identifiers)
     if (bytes.length > client.maximumPacketSize) return tooLarge(broker, client)
     client.link.writePublish(bytes, 0, bytes.length, firstByte, packetIdAt, packetId)
   }

@@ -35,7 +35,7 @@ export class BrokerRecovery {
 
   onSession(stored: RecoveredSession): void {
     const { sessions, sessionsByNumber, now } = this.#broker
-    const session = new Session(stored.number, stored.clientId, stored.version)
+    const session = new Session(stored.number, stored.clientId, stored.version, this.#broker.options)
     session.username = stored.username
     session.principal = stored.principal
     session.expiryInterval = stored.expiryInterval

@@ -10,7 +10,7 @@ import { sendQos0 } from '../publish/send.ts'
 import { chooseMember } from '../subscriptions/shared-group.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { waitingDelivery } from './delivery-queue.ts'
-import { neverExpires, type Session } from './session.ts'
+import { neverExpires, Session } from './session.ts'
 import { connectionLost, publishWill } from './will.ts'
 
 export function attach(broker: Broker, session: Session, client: Client): void {
@@ -18,7 +18,7 @@ export function attach(broker: Broker, session: Session, client: Client): void {
   session.link = client.link
   session.version = client.version || session.version
   if (session.expiry !== null) broker.deadlines.clear(session.expiry)
-  session.stored ||= broker.journal.durable && session.lasting
+  session.stored ||= broker.journal.durable && session.durable
   if (session.stored) broker.journal.session(session, Infinity)
   rewind(session)
 }
@@ -30,7 +30,7 @@ export function detach(broker: Broker, session: Session): void {
   if (broker.shuttingDown) return
   rewind(session)
   connectionLost(broker, session)
-  if (!session.lasting) {
+  if (!session.durable) {
     endSession(broker, session)
     return
   }
@@ -83,17 +83,20 @@ export function handOver(broker: Broker, session: Session, leaving: Subscription
     if (delivery === null || delivery.group !== group || delivery.message === null) continue
     if (delivery.qos === 2 && delivery.dup) continue
     const { message } = delivery
-    const member = chooseMember(group, message.publisher, message.name, leaving)
-    if (member === null || (!ending && member.session.link === null)) return
+    const member = chooseMember(group, message.publisher, message.name, message.qos, leaving)
+    if (member === null || (!ending && !member.destination.online)) return
     discard(broker, session, position, delivery)
     passOn(broker, member, message, delivery.retain)
   }
 }
 
 function passOn(broker: Broker, member: Subscription, message: Message, retain: boolean): void {
-  const { session, identifiers, group } = member
-  if (session.local !== null) {
-    session.local(message, retain)
+  const { destination: session, identifiers, group } = member
+  if (!(session instanceof Session)) {
+    const { publication } = broker
+    publication.beginMessage(message, broker.topics.lookupName(message.name), retain, null, broker.now)
+    session.accept(broker, publication, member)
+    publication.end()
     return
   }
   const qos: Qos = message.qos < member.qos ? message.qos : member.qos

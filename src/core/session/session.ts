@@ -2,11 +2,15 @@
  * A session: what a client's connections have in common. It has an internal number that is never reused; client ids are.
  */
 import type { ProtocolVersion } from '../../mqtt/packet.ts'
+import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import type { Deadline } from '../deadlines.ts'
+import type { BrokerOptions } from '../options.ts'
 import type { Link } from '../ports/link.ts'
-import type { Message } from '../publish/message.ts'
+import { deliver } from '../publish/deliver.ts'
+import type { Publication } from '../publish/publication.ts'
 import { RetainedQueue } from '../retained/retained-delivery.ts'
+import type { Destination } from '../subscriptions/destination.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { DeliveryQueue } from './delivery-queue.ts'
 import type { PendingWill } from './will.ts'
@@ -14,7 +18,7 @@ import type { PendingWill } from './will.ts'
 /** Session Expiry Interval that never expires. */
 export const neverExpires = 0xffffffff
 
-export class Session {
+export class Session implements Destination {
   readonly number: number
   readonly clientId: string
   version: ProtocolVersion
@@ -30,8 +34,6 @@ export class Session {
   /** The connection's output; null while the client is away. Here, not behind `client`, for the hot path. */
   link: Link | null = null
   client: Client | null = null
-  /** An in-process subscriber takes messages here instead of a connection. */
-  local: ((message: Message, retain: boolean) => void) | null = null
   readonly subscriptions = new Map<string, Subscription>()
   readonly queue = new DeliveryQueue()
   /** QoS 2 packet identifiers received and not yet released -> the batch that holds them (0: none). */
@@ -58,14 +60,46 @@ export class Session {
   matchNumber = 0
   matchSlot = 0
 
-  constructor(number: number, clientId: string, version: ProtocolVersion) {
+  readonly #limits: Pick<BrokerOptions, 'sessionQueueMessagesMax' | 'sessionQueueBytesMax'>
+
+  constructor(number: number, clientId: string, version: ProtocolVersion, limits: BrokerOptions) {
+    this.#limits = limits
     this.number = number
     this.clientId = clientId
     this.version = version
   }
 
+  get name(): string {
+    return this.clientId
+  }
+
+  get refuses(): boolean {
+    return true
+  }
+
+  get online(): boolean {
+    return this.link !== null
+  }
+
+  get ready(): boolean {
+    return this.link !== null && !this.link.full
+  }
+
+  get load(): number {
+    return this.queue.length
+  }
+
   /** Whether it outlives its connection. */
-  get lasting(): boolean {
+  get durable(): boolean {
     return this.expiryInterval > 0
+  }
+
+  get hasRoom(): boolean {
+    const { waiting, bytes } = this.queue
+    return waiting < this.#limits.sessionQueueMessagesMax && bytes < this.#limits.sessionQueueBytesMax
+  }
+
+  accept(broker: Broker, publication: Publication, subscription: Subscription): void {
+    deliver(broker, publication, this, subscription)
   }
 }

@@ -1,9 +1,16 @@
 /**
  * Shared subscriptions, section 4.8.2: one member of a group gets each message, chosen by the group's dispatch strategy.
  *
- * Members that are connected come first, and among them those whose output is not full; a group with no member connected
- * queues at one whose session waits.
+ * A strategy chooses among the members with the best rank: those that can send now, then those that are connected and have
+ * room to keep the message, then those that are away and keep it. A member that is away and subscribed at QoS 0 has no share.
+ *
+ * Hashing and sticky look only at who is connected: a key stays with its member while that is slow, and what it does not take
+ * at once waits in its queue. Otherwise messages of one key would overtake each other.
  */
+import type { Qos } from '../../mqtt/packet.ts'
+import type { Broker } from '../broker.ts'
+import { drop } from '../drop.ts'
+import { type Message, republished } from '../publish/message.ts'
 import type { Subscription } from './subscription-index.ts'
 
 export const dispatchStrategies = [
@@ -38,51 +45,90 @@ function hashText(text: string): number {
   return (hash ^ (hash >>> 15)) >>> 0
 }
 
-const able = (member: Subscription): boolean => member.session.link !== null && !member.session.link.full
-const online = (member: Subscription): boolean => member.session.link !== null
-const any = (): boolean => true
+/** How well a member can take a message now: the lower, the better. */
+const Rank = { ready: 0, keeps: 1, keepsAway: 2, drops: 3, dropsAway: 4, none: 5 } as const
 
-/** The member that gets a message; null only for a group without members. `except`: the one that is leaving. */
+/** At QoS 0 nothing is kept for a member, so that one that is away gets none. */
+function rankOf(member: Subscription, qos: Qos): number {
+  const { destination } = member
+  const kept = qos > 0 && member.qos > 0
+  if (destination.online) {
+    if (destination.ready) return Rank.ready
+    return kept && destination.hasRoom ? Rank.keeps : Rank.drops
+  }
+  if (!kept || !destination.durable) return Rank.none
+  return destination.hasRoom ? Rank.keepsAway : Rank.dropsAway
+}
+
+/** For strategies that hold on to a member: whoever is connected is as good as any other that is. */
+function presenceOf(member: Subscription, qos: Qos): number {
+  const { destination } = member
+  if (destination.online) return Rank.ready
+  return destination.durable && qos > 0 && member.qos > 0 ? Rank.keepsAway : Rank.none
+}
+
+/** The member that gets a message; null: none can take it. `except`: the one that is leaving. */
 export function chooseMember(
   group: SharedGroup,
   publisher: string,
   topic: string,
+  qos: Qos,
   except: Subscription | null = null,
-): Subscription | null {
-  for (const wanted of [able, online, any]) {
-    const member = chooseAmong(group, publisher, topic, (one) => one !== except && wanted(one))
-    if (member !== null) return member
-  }
-  return null
-}
-
-function chooseAmong(
-  group: SharedGroup,
-  publisher: string,
-  topic: string,
-  wanted: (member: Subscription) => boolean,
 ): Subscription | null {
   const { members } = group
   switch (group.strategy) {
     case 'round-robin':
-      return nextFrom(group, (group.cursor % members.length) + 1, wanted)
+      return nextFrom(group, group.cursor + 1, qos, except)
     case 'random':
       group.cursor = xorshift(group.cursor)
-      return nextFrom(group, group.cursor, wanted)
+      return nextFrom(group, group.cursor, qos, except)
     case 'sticky':
-      if (group.sticky === null || !members.includes(group.sticky) || !wanted(group.sticky)) {
-        group.sticky = nextFrom(group, group.cursor, wanted)
+      if (group.sticky === null || group.sticky === except || !staysSticky(group, group.sticky, qos)) {
+        group.sticky = nextFrom(group, group.cursor, qos, except)
       }
       return group.sticky
     case 'least-inflight':
-      return leastLoaded(members, wanted)
+      return leastLoaded(members, qos, except)
     case 'hash-publisher':
-      return byHash(members, publisher, wanted)
+      return byHash(members, publisher, qos, except)
     case 'hash-topic':
-      return byHash(members, topic, wanted)
+      return byHash(members, topic, qos, except)
     default:
       return group.strategy satisfies never
   }
+}
+
+/** Whether nobody in the group has room for a message that would be kept for it: what is refused, where that is the policy. */
+export function isGroupFull(group: SharedGroup, qos: Qos): boolean {
+  let full = false
+  for (const member of group.members) {
+    const rank = rankOf(member, qos)
+    if (rank <= Rank.keepsAway) return false
+    if (rank !== Rank.none && member.qos > 0 && member.destination.refuses) full = true
+  }
+  return full
+}
+
+/** Gives a message that a member of the group did not take to another. */
+export function dispatch(broker: Broker, group: SharedGroup, message: Message, retain: boolean): void {
+  const member = chooseMember(group, message.publisher, message.name, message.qos)
+  if (member === null) {
+    drop(broker, message, 'session_ended', null)
+    return
+  }
+  const { publication } = broker
+  const entry = broker.topics.lookupName(message.name)
+  publication.beginMessage(republished(message), entry, retain, null, broker.now)
+  member.destination.accept(broker, publication, member)
+  publication.end()
+}
+
+/** A sticky member is left when it goes, or is away while another is connected. */
+function staysSticky(group: SharedGroup, sticky: Subscription, qos: Qos): boolean {
+  if (!group.members.includes(sticky)) return false
+  const presence = presenceOf(sticky, qos)
+  if (presence === Rank.ready) return true
+  return presence !== Rank.none && !group.members.some((member) => member.destination.online)
 }
 
 function xorshift(state: number): number {
@@ -93,46 +139,57 @@ function xorshift(state: number): number {
   return x >>> 0
 }
 
-function nextFrom(group: SharedGroup, start: number, wanted: (member: Subscription) => boolean): Subscription | null {
+function nextFrom(group: SharedGroup, start: number, qos: Qos, except: Subscription | null): Subscription | null {
   const { members } = group
-  for (let i = 0; i < members.length; i++) {
+  let best: Subscription | null = null
+  let bestRank: number = Rank.none
+  for (let i = 0; i < members.length && bestRank > Rank.ready; i++) {
     const place = (start + i) % members.length
     const member = members[place]!
-    if (!wanted(member)) continue
+    if (member === except) continue
+    const rank = rankOf(member, qos)
+    if (rank >= bestRank) continue
+    best = member
+    bestRank = rank
     if (group.strategy === 'round-robin') group.cursor = place
-    return member
   }
-  return null
+  return best
 }
 
-function leastLoaded(members: Subscription[], wanted: (member: Subscription) => boolean): Subscription | null {
+function leastLoaded(members: Subscription[], qos: Qos, except: Subscription | null): Subscription | null {
   let best: Subscription | null = null
+  let bestRank: number = Rank.none
   let bestLoad = Infinity
   for (const member of members) {
-    if (!wanted(member)) continue
-    const load = member.session.queue.inflight + member.session.queue.waiting
-    if (load < bestLoad) {
-      best = member
-      bestLoad = load
-    }
+    if (member === except) continue
+    const rank = rankOf(member, qos)
+    if (rank === Rank.none || rank > bestRank) continue
+    const { load } = member.destination
+    if (rank === bestRank && load >= bestLoad) continue
+    best = member
+    bestRank = rank
+    bestLoad = load
   }
   return best
 }
 
 /**
- * Rendezvous hashing: each member's weight is a hash of its client id with the key, the highest wins. When a member leaves
- * or joins, only its own keys move.
+ * Rendezvous hashing: each member's weight is a hash of its name with the key, the highest wins. When a member leaves or
+ * joins, only its own keys move.
  */
-function byHash(members: Subscription[], key: string, wanted: (member: Subscription) => boolean): Subscription | null {
+function byHash(members: Subscription[], key: string, qos: Qos, except: Subscription | null): Subscription | null {
   let best: Subscription | null = null
+  let bestPresence: number = Rank.none
   let bestWeight = -1
   for (const member of members) {
-    if (!wanted(member)) continue
-    const weight = hashText(`${member.session.clientId}\0${key}`)
-    if (weight > bestWeight) {
-      best = member
-      bestWeight = weight
-    }
+    if (member === except) continue
+    const presence = presenceOf(member, qos)
+    if (presence === Rank.none || presence > bestPresence) continue
+    const weight = hashText(`${member.destination.name}\0${key}`)
+    if (presence === bestPresence && weight <= bestWeight) continue
+    best = member
+    bestPresence = presence
+    bestWeight = weight
   }
   return best
 }

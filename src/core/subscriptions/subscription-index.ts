@@ -1,5 +1,5 @@
 /**
- * The subscription index: which sessions get a message, by topic.
+ * The subscription index: which destinations get a message, by topic.
  *
  * Filters without wildcards, most of all in practice, stand in one map from the filter to its subscribers: matching costs
  * one look-up however many there are. Filters with wildcards stand in a trie by level, those that end in `#` at the node of
@@ -11,8 +11,8 @@
 import type { Qos } from '../../mqtt/packet.ts'
 import { parseTopicFilter, type TopicFilter } from '../../mqtt/topic.ts'
 import type { Cost } from '../cost.ts'
-import type { Session } from '../session/session.ts'
 import { firstLevel, levelEnd, TopicTrie, type TrieNode } from '../topic-trie.ts'
+import type { Destination } from './destination.ts'
 import type { DispatchStrategy, SharedGroup } from './shared-group.ts'
 import { createGroup } from './shared-group.ts'
 
@@ -22,7 +22,8 @@ export const noIdentifiers: readonly number[] = Object.freeze([])
 const noSubscribers: Subscription[] = []
 
 export class Subscription {
-  readonly session: Session
+  /** Who takes its messages. */
+  readonly destination: Destination
   /** The whole filter, as subscribed. */
   readonly filter: string
   qos: Qos = 0
@@ -39,13 +40,13 @@ export class Subscription {
   /** Of a merged delivery: what is left of it for the publisher itself, once that was asked for. */
   withoutNoLocal: Subscription | null | undefined = undefined
 
-  constructor(session: Session, filter: string) {
-    this.session = session
+  constructor(destination: Destination, filter: string) {
+    this.destination = destination
     this.filter = filter
   }
 }
 
-/** Who gets a message of one topic: one entry per session, and one per shared group. */
+/** Who gets a message of one topic: one entry per destination, and one per shared group. */
 export interface Route {
   readonly recipients: readonly Subscription[]
   readonly groups: readonly SharedGroup[]
@@ -289,21 +290,21 @@ export class SubscriptionIndex {
   }
 }
 
-/** One entry per session: overlapping subscriptions become one delivery with the highest QoS and all identifiers [MQTT-3.3.4-2]. */
+/** One entry per destination: overlapping subscriptions become one delivery with the highest QoS and all identifiers [MQTT-3.3.4-2]. */
 function addRecipient(gathered: Gathered, subscription: Subscription, matchNumber: number): void {
-  const { session } = subscription
+  const { destination } = subscription
   const { recipients } = gathered
-  if (session.matchNumber !== matchNumber) {
-    session.matchNumber = matchNumber
-    session.matchSlot = recipients.length
+  if (destination.matchNumber !== matchNumber) {
+    destination.matchNumber = matchNumber
+    destination.matchSlot = recipients.length
     recipients.push(subscription)
     return
   }
-  const previous = recipients[session.matchSlot]!
+  const previous = recipients[destination.matchSlot]!
   let merged = previous
   if (previous.merged === null) {
     merged = mergeSubscriptions([previous])
-    recipients[session.matchSlot] = merged
+    recipients[destination.matchSlot] = merged
     gathered.mergedBytes += mergedBytes
   }
   gathered.mergedBytes += mergedSubscriptionBytes
@@ -311,7 +312,7 @@ function addRecipient(gathered: Gathered, subscription: Subscription, matchNumbe
 }
 
 function mergeSubscriptions(subscriptions: readonly Subscription[]): Subscription {
-  const merged = new Subscription(subscriptions[0]!.session, '')
+  const merged = new Subscription(subscriptions[0]!.destination, '')
   merged.merged = []
   for (const subscription of subscriptions) merge(merged, subscription)
   return merged

@@ -1,0 +1,150 @@
+/**
+ * A subscriber inside this process: messages wait here until the program takes them.
+ *
+ * What waits is bounded in messages and in bytes; beyond either limit the oldest is dropped and counted, so that a program
+ * that does not take them costs nothing but its own messages. Retained messages are not copied here: each is taken from where
+ * it is retained when the program asks for it, before anything that was published since.
+ */
+
+import { ReasonCode } from '../../mqtt/reason-code.ts'
+import { parseTopicFilter } from '../../mqtt/topic.ts'
+import type { Broker } from '../broker.ts'
+import { drop } from '../drop.ts'
+import { type Message, messageBytes } from '../publish/message.ts'
+import type { Publication } from '../publish/publication.ts'
+import type { RetainedScan } from '../retained/retained-scan.ts'
+import type { Destination } from './destination.ts'
+import { dispatch, type SharedGroup } from './shared-group.ts'
+import { Subscription } from './subscription-index.ts'
+
+export const inProcessMessagesMax = 100_000
+export const inProcessBytesMax = 64 * 1024 * 1024
+
+export interface Taken {
+  readonly message: Message
+  readonly retain: boolean
+  /** The share group it came for. */
+  readonly group: SharedGroup | null
+}
+
+const ringSizeMin = 16
+
+export class InProcessSubscriber implements Destination {
+  readonly name: string
+  readonly online = true
+  readonly durable = false
+  readonly stored = false
+  readonly refuses = false
+  matchNumber = 0
+  matchSlot = 0
+  readonly #broker: Broker
+  readonly #onMessage: () => void
+  readonly #subscriptions = new Map<string, Subscription>()
+  readonly #retained: RetainedScan[] = []
+  #ring = new Array<Taken | null>(ringSizeMin).fill(null)
+  #first = 0
+  #count = 0
+  #bytes = 0
+
+  /** `onMessage`: one waits that was not there before. It may take it at once. */
+  constructor(broker: Broker, onMessage: () => void) {
+    this.#broker = broker
+    this.#onMessage = onMessage
+    this.name = `in-process ${broker.nextInProcessNumber++}`
+  }
+
+  get ready(): boolean {
+    return this.hasRoom
+  }
+
+  get hasRoom(): boolean {
+    return this.#count < inProcessMessagesMax && this.#bytes < inProcessBytesMax
+  }
+
+  get load(): number {
+    return this.#count
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Returns the reason why not; 0: subscribed. */
+  subscribe(topicFilter: string): number {
+    const parsed = parseTopicFilter(topicFilter)
+    if (parsed === undefined || parsed.levels > this.#broker.options.topicLevelsMax) {
+      return ReasonCode.topicFilterInvalid
+    }
+    if (this.#subscriptions.has(topicFilter)) return 0
+    const subscription = new Subscription(this, topicFilter)
+    subscription.qos = 2
+    subscription.retainAsPublished = true
+    this.#subscriptions.set(topicFilter, subscription)
+    this.#broker.index.add(subscription, parsed)
+    if (parsed.shared === undefined) this.#retained.push(this.#broker.retained.match(parsed.filter))
+    return 0
+  }
+
+  accept(broker: Broker, publication: Publication, subscription: Subscription): void {
+    const { message } = publication
+    const retain = publication.retain && subscription.retainAsPublished
+    this.#push({ message, retain, group: subscription.group })
+    while (this.#count > inProcessMessagesMax || (this.#bytes > inProcessBytesMax && this.#count > 1)) {
+      drop(broker, this.#shift()!.message, 'slow_consumer', null)
+    }
+    this.#onMessage()
+  }
+
+  /** The next message; null: none is there. */
+  take(): Taken | null {
+    const { now } = this.#broker
+    for (let messages = this.#retained[0]; messages !== undefined; messages = this.#retained[0]) {
+      const message = messages.next(Infinity)
+      if (message === null) this.#retained.shift()
+      else if (message.expiresAt > now) return { message, retain: true, group: null }
+    }
+    for (let taken = this.#shift(); taken !== null; taken = this.#shift()) {
+      if (taken.message.expiresAt > now) return taken
+      drop(this.#broker, taken.message, 'expired', null)
+    }
+    return null
+  }
+
+  /** Leaves the index. Of what waits, that for a share group goes to another member; the rest may still be taken. */
+  end(): void {
+    const broker = this.#broker
+    for (const subscription of this.#subscriptions.values()) broker.index.remove(subscription)
+    this.#subscriptions.clear()
+    this.#retained.length = 0
+    for (let left = this.#count; left > 0; left--) {
+      const taken = this.#shift()!
+      if (taken.group === null) this.#push(taken)
+      else dispatch(broker, taken.group, taken.message, taken.retain)
+    }
+  }
+
+  #push(taken: Taken): void {
+    if (this.#count === this.#ring.length) this.#grow()
+    this.#ring[(this.#first + this.#count++) & (this.#ring.length - 1)] = taken
+    this.#bytes += messageBytes(taken.message)
+  }
+
+  #shift(): Taken | null {
+    if (this.#count === 0) return null
+    const taken = this.#ring[this.#first]!
+    this.#ring[this.#first] = null
+    this.#first = (this.#first + 1) & (this.#ring.length - 1)
+    this.#count--
+    this.#bytes -= messageBytes(taken.message)
+    if (this.#count === 0 && this.#ring.length > 1024) this.#ring = new Array(ringSizeMin).fill(null)
+    if (this.#count === 0) this.#first = 0
+    return taken
+  }
+
+  #grow(): void {
+    const ring = new Array<Taken | null>(this.#ring.length * 2).fill(null)
+    for (let i = 0; i < this.#count; i++) ring[i] = this.#ring[(this.#first + i) & (this.#ring.length - 1)]!
+    this.#ring = ring
+    this.#first = 0
+  }
+}
