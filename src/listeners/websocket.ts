@@ -191,7 +191,10 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
     if (refusal !== undefined || engine.connections.size >= limits.connectionsMax) {
       counters.connectionsRefused++
       const [status, text] = refusal ?? ['503 Service Unavailable', 'too many connections']
-      engine.log.warn({ path: pathOf(request), address: socket.remoteAddress }, `WebSocket refused: ${text}`)
+      engine.log.warn(
+        { path: pathOf(request), address: socket.remoteAddress, reason: 'websocket_refused' },
+        `WebSocket refused: ${text}`,
+      )
       const fields = `Connection: close\r\nContent-Type: text/plain\r\nSec-WebSocket-Version: ${webSocketVersion}`
       socket.write(`HTTP/1.1 ${status}\r\n${fields}\r\n\r\n${text}\n`)
       endLingering(socket)

@@ -7,6 +7,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from '@prometheus-io/client'
 import type { Counters, Gauges, LabelledCounter, StoreFigures } from '../core/counters.ts'
 import { PacketType } from '../mqtt/packet.ts'
+import { droppedLines } from './log.ts'
 
 /** Undefined: there is nothing to show, as of a store's size without a store. */
 type Reading = number | undefined | Iterable<readonly [label: string, value: number]>
@@ -153,6 +154,16 @@ const metrics: readonly Metric[] = [
     'Faults of the gateway itself; each cost one connection.',
     (c) => c.internalErrors,
   ),
+  {
+    name: 'mqtt_log_lines_dropped_total',
+    help: 'Log lines of the process that were not written: more than a second may have of one reason, or nothing took them.',
+    type: 'counter',
+    label: 'reason',
+    read: () => [
+      ['left_out', droppedLines.leftOut],
+      ['not_taken', droppedLines.unwritten],
+    ],
+  },
   store('storage_commits_total', 'Transactions committed.', 'counter', (store) => store.commits),
   store('storage_records_written_total', 'Records written.', 'counter', (store) => store.recordsWritten),
   store('storage_database_bytes', 'Size of the database file.', 'gauge', (store) => store.databaseBytes),
