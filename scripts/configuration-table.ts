@@ -9,6 +9,7 @@ import { configJsonSchema } from '../src/config/schema.ts'
 
 interface Schema {
   properties?: Record<string, Schema>
+  items?: Schema
   anyOf?: Schema[]
   type?: string
   enum?: readonly string[]
@@ -35,13 +36,14 @@ export function withTable(page: string): string {
 function rows(schema: Schema, prefix: string): string[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, option]) => {
     if (option.properties) return rows(option, `${prefix}${name}.`)
+    const below = option.items?.properties ? rows(option.items, `${prefix}${name}[].`) : []
     const cells = [
       `\`${prefix}${name}\``,
       values(option),
       defaultOf(option),
       (option.description ?? '').replaceAll('|', '\\|'),
     ]
-    return [`| ${cells.join(' | ')} |\n`]
+    return [`| ${cells.join(' | ')} |\n`, ...below]
   })
 }
 
@@ -50,7 +52,9 @@ function values(option: Schema): string {
   if (option.const !== undefined) return `\`${option.const}\``
   if (option.enum) return option.enum.map((value) => `\`${value}\``).join(', ')
   if (option.type === 'integer' || option.type === 'number') return `${option.minimum} to ${option.maximum}`
-  return { boolean: '`true`, `false`', string: 'text', object: 'names and values' }[option.type ?? ''] ?? ''
+  return (
+    { boolean: '`true`, `false`', string: 'text', object: 'names and values', array: 'a list' }[option.type ?? ''] ?? ''
+  )
 }
 
 function defaultOf({ default: value }: Schema): string {

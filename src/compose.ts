@@ -3,9 +3,12 @@
  * the `Gateway` of `gateway.ts`, which knows none of their classes' constructors.
  */
 import { randomBytes } from 'node:crypto'
+import type { Server } from 'node:net'
 import type { AuthenticationMethod, Authenticator } from './auth/authenticator.ts'
 import { createAuthority } from './auth/authority.ts'
-import { type GatewayConfig, isAuthenticated, isLoopback } from './config/schema.ts'
+import { isLoopback } from './config/access.ts'
+import { listenersOf } from './config/listeners.ts'
+import { type GatewayConfig, isAuthenticated } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
 import { type BrokerOptions, defaultBrokerOptions } from './core/options.ts'
@@ -15,7 +18,7 @@ import { type Clock, systemClock, wallOffset } from './engine/clock.ts'
 import { Committer } from './engine/committer.ts'
 import { Engine } from './engine/engine.ts'
 import { Failure } from './engine/failure.ts'
-import { createHttpServer } from './http/http.ts'
+import { createHttpServer, type HttpSources } from './http/http.ts'
 import { Listener, type ListenerSettings } from './listeners/listener.ts'
 import { createTcpServer } from './listeners/tcp.ts'
 import { acceptWebSockets } from './listeners/websocket.ts'
@@ -183,26 +186,28 @@ function createListeners(
     metrics: () => metricsText(broker.counters, broker.gauges()),
     version,
   }
-  const { allowedOrigins } = config
-  return listenerSettings(config).map((settings) => {
-    if (settings.kind === 'tcp') return new Listener(settings, createTcpServer(engine, settings))
-    const server = createHttpServer(sources)
-    acceptWebSockets(engine, server, { ...settings, allowedOrigins, loopbackOnly: isLoopback(settings.host) })
-    return new Listener(settings, server)
+  return listenersOf(config).map((given) => {
+    const { name, kind, host, port, durability, limits } = given
+    const connectionsMax = limits.connectionsMax ?? config.limits.connectionsMax
+    const settings = { name, kind, host, port, durability, connectionsMax }
+    return new Listener(settings, createServer(settings, engine, sources, config))
   })
 }
 
-function listenerSettings(config: GatewayConfig): ListenerSettings[] {
-  const { host, mqttPort, httpPort, durability } = config
-  const { connectionsMax } = config.limits
-  const settings: ListenerSettings[] = []
-  if (mqttPort !== false) {
-    const mqttDurability = config.mqttDurability ?? durability
-    settings.push({ name: 'tcp', kind: 'tcp', host, port: mqttPort, connectionsMax, durability: mqttDurability })
+/** What each kind of listener is made of. */
+function createServer(settings: ListenerSettings, engine: Engine, sources: HttpSources, config: GatewayConfig): Server {
+  const { kind, host } = settings
+  switch (kind) {
+    case 'tcp':
+      return createTcpServer(engine, settings)
+    case 'ws':
+    case 'http': {
+      const server = createHttpServer(kind === 'http' ? sources : undefined)
+      const { allowedOrigins } = config
+      acceptWebSockets(engine, server, { ...settings, allowedOrigins, loopbackOnly: isLoopback(host) })
+      return server
+    }
+    default:
+      return kind satisfies never
   }
-  if (httpPort !== false) {
-    const httpDurability = config.httpDurability ?? durability
-    settings.push({ name: 'http', kind: 'http', host, port: httpPort, connectionsMax, durability: httpDurability })
-  }
-  return settings
 }

@@ -4,11 +4,12 @@
 import type { Grant } from './auth/authenticator.ts'
 import { guardedGrant } from './auth/guarded-grant.ts'
 import { composeGateway, type GatewayParts, type GatewayWorld } from './compose.ts'
+import type { ListenerKind } from './config/listeners.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
 import type { Message } from './core/publish/message.ts'
 import { LocalSubscription, type ReceivedMessage } from './engine/local-subscription.ts'
-import type { Address } from './listeners/listener.ts'
+import type { Address, Listener } from './listeners/listener.ts'
 import { encodeProperties } from './mqtt/encoder.ts'
 import type { Properties, Qos } from './mqtt/packet.ts'
 import { PacketType } from './mqtt/packet.ts'
@@ -51,10 +52,37 @@ export interface OutgoingMessage {
   properties?: Properties
 }
 
+export interface ListenerAddress extends Address {
+  name: string
+  kind: ListenerKind
+}
+
+/** A listener's address can't be had; `cause` is what the system said. */
+export class ListenError extends Error {
+  readonly listener: string
+  /** Such as EADDRINUSE. */
+  readonly code: string | undefined
+
+  constructor(listener: string, cause: NodeJS.ErrnoException) {
+    super(`listener ${listener}: ${cause.message}`, { cause })
+    this.name = 'ListenError'
+    this.listener = listener
+    this.code = cause.code
+  }
+}
+
+async function bind(listener: Listener): Promise<Address> {
+  try {
+    return await listener.bind()
+  } catch (error) {
+    throw new ListenError(listener.settings.name, error as Error)
+  }
+}
+
 export class Gateway {
   readonly config: GatewayConfig
   readonly broker: Broker
-  /** Where the first listener of each sort is bound. */
+  /** Where the first listener for MQTT over TCP is bound, and the first one for HTTP or WebSocket. */
   readonly addresses: { mqtt?: Address; http?: Address } = {}
   /** Rejects when nothing can be made safe any more: the gateway has stopped acknowledging and must be ended. */
   readonly failed: Promise<never>
@@ -72,11 +100,11 @@ export class Gateway {
     this.#startedAt = parts.clock.now()
   }
 
-  /** Binds the listeners. Rejects when a port can't be had. */
+  /** Binds the listeners. Rejects with a ListenError when a port can't be had. */
   async listen(): Promise<void> {
     const { listeners, health, diskWatch } = this.#parts
     for (const listener of listeners) {
-      const address = await listener.bind()
+      const address = await bind(listener)
       const sort = listener.settings.kind === 'tcp' ? 'mqtt' : 'http'
       this.addresses[sort] ??= address
     }
@@ -86,6 +114,13 @@ export class Gateway {
       publish: (messages) => this.#publishSysTopics(messages),
     })
     await diskWatch?.start()
+  }
+
+  /** The listeners that are bound, in the order of the configuration. */
+  get listeners(): readonly ListenerAddress[] {
+    return this.#parts.listeners.flatMap(({ settings: { name, kind }, address }) =>
+      address === undefined ? [] : [{ name, kind, ...address }],
+    )
   }
 
   /**

@@ -6,21 +6,17 @@
  */
 import { flushCompileCache } from 'node:module'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { isLoopback } from '../config/access.ts'
 import { ConfigError } from '../config/config-error.ts'
+import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
-import {
-  durabilities,
-  type FileOptions,
-  type GatewayConfig,
-  isAuthenticated,
-  isLoopback,
-  logLevels,
-} from '../config/schema.ts'
-import type { Gateway } from '../gateway.ts'
+import { type FileOptions, type GatewayConfig, isAuthenticated, logLevels } from '../config/schema.ts'
+import type { Gateway, ListenError, ListenerAddress } from '../gateway.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { processMetrics } from '../observe/metrics.ts'
 import { version } from '../observe/version.ts'
 import { giveBackWhenIdle } from '../process/idle-heap.ts'
+import { type Durability, durabilities } from '../store/store.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 
 /** Longer than any commit that may be under way; then the process ends all the same. */
@@ -28,8 +24,6 @@ const stopTimeoutMs = 30_000
 
 /** Whoever asks again after so long doesn't want to wait. */
 const sameStopMs = 1_000
-
-type Durability = (typeof durabilities)[number]
 
 interface Flags {
   config?: string
@@ -141,49 +135,60 @@ async function listen(gateway: Gateway, config: GatewayConfig): Promise<void> {
   }
 }
 
-/** What went wrong while binding, in words that name the flag to change. */
+/** What went wrong while binding, in words that name the option to change. */
 function listenError(error: unknown, config: GatewayConfig): unknown {
-  const { code, port, address } = error as NodeJS.ErrnoException & { port?: number; address?: string }
-  const flag = port === config.httpPort && port !== config.mqttPort ? '--http-port' : '--mqtt-port'
+  const listener = listenersOf(config).find(({ name }) => name === (error as Partial<ListenError>).listener)
+  if (listener === undefined) return error
+  const { code, address } = (error as Error).cause as NodeJS.ErrnoException & { address?: string }
+  const { host, port, places } = listener
   switch (code) {
     case 'EADDRINUSE':
-      return new CliError(`port ${port} on ${address} is in use; choose another one with ${flag} (0 takes a free one)`)
+      return new CliError(
+        `port ${port} on ${address} is in use; choose another one with ${wordFor(places.port)} (0 takes a free one)`,
+      )
     case 'EACCES':
-      return new CliError(`port ${port} may not be opened by this user; choose one above 1023 with ${flag}`)
+      return new CliError(
+        `port ${port} may not be opened by this user; choose one above 1023 with ${wordFor(places.port)}`,
+      )
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return new CliError(`${config.host} is no address of this machine; choose another one with --host`)
+      return new CliError(`${host} is no address of this machine; choose another one with ${wordFor(places.host)}`)
     default:
       return error
   }
 }
 
+/** The flag of an option that has one, else its path in the file. */
+function wordFor(path: ListenerConfig['places']['port']): string {
+  const flags: Record<string, string> = { mqttPort: '--mqtt-port', httpPort: '--http-port', host: '--host' }
+  const option = path.join('.')
+  return flags[option] ?? option
+}
+
+/** How an address is called in the ready line, and its URL's scheme. */
+const schemes = { tcp: ['MQTT', 'mqtt'], ws: ['WebSocket', 'ws'], http: ['HTTP', 'http'] } as const
+
 function url(scheme: string, { host, port }: { host: string; port: number }): string {
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-function readyLine({ addresses }: Gateway, pid: number): string {
-  const parts = [`mqtide ${version} ready: `]
-  if (addresses.mqtt) parts.push(`MQTT ${url('mqtt', addresses.mqtt)}, `)
-  if (addresses.http) parts.push(`HTTP ${url('http', addresses.http)}, `)
-  return `${parts.join('')}pid ${pid}`
+function readyLine({ listeners }: Gateway, pid: number): string {
+  const addresses = listeners.map((one) => `${schemes[one.kind][0]} ${url(schemes[one.kind][1], one)}, `)
+  return `mqtide ${version} ready: ${addresses.join('')}pid ${pid}`
 }
 
 /** What to try next, for somebody who reads it on a terminal. */
-function hints({ addresses }: Gateway, config: GatewayConfig): string {
-  const reachable = ({ host, port }: { host: string; port: number }) => ({
-    host: host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host,
-    port,
-  })
+function hints({ listeners }: Gateway, config: GatewayConfig): string {
   const lines = ['']
-  if (addresses.http) {
-    lines.push(`  Page         ${url('http', reachable(addresses.http))}/`)
-    lines.push(`  WebSocket    ${url('ws', reachable(addresses.http))}/mqtt`)
-  }
+  const http = listeners.find(({ kind }) => kind === 'http')
+  const webSocket = http ?? listeners.find(({ kind }) => kind === 'ws')
+  const tcp = listeners.find(({ kind }) => kind === 'tcp')
+  if (http) lines.push(`  Page         ${url('http', reachable(http))}/`)
+  if (webSocket) lines.push(`  WebSocket    ${url('ws', reachable(webSocket))}/mqtt`)
   lines.push(`  Data         ${config.inMemory ? 'in memory only, gone at the end' : config.dataDir}`)
-  if (addresses.mqtt) {
-    const { host, port } = reachable(addresses.mqtt)
+  if (tcp) {
+    const { host, port } = reachable(tcp)
     lines.push(`  Subscribe    mosquitto_sub -h ${host} -p ${port} -t 'hello/#' -v`)
     lines.push(`  Publish      mosquitto_pub -h ${host} -p ${port} -t hello/world -m 'Hi there'`)
   }
@@ -191,9 +196,16 @@ function hints({ addresses }: Gateway, config: GatewayConfig): string {
   return lines.join('\n')
 }
 
+function reachable({ host, port }: ListenerAddress): { host: string; port: number } {
+  return { host: host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host, port }
+}
+
 function warnIfOpen(config: GatewayConfig, log: Log): void {
-  if (isLoopback(config.host) || isAuthenticated(config) || !config.allowAnonymous) return
-  log.warn({ host: config.host }, 'clients from other machines may connect without credentials, as allowAnonymous says')
+  if (isAuthenticated(config) || !config.allowAnonymous) return
+  const hosts = new Set(listenersOf(config).flatMap(({ host }) => (isLoopback(host) ? [] : [host])))
+  for (const host of hosts) {
+    log.warn({ host }, 'clients from other machines may connect without credentials, as allowAnonymous says')
+  }
 }
 
 interface Running {

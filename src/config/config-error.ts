@@ -42,7 +42,7 @@ export function describeIssues(
     if (issue.code === 'unrecognized_keys') {
       for (const key of issue.keys) {
         const path = [...issue.path, key]
-        const nearest = nearestName(key, knownNames.get(dotted(issue.path)) ?? [])
+        const nearest = nearestName(key, knownNames.get(dotted(issue.path.map(anyItem))) ?? [])
         const advice = nearest ? `; did you mean ${nearest}?` : ''
         issues.set(dotted(path), { path, message: `unknown option${advice}` })
       }
@@ -55,6 +55,10 @@ export function describeIssues(
     }
   }
   return [...issues.values()]
+}
+
+function anyItem(key: PropertyKey): PropertyKey {
+  return typeof key === 'number' ? '*' : key
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {

@@ -2,12 +2,12 @@
  * A configuration file's text as options: YAML 1.2, of which JSON is a part. Remembers where each option stands, so that
  * the schema's findings can point at line and column.
  */
-import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
+import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
 import { ConfigError } from './config-error.ts'
 
 export interface ParsedFile {
   options: Record<string, unknown>
-  /** `file:line:column` of the option's name, or undefined where the file doesn't have it. */
+  /** `file:line:column` of the option's name, or of a list's item; undefined where the file doesn't have it. */
   placeOf(path: readonly PropertyKey[]): string | undefined
 }
 
@@ -19,8 +19,10 @@ export function parseConfigText(text: string, fileName: string): ParsedFile {
     const { line, col } = lineCounter.linePos(offset)
     return `${fileName}:${line}:${col}`
   }
-  const fault = document.errors[0] ?? document.warnings[0]
-  if (fault) throw new ConfigError([{ path: [], message: fault.message, source: place(fault.pos[0]) }])
+  const faults = [...document.errors, ...document.warnings]
+  if (faults.length > 0) {
+    throw new ConfigError(faults.map(({ message, pos }) => ({ path: [], message, source: place(pos[0]) })))
+  }
   if (document.contents !== null && !isMap(document.contents)) {
     // An empty file, or one of comments only, holds no options; that's fine.
     if (!(isScalar(document.contents) && document.contents.value === null)) {
@@ -50,6 +52,11 @@ function offsetOf(contents: Node | null, path: readonly PropertyKey[]): number |
   let node: unknown = contents
   let offset: number | undefined
   for (const key of path) {
+    if (isSeq(node) && typeof key === 'number') {
+      node = node.items[key]
+      offset = (node as Node | undefined)?.range?.[0]
+      continue
+    }
     if (!isMap(node)) return undefined
     const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key))
     if (!pair) return undefined

@@ -5,10 +5,10 @@
  * then says where its value came from: the flag, the variable, or file, line and column.
  *
  * Environment: `MQTIDE_` and the option's name in capitals, words separated by `_`, levels by `__`, as in
- * `MQTIDE_MQTT_PORT=1884` and `MQTIDE_LIMITS__PACKET_BYTES_MAX=65536`; the items of a list by commas. The name of a shared
- * subscription's group is taken as it stands: `MQTIDE_SHARED_SUBSCRIPTIONS__GROUPS__workers=sticky`. `MQTIDE_CONFIG` names
- * the file. A variable that is no option is a warning only, because orchestrators set variables of their own under the
- * service's name.
+ * `MQTIDE_MQTT_PORT=1884` and `MQTIDE_LIMITS__PACKET_BYTES_MAX=65536`; the items of a list by commas, those of `listeners`
+ * as JSON. The name of a shared subscription's group is taken as it stands:
+ * `MQTIDE_SHARED_SUBSCRIPTIONS__GROUPS__workers=sticky`. `MQTIDE_CONFIG` names the file. A variable that is no option is a
+ * warning only, because orchestrators set variables of their own under the service's name.
  */
 import { readFileSync, statSync } from 'node:fs'
 import { ConfigError, type ConfigIssue, dotted, nearestName } from './config-error.ts'
@@ -91,15 +91,20 @@ function sourceOf(
   variableNames: ReadonlyMap<string, string>,
   file: ParsedFile | undefined,
 ): { source?: string } {
-  const path = dotted(issue.path)
-  const source = flagNames[path] ?? variableNames.get(path) ?? file?.placeOf(issue.path)
-  return source === undefined ? {} : { source }
+  // What is missing stands nowhere: then the place of what it is missing in.
+  for (let length = issue.path.length; length > 0; length--) {
+    const path = issue.path.slice(0, length)
+    const source = flagNames[dotted(path)] ?? variableNames.get(dotted(path)) ?? file?.placeOf(path)
+    if (source !== undefined) return { source }
+  }
+  return {}
 }
 
 interface SchemaNode {
   type?: string
   properties?: Record<string, SchemaNode>
   additionalProperties?: SchemaNode | boolean
+  items?: SchemaNode
 }
 
 function environmentOptions(environment: Environment) {
@@ -148,10 +153,20 @@ function capitals(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()
 }
 
-function typedValue(text: string, { type }: SchemaNode): unknown {
+function typedValue(text: string, { type, items }: SchemaNode): unknown {
   if (type === 'string') return text
+  if (items?.type === 'object') return fromJson(text)
   if (type === 'array') return text === '' ? [] : text.split(',').map((item) => item.trim())
   return scalar(text)
+}
+
+/** Text that is no JSON stays text, which the schema then refuses with the name of its variable. */
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
 }
 
 function scalar(text: string): unknown {

@@ -7,88 +7,68 @@
  */
 import { z } from 'zod'
 import type { AuthenticationMethod, Authenticator } from '../auth/authenticator.ts'
-import type { Durability } from '../store/store.ts'
+import { defaultBrokerOptions as core, queueFullPolicies } from '../core/options.ts'
+import { dispatchStrategies } from '../core/subscriptions/shared-group.ts'
+import { durabilities } from '../store/store.ts'
+import { accessIssues } from './access.ts'
 import { ConfigError, type ConfigIssue, describeIssues } from './config-error.ts'
-
-const KiB = 1024
-const MiB = 1024 * KiB
-const GiB = 1024 * MiB
+import { flag, GiB, KiB, MiB, oneOf, portOrOff, text, wholeNumber } from './fields.ts'
+import { listenerIssues, listenerLimitsSchema, listenerSchema, listenersSchema } from './listeners.ts'
 
 /** The largest remaining length there is, and the five bytes of the fixed header before it (2.1.4). */
 const packetBytesOfProtocolMax = 268_435_455 + 5
 
-function wholeNumber(from: number, to: number) {
-  const error = `expected a whole number from ${from} to ${to}`
-  return z.number(error).int(error).min(from, error).max(to, error)
-}
-
-function oneOf<const T extends string>(...values: readonly T[]) {
-  return z.enum(values, `expected one of ${values.join(', ')}`)
-}
-
-function flag() {
-  return z.boolean('expected true or false')
-}
-
-function text(charactersMax: number) {
-  const error = `expected a text of 1 to ${charactersMax} characters`
-  return z.string(error).min(1, error).max(charactersMax, error)
-}
-
-function port() {
-  const error = 'expected a port from 0 to 65535 (0 takes a free one), or false to switch this listener off'
-  return z.union([z.literal(false), z.number().int(error).min(0, error).max(65_535, error)], error)
-}
-
 const limitsSchema = z.strictObject(
   {
     packetBytesMax: wholeNumber(16, packetBytesOfProtocolMax)
-      .default(16 * MiB)
+      .default(core.packetBytesMax)
       .describe('Largest packet accepted from a client; announced to MQTT 5.0 clients as Maximum Packet Size.'),
     connectTimeoutMs: wholeNumber(10, 3_600_000)
-      .default(10_000)
+      .default(core.connectTimeoutMs)
       .describe('How long a new connection may take until its CONNECT packet is complete.'),
     authenticationTimeoutMs: wholeNumber(10, 3_600_000)
-      .default(10_000)
+      .default(core.authenticationTimeoutMs)
       .describe('How long an authenticator may take to answer; then the client is refused (0x88).'),
     receiveMaximum: wholeNumber(1, 65_535)
-      .default(1000)
+      .default(core.receiveMaximum)
       .describe('QoS 1 and 2 messages that a client may have in flight towards the gateway.'),
     topicAliasMaximum: wholeNumber(0, 65_535)
-      .default(64)
+      .default(core.topicAliasMaximum)
       .describe('Topic aliases that an MQTT 5.0 client may use towards the gateway.'),
     inflightMessagesMax: wholeNumber(1, 65_535)
-      .default(1000)
+      .default(core.inflightMessagesMax)
       .describe("QoS 1 and 2 messages in flight towards a client; the client's Receive Maximum may lower it."),
     outputBufferBytesMax: wholeNumber(1, 4 * GiB)
       .default(4 * MiB)
       .describe('Bytes that wait for a slow connection; QoS 0 messages beyond it are dropped and counted.'),
     sessionQueueMessagesMax: wholeNumber(1, 1_000_000_000)
-      .default(1_000_000)
+      .default(core.sessionQueueMessagesMax)
       .describe('Messages that wait for one session.'),
     sessionQueueBytesMax: wholeNumber(1, 1024 * GiB)
-      .default(GiB)
+      .default(core.sessionQueueBytesMax)
       .describe('Bytes of messages that wait for one session.'),
     sessionExpirySecondsMax: wholeNumber(0, 0xffff_ffff)
-      .default(0xffff_ffff)
+      .default(core.sessionExpirySecondsMax)
       .describe('Longest session expiry; 4294967295 lets sessions that ask for it live for ever.'),
     connectionsMax: wholeNumber(1, 10_000_000).default(100_000).describe('Connections at the same time.'),
-    subscriptionsPerSessionMax: wholeNumber(1, 10_000_000).default(100_000).describe('Subscriptions of one session.'),
+    subscriptionsPerSessionMax: wholeNumber(1, 10_000_000)
+      .default(core.subscriptionsPerSessionMax)
+      .describe('Subscriptions of one session.'),
     topicLevelsMax: wholeNumber(1, 1000)
-      .default(200)
+      .default(core.topicLevelsMax)
       .describe('Levels of a topic name or filter; one with more is refused (0x90, 0x8F).'),
     routeCacheEntriesMax: wholeNumber(1, 10_000_000)
-      .default(65_536)
+      .default(core.routeCacheEntriesMax)
       .describe('Topics whose recipients are kept resolved.'),
     routeCacheBytesMax: wholeNumber(64 * KiB, 64 * GiB)
-      .default(128 * MiB)
+      .default(core.routeCacheBytesMax)
       .describe('Bytes of topics and their resolved recipients; beyond it the least used give way.'),
-    retainedMessagesMax: wholeNumber(0, 1_000_000_000).default(1_000_000).describe('Retained messages.'),
+    retainedMessagesMax: wholeNumber(0, 1_000_000_000).default(core.retainedMessagesMax).describe('Retained messages.'),
     pendingCommitBytesMax: wholeNumber(1, 4 * GiB)
       .default(64 * MiB)
       .describe('Bytes that wait for a commit; at it, publishes that need the store are no longer read.'),
     restartWillGraceMs: wholeNumber(0, 86_400_000)
-      .default(30_000)
+      .default(core.restartWillGraceMs)
       .describe('After a restart or a crash, how long clients may take to come back before their wills are published.'),
     diskFreeBytesMin: wholeNumber(0, 1024 * GiB)
       .default(64 * MiB)
@@ -101,43 +81,39 @@ const protocolSchema = z.strictObject(
   {
     maximumQos: z
       .union([z.literal(0), z.literal(1), z.literal(2)], 'expected 0, 1 or 2')
-      .default(2)
+      .default(core.maximumQos)
       .describe('Highest QoS that clients may publish with.'),
-    retainAvailable: flag().default(true).describe('Whether messages may be retained.'),
+    retainAvailable: flag().default(core.retainAvailable).describe('Whether messages may be retained.'),
     serverKeepAliveSeconds: wholeNumber(0, 65_535)
       .optional()
       .describe(
         'Longest keep alive: MQTT 5.0 clients that want a longer one, or none, have to use this. A shorter one stays. 0 sets no bound.',
       ),
     closeOnRefusedPublish: flag()
-      .default(false)
+      .default(core.closeOnRefusedPublish)
       .describe(
         'Close the connection of an MQTT 3.x client whose PUBLISH an access rule refuses, instead of acknowledging and dropping it.',
       ),
     responseInformation: text(1024)
       .optional()
       .describe('Text that MQTT 5.0 clients get when they request response information, usually a topic prefix.'),
-    wildcardSubscriptionAvailable: flag().default(true).describe('Whether filters may hold + and #.'),
-    sharedSubscriptionAvailable: flag().default(true).describe('Whether $share/GROUP/FILTER is offered.'),
-    subscriptionIdentifiersAvailable: flag().default(true).describe('Whether subscription identifiers are offered.'),
+    wildcardSubscriptionAvailable: flag()
+      .default(core.wildcardSubscriptionAvailable)
+      .describe('Whether filters may hold + and #.'),
+    sharedSubscriptionAvailable: flag()
+      .default(core.sharedSubscriptionAvailable)
+      .describe('Whether $share/GROUP/FILTER is offered.'),
+    subscriptionIdentifiersAvailable: flag()
+      .default(core.subscriptionIdentifiersAvailable)
+      .describe('Whether subscription identifiers are offered.'),
   },
   'expected the protocol options as names and values',
 )
 
-export const dispatchStrategies = [
-  'round-robin',
-  'random',
-  'sticky',
-  'least-inflight',
-  'hash-publisher',
-  'hash-topic',
-] as const
-export type DispatchStrategy = (typeof dispatchStrategies)[number]
-
 const sharedSubscriptionsSchema = z.strictObject(
   {
     strategy: oneOf(...dispatchStrategies)
-      .default('round-robin')
+      .default(core.sharedStrategy)
       .describe('Which member of a shared subscription gets a message.'),
     groups: z
       .record(text(256), oneOf(...dispatchStrategies), 'expected group names and their strategies')
@@ -150,16 +126,19 @@ const sharedSubscriptionsSchema = z.strictObject(
 export const logLevels = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-export const durabilities = ['fsync', 'process', 'none'] as const satisfies readonly Durability[]
-
 /** What a configuration file may hold: all options but those that are functions. */
 export const gatewayOptionsSchema = z.strictObject(
   {
-    host: text(255).default('127.0.0.1').describe('Address that both listeners bind.'),
-    mqttPort: port().default(1883).describe('MQTT over TCP. 0 takes a free port; false switches the listener off.'),
-    httpPort: port()
+    host: text(255).default('127.0.0.1').describe('Address that listeners bind.'),
+    mqttPort: portOrOff()
+      .default(1883)
+      .describe('MQTT over TCP. 0 takes a free port; false switches the listener off.'),
+    httpPort: portOrOff()
       .default(8083)
       .describe('MQTT over WebSocket, page, health and metrics. 0 takes a free port; false switches the listener off.'),
+    listeners: listenersSchema
+      .optional()
+      .describe('Listeners in place of the two that mqttPort and httpPort stand for; see below.'),
     inMemory: flag().default(false).describe('Keep everything in memory only: nothing survives the process.'),
     dataDir: text(4096).default('./data').describe('Folder of the database.'),
     durability: oneOf(...durabilities)
@@ -200,8 +179,8 @@ export const gatewayOptionsSchema = z.strictObject(
       .default('info')
       .describe('Least severe level that is logged.'),
     limits: limitsSchema.prefault({}),
-    sessionQueueFull: oneOf('drop-oldest', 'drop-newest', 'reject')
-      .default('drop-oldest')
+    sessionQueueFull: oneOf(...queueFullPolicies)
+      .default(core.sessionQueueFull)
       .describe("What happens to a message for a session whose queue is full; 'reject' answers the publisher 0x97."),
     protocol: protocolSchema.prefault({}),
     sharedSubscriptions: sharedSubscriptionsSchema.prefault({}),
@@ -238,11 +217,27 @@ export function parseGatewayOptions(options: GatewayOptions = {}): GatewayConfig
     ...(parsed.success ? [] : describeIssues(parsed.error, fileOptions, knownNames())),
     ...codeIssues(authenticator, authenticationMethods),
   ]
+  const whole = parsed.success ? parsed.data : withoutFaulty(fileOptions, issues)
+  if (whole !== undefined) issues.push(...jointIssues(whole, options))
   if (!parsed.success || issues.length > 0) throw new ConfigError(issues)
-  const allowAnonymous = parsed.data.allowAnonymous ?? !isAuthenticated({ authenticator, authenticationMethods })
-  const access = accessIssue(parsed.data, options)
-  if (access) throw new ConfigError([access])
-  return { ...parsed.data, allowAnonymous, authenticator, authenticationMethods }
+  const allowAnonymous = parsed.data.allowAnonymous ?? !isAuthenticated(options)
+  // The default ones are off where listeners are named.
+  const shorthand = parsed.data.listeners === undefined ? {} : ({ mqttPort: false, httpPort: false } as const)
+  return { ...parsed.data, ...shorthand, allowAnonymous, authenticator, authenticationMethods }
+}
+
+type ParsedOptions = z.output<typeof gatewayOptionsSchema>
+
+/** Faults that no single value has. */
+function jointIssues(parsed: ParsedOptions, given: GatewayOptions): ConfigIssue[] {
+  return [...listenerIssues(parsed, { ...given }), ...accessIssues(parsed, isAuthenticated(given))]
+}
+
+/** The options without those at fault, so that all other faults are found in the same run. */
+function withoutFaulty(options: FileOptions, issues: readonly ConfigIssue[]): ParsedOptions | undefined {
+  const faulty = new Set(issues.map(({ path }) => path[0]))
+  const sound = Object.entries(Object(options)).filter(([name]) => !faulty.has(name))
+  return gatewayOptionsSchema.safeParse(Object.fromEntries(sound)).data
 }
 
 function codeIssues(authenticator: unknown, methods: unknown): ConfigIssue[] {
@@ -266,36 +261,15 @@ export function isAuthenticated({ authenticator, authenticationMethods = {} }: C
   return authenticator !== undefined || Object.keys(authenticationMethods).length > 0
 }
 
-/** Local by default: without authentication only this machine gets in, unless the opposite is said in words. */
-function accessIssue(parsed: z.output<typeof gatewayOptionsSchema>, code: CodeOptions): ConfigIssue | undefined {
-  if (isAuthenticated(code)) return undefined
-  if (parsed.allowAnonymous === false) {
-    const message = 'false without any configured authentication would refuse every client'
-    return { path: ['allowAnonymous'], message }
-  }
-  if (parsed.allowAnonymous || isLoopback(parsed.host)) return undefined
-  const message =
-    `${parsed.host} can be reached from other machines and no authentication is configured, so everyone could connect. ` +
-    'Configure authentication, or listen on 127.0.0.1, or allow it with allowAnonymous: true (flag --allow-anonymous)'
-  return { path: ['host'], message }
-}
-
-/** 127.0.0.0/8, ::1 and localhost; any other name could resolve to anything. */
-export function isLoopback(host: string): boolean {
-  const address = host
-    .toLowerCase()
-    .replace(/^\[(.*)\]$/, '$1')
-    .replace(/^::ffff:(?=\d+\.)/, '')
-  return address === 'localhost' || address === '::1' || /^127(\.\d{1,3}){3}$/.test(address)
-}
-
-/** The known names below each object of the schema, by the object's dotted path ('' for the outermost). */
+/** The known names below each object of the schema, by the object's dotted path ('' for the outermost, * for any item). */
 function knownNames(): ReadonlyMap<string, readonly string[]> {
   return new Map([
     ['', [...Object.keys(gatewayOptionsSchema.shape), 'authenticator', 'authenticationMethods']],
     ['limits', Object.keys(limitsSchema.shape)],
     ['protocol', Object.keys(protocolSchema.shape)],
     ['sharedSubscriptions', Object.keys(sharedSubscriptionsSchema.shape)],
+    ['listeners.*', Object.keys(listenerSchema.shape)],
+    ['listeners.*.limits', Object.keys(listenerLimitsSchema.shape)],
   ])
 }
 

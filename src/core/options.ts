@@ -3,7 +3,8 @@ import type { Qos } from '../mqtt/packet.ts'
 import type { DispatchStrategy } from './subscriptions/shared-group.ts'
 
 /** What happens to a message for a session whose queue is full. */
-export type QueueFullPolicy = 'drop-oldest' | 'drop-newest' | 'reject'
+export const queueFullPolicies = ['drop-oldest', 'drop-newest', 'reject'] as const
+export type QueueFullPolicy = (typeof queueFullPolicies)[number]
 
 /**
  * What becomes of a session that belongs to nobody when a principal comes with its client id: the principal gets it, or is

@@ -62,9 +62,9 @@ const securityHeaders = {
   'cross-origin-resource-policy': 'same-origin',
 }
 
-/** A server that isn't listening yet. */
-export function createHttpServer(sources: HttpSources): Server {
-  const routes = createRoutes(sources)
+/** A server that isn't listening yet. Without sources it answers no request but upgrades. */
+export function createHttpServer(sources?: HttpSources): Server {
+  const routes = sources && createRoutes(sources)
   const server = createServer({
     maxHeaderSize: headerBytesMax,
     headersTimeout: headersTimeoutMs,
@@ -114,12 +114,12 @@ function createRoutes({ health, metrics, version }: HttpSources): ReadonlyMap<st
   return routes
 }
 
-async function answer(routes: ReadonlyMap<string, Route>, request: IncomingMessage): Promise<Answer> {
+async function answer(routes: ReadonlyMap<string, Route> | undefined, request: IncomingMessage): Promise<Answer> {
+  if (routes === undefined) return plain(426, 'Only MQTT over WebSocket is served here.\n', { upgrade: 'websocket' })
   const route = routes.get((request.url ?? '').split('?', 1)[0]!)
   if (!route) return plain(404, 'Not found. The page is at /, metrics at /metrics, health at /livez and /readyz.\n')
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    const refused = plain(405, 'Only GET and HEAD are answered here.\n')
-    return { ...refused, headers: { ...refused.headers, allow: 'GET, HEAD' } }
+    return plain(405, 'Only GET and HEAD are answered here.\n', { allow: 'GET, HEAD' })
   }
   return route(request)
 }
@@ -137,8 +137,9 @@ function send(request: IncomingMessage, response: ServerResponse, { status, head
   response.end(request.method === 'HEAD' || status === 304 ? undefined : body)
 }
 
-function plain(status: number, text: string): Answer {
-  return { status, headers: { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }, body: text }
+function plain(status: number, text: string, more: OutgoingHttpHeaders = {}): Answer {
+  const headers = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store', ...more }
+  return { status, headers, body: text }
 }
 
 function json(status: number, value: unknown): Answer {

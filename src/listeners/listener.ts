@@ -5,6 +5,7 @@
 import { once } from 'node:events'
 import type { Server as HttpServer } from 'node:http'
 import type { AddressInfo, Server } from 'node:net'
+import type { ListenerKind } from '../config/listeners.ts'
 import type { ListenerOptions } from '../engine/engine.ts'
 
 /** Connections that the kernel completes while we are busy. The kernel's own limit (somaxconn) holds too. */
@@ -21,7 +22,7 @@ export interface Address {
 export interface ListenerSettings extends ListenerOptions {
   /** Its identity in the log and in metrics. */
   name: string
-  kind: 'tcp' | 'http'
+  kind: ListenerKind
   host: string
   /** 0 takes a free one. */
   port: number

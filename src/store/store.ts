@@ -26,8 +26,12 @@ export type StoredReference = RecoveredReference
 export type StoredWill = RecoveredWill
 export type QueuePage = RecoveredPage
 
-/** What a resolved commit has survived: a power cut (`fsync`), the end of this process (`process`), nothing (`none`). */
-export type Durability = 'fsync' | 'process' | 'none'
+/**
+ * What a resolved commit has survived: a power cut (`fsync`), the end of this process (`process`), nothing (`none`). From the
+ * strictest on.
+ */
+export const durabilities = ['fsync', 'process', 'none'] as const
+export type Durability = (typeof durabilities)[number]
 
 export interface StoredRetained {
   /** '' for the one that is not named. */

@@ -145,3 +145,44 @@ describe('file', () => {
     expect('polluted' in {}).toBe(false)
   })
 })
+
+describe('listeners', () => {
+  test('stand in the file as a list, and in the environment as JSON', () => {
+    const path = file('listeners:\n  - { kind: tcp, port: 1001 }\n')
+    expect(loadConfig({ file: path }).config.listeners).toMatchObject([{ kind: 'tcp', port: 1001 }])
+    const environment = { MQTIDE_LISTENERS: '[{"kind":"ws","port":1002}]' }
+    expect(loadConfig({ file: path, environment }).config.listeners).toMatchObject([{ kind: 'ws', port: 1002 }])
+    expect(failure({ environment: { MQTIDE_LISTENERS: 'tcp:1002' } })).toBe(
+      'MQTIDE_LISTENERS: listeners: expected a list of listeners, got "tcp:1002"',
+    )
+  })
+
+  test('at fault are reported with line and column of the value, of the item where it is missing', () => {
+    const text = 'listeners:\n  - kind: tcp\n    port: 1\n  - kind: tcp\n  - kind: tls\n    port: 8883\n'
+    expect(failure({ file: file(text) }).split('\n')).toEqual([
+      'gateway.yaml:4:5: listeners.1.port: missing: expected a port from 0 to 65535',
+      expect.stringMatching(/^gateway\.yaml:5:5: listeners\.2\.kind: tls is not served yet/),
+    ])
+  })
+
+  test('cannot be combined with the options that they replace, wherever those were given', () => {
+    const path = file('listeners:\n  - { kind: tcp, port: 1001 }\nhttpPort: 1\n')
+    const flags = { options: { mqttPort: 1 }, names: { mqttPort: '--mqtt-port' } }
+    const environment = { MQTIDE_HTTP_DURABILITY: 'none' }
+    expect(failure({ file: path, environment, flags }).split('\n')).toEqual([
+      expect.stringMatching(/^--mqtt-port: mqttPort: stands for a default listener/),
+      expect.stringMatching(/^gateway\.yaml:3:1: httpPort: stands for/),
+      expect.stringMatching(/^MQTIDE_HTTP_DURABILITY: httpDurability: stands for/),
+    ])
+  })
+
+  test('a mistake in one option does not hide those in others, nor one in the text the next', () => {
+    const text = 'limits: 5\nmqttPort: 8083\nlisteners: no\n'
+    expect(failure({ file: file(text) }).split('\n')).toEqual([
+      expect.stringMatching(/^gateway\.yaml:3:1: listeners: /),
+      expect.stringMatching(/^gateway\.yaml:1:1: limits: /),
+      expect.stringMatching(/^gateway\.yaml:2:1: mqttPort: 8083 is httpPort's too/),
+    ])
+    expect(failure({ file: file('host: a\nhost: b\nmqttPort: 1\nmqttPort: 2\n') }).split('\n')).toHaveLength(2)
+  })
+})

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { isLoopback } from '../../src/config/access.ts'
 import { ConfigError, nearestName } from '../../src/config/config-error.ts'
-import { configJsonSchema, isLoopback, parseGatewayOptions } from '../../src/config/schema.ts'
+import { configJsonSchema, parseGatewayOptions } from '../../src/config/schema.ts'
 
 /** The lines of the error that `options` cause. */
 function faults(options: object): string[] {

@@ -29,7 +29,11 @@ export const layers: readonly Layer[] = [
     types: ['src/mqtt/', 'src/store/store.ts'],
   },
   { of: 'src/engine/', imports: ['src/core/', 'src/mqtt/', 'src/store/batch.ts', ...ports] },
-  { of: 'src/listeners/', imports: ['src/mqtt/', 'src/engine/connection.ts'], types: ['src/engine/engine.ts'] },
+  {
+    of: 'src/listeners/',
+    imports: ['src/mqtt/', 'src/engine/connection.ts'],
+    types: ['src/engine/engine.ts', 'src/config/listeners.ts'],
+  },
   // The store's worker gives its thread's memory back.
   { of: 'src/store/', imports: ['src/mqtt/', 'src/store/store.ts', 'src/process/'] },
   { of: 'src/process/', imports: [] },
@@ -37,7 +41,12 @@ export const layers: readonly Layer[] = [
   { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
   // Metrics, $SYS and the log put names to what the core counts, at the level that the configuration gives.
   { of: 'src/observe/', imports: ['src/mqtt/'], types: ['src/core/', 'src/config/schema.ts'] },
-  { of: 'src/config/', imports: ['src/mqtt/'], types: ports },
+  // Defaults, strategies and levels are said once, by who lives by them; the configuration gives them words and bounds.
+  {
+    of: 'src/config/',
+    imports: ['src/mqtt/', 'src/core/options.ts', 'src/core/subscriptions/shared-group.ts', 'src/store/store.ts'],
+    types: ports,
+  },
   { of: 'src/compose.ts', imports: ['src/'] },
   { of: 'src/gateway.ts', imports: ['src/'] },
   // Backup, restore and check work on a data directory, without a gateway.

@@ -1,0 +1,185 @@
+/**
+ * The listeners of a configuration: `listeners`, or, where that isn't given, the two default ones that `mqttPort` and
+ * `httpPort` stand for. Whoever asks for them gets one list with every default filled in, whatever was written.
+ *
+ * A listener's name is its identity in metrics, in the log, and when the configuration is read again.
+ */
+import { z } from 'zod'
+import { type Durability, durabilities } from '../store/store.ts'
+import type { ConfigIssue } from './config-error.ts'
+import { oneOf, port, text, wholeNumber } from './fields.ts'
+
+/** Those that can be served. */
+export const servedListenerKinds = ['tcp', 'ws', 'http'] as const
+export type ListenerKind = (typeof servedListenerKinds)[number]
+
+/** Those that have their place in a configuration already, each with what serves the purpose until they are served. */
+const laterListenerKinds = ['tls', 'wss', 'https', 'unix'] as const
+const insteadOf: Readonly<Record<(typeof laterListenerKinds)[number], string>> = {
+  tls: 'let a proxy that ends TLS connect to a listener of kind tcp',
+  wss: 'let a proxy that ends TLS connect to a listener of kind ws',
+  https: 'let a proxy that ends TLS connect to a listener of kind http',
+  unix: 'listen on a loopback address with a listener of kind tcp',
+}
+
+const listenersMax = 100
+
+export const listenerLimitsSchema = z.strictObject(
+  {
+    connectionsMax: wholeNumber(1, 10_000_000).optional().describe('Clients of this listener at the same time.'),
+  },
+  'expected the limits of this listener as names and values',
+)
+
+export const listenerSchema = z.strictObject(
+  {
+    name: text(64)
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'expected a name of letters, digits, dots, dashes and underscores')
+      .optional()
+      .describe('Its identity in metrics and in the log; unset, kind and port, as in tcp-1883.'),
+    kind: oneOf(...servedListenerKinds, ...laterListenerKinds).describe(
+      'tcp: MQTT. ws: MQTT over WebSocket. http: the same, with page, health and metrics. tls, wss, https and unix are not served yet.',
+    ),
+    host: text(255).optional().describe('Address to bind; unset, what host says.'),
+    port: port().optional().describe('Port to bind; 0 takes a free one. Needed by all kinds but unix.'),
+    path: text(107).optional().describe('Path of the socket, of a listener of kind unix.'),
+    durability: oneOf(...durabilities)
+      .optional()
+      .describe("What its clients' acknowledged messages survive; unset, what durability says."),
+    limits: listenerLimitsSchema.prefault({}),
+  },
+  'expected a listener as names and values, for example `kind: tcp` and `port: 1883`',
+)
+
+export const listenersSchema = z
+  .array(listenerSchema, 'expected a list of listeners')
+  .max(listenersMax, `expected at most ${listenersMax} listeners`)
+
+type GivenListener = z.output<typeof listenerSchema>
+type ListenerLimits = z.output<typeof listenerLimitsSchema>
+
+/** What is needed of a whole configuration. */
+export interface OptionsWithListeners {
+  host: string
+  mqttPort: number | false
+  httpPort: number | false
+  durability: Durability
+  mqttDurability?: Durability | undefined
+  httpDurability?: Durability | undefined
+  listeners?: readonly GivenListener[] | undefined
+}
+
+export interface ListenerConfig {
+  name: string
+  kind: ListenerKind
+  host: string
+  port: number
+  durability: Durability
+  limits: ListenerLimits
+  /** The options that gave the port and the host. */
+  places: { port: readonly PropertyKey[]; host: readonly PropertyKey[] }
+}
+
+/** What `listeners` takes the place of. */
+const shorthands = ['mqttPort', 'httpPort', 'mqttDurability', 'httpDurability'] as const
+
+export function listenersOf(options: OptionsWithListeners): ListenerConfig[] {
+  if (options.listeners !== undefined) return options.listeners.flatMap((given, index) => listed(options, given, index))
+  const { mqttPort, httpPort, mqttDurability, httpDurability } = options
+  return [
+    ...byShorthand(options, 'tcp', 'mqttPort', mqttPort, mqttDurability),
+    ...byShorthand(options, 'http', 'httpPort', httpPort, httpDurability),
+  ]
+}
+
+function listed(options: OptionsWithListeners, given: GivenListener, index: number): ListenerConfig[] {
+  const { kind, port, name = `${kind}-${port}`, host, durability = options.durability, limits } = given
+  if (port === undefined || !isServed(kind)) return []
+  const at = ['listeners', index]
+  const places = { port: [...at, 'port'], host: host === undefined ? ['host'] : [...at, 'host'] }
+  return [{ name, kind, host: host ?? options.host, port, durability, limits, places }]
+}
+
+function byShorthand(
+  { host, durability: global }: OptionsWithListeners,
+  kind: 'tcp' | 'http',
+  option: 'mqttPort' | 'httpPort',
+  port: number | false,
+  durability: Durability | undefined,
+): ListenerConfig[] {
+  if (port === false) return []
+  const places = { port: [option], host: ['host'] }
+  return [{ name: `${kind}-${port}`, kind, host, port, durability: durability ?? global, limits: {}, places }]
+}
+
+function isServed(kind: GivenListener['kind']): kind is ListenerKind {
+  return (servedListenerKinds as readonly string[]).includes(kind)
+}
+
+/** Faults that no single value has. `given`: the options as they were written, before defaults. */
+export function listenerIssues(options: OptionsWithListeners, given: Readonly<Record<string, unknown>>): ConfigIssue[] {
+  return [
+    ...shorthands.filter((name) => options.listeners !== undefined && isPresent(given[name])).map(combined),
+    ...(options.listeners ?? []).flatMap((listener, index) => kindIssues(listener, index)),
+    ...nameIssues(options),
+    ...portIssues(listenersOf(options), given),
+  ]
+}
+
+/** `false` switches a default listener off, which `listeners` does anyway. */
+function isPresent(value: unknown): boolean {
+  return value !== undefined && value !== false
+}
+
+function combined(name: (typeof shorthands)[number]): ConfigIssue {
+  return { path: [name], message: `stands for a default listener, which listeners replaces; say it there instead` }
+}
+
+function kindIssues({ kind, port, path }: GivenListener, index: number): ConfigIssue[] {
+  const at = ['listeners', index]
+  if (!isServed(kind)) {
+    return [{ path: [...at, 'kind'], message: `${kind} is not served yet; ${insteadOf[kind]}` }]
+  }
+  const issues: ConfigIssue[] = []
+  if (port === undefined) issues.push({ path: [...at, 'port'], message: 'missing: expected a port from 0 to 65535' })
+  if (path !== undefined) issues.push({ path: [...at, 'path'], message: 'belongs to a listener of kind unix only' })
+  return issues
+}
+
+function nameIssues({ listeners = [] }: OptionsWithListeners): ConfigIssue[] {
+  const taken = new Map<string, number>()
+  return listeners.flatMap(({ name, kind, port }, index) => {
+    const wholeName = name ?? `${kind}-${port}`
+    const other = taken.get(wholeName)
+    taken.set(wholeName, other ?? index)
+    if (other === undefined) return []
+    const path = ['listeners', index, ...(name === undefined ? [] : ['name'])]
+    return [{ path, message: `the name ${wholeName} is taken by listeners.${other}; give each a name of its own` }]
+  })
+}
+
+function portIssues(listeners: readonly ListenerConfig[], given: Readonly<Record<string, unknown>>): ConfigIssue[] {
+  return listeners.flatMap((listener, index) => {
+    const other = listeners.slice(0, index).find((one) => meet(one, listener))
+    if (other === undefined) return []
+    // Where one of the two is a default, the other is what somebody wrote.
+    const [at, taken] = given[String(listener.places.port[0])] === undefined ? [other, listener] : [listener, other]
+    const message = `${listener.port} is ${taken.places.port.join('.')}'s too; each listener needs a port of its own`
+    return [{ path: at.places.port, message }]
+  })
+}
+
+function meet(one: ListenerConfig, other: ListenerConfig): boolean {
+  if (one.port !== other.port || one.port === 0) return false
+  const [a, b] = [bareHost(one.host), bareHost(other.host)]
+  return a === b || covers(a, b) || covers(b, a)
+}
+
+function bareHost(host: string): string {
+  return host.toLowerCase().replace(/^\[(.*)\]$/, '$1')
+}
+
+/** Whether an address that stands for all of a machine's stands for this one too. */
+function covers(host: string, other: string): boolean {
+  return host === '::' || (host === '0.0.0.0' && !other.includes(':'))
+}
