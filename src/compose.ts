@@ -16,7 +16,7 @@ import { noJournal } from './core/ports/journal.ts'
 import { BrokerRecovery, onQueuePage } from './core/session/recovery.ts'
 import { type Clock, systemClock, wallOffset } from './engine/clock.ts'
 import { Committer } from './engine/committer.ts'
-import { Engine } from './engine/engine.ts'
+import { type Culprit, Engine } from './engine/engine.ts'
 import { Failure } from './engine/failure.ts'
 import { createHttpServer, type HttpSources } from './http/http.ts'
 import { Listener, type ListenerSettings } from './listeners/listener.ts'
@@ -27,6 +27,7 @@ import { Health } from './observe/health.ts'
 import { createLog, type Log } from './observe/log.ts'
 import { metricsText } from './observe/metrics.ts'
 import { version } from './observe/version.ts'
+import { FaultHistory } from './process/fault-history.ts'
 import { DiskWatch } from './store/disk-watch.ts'
 import { createMemoryStore } from './store/memory.ts'
 import { quarantineIfDamaged } from './store/quarantine-if-damaged.ts'
@@ -65,10 +66,11 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   const health = new Health()
   const failure = new Failure((error) => {
     health.failure = error
-    log.fatal({ err: error }, 'the store failed: nothing is acknowledged any more')
+    log.fatal({ err: error }, 'nothing can be made safe any more: nothing is acknowledged, and the process has to end')
   })
   const store = world.store ?? createStore(config, log, failure)
-  const core = composeCore(config, { store, log, clock, failure })
+  const faults = world.store === undefined && !config.inMemory ? openFaultHistory(config, log) : undefined
+  const core = composeCore(config, { store, log, clock, failure, faults })
   const { broker, engine } = core
   const diskWatch = store.durable ? createDiskWatch(config, { store, log, broker, failure }) : undefined
   try {
@@ -87,10 +89,23 @@ function createStore(config: GatewayConfig, log: Log, failure: Failure): Store {
   return createSqliteStore({ dataDir: config.dataDir, onFailure: (error) => failure.report(error) })
 }
 
-type Foundation = Pick<GatewayParts, 'store' | 'log' | 'clock' | 'failure'>
+type Foundation = Pick<GatewayParts, 'store' | 'log' | 'clock' | 'failure'> & { faults?: FaultHistory | undefined }
 type Core = Pick<GatewayParts, 'broker' | 'engine' | 'committer' | 'onRuleError'>
 
-function composeCore(config: GatewayConfig, { store, log, clock, failure }: Foundation): Core {
+/** What is in force of it is said aloud: a client is refused because of what may be our fault. */
+function openFaultHistory({ dataDir }: GatewayConfig, log: Log): FaultHistory {
+  const faults = new FaultHistory(dataDir, Date.now)
+  for (const { clientId, address, until } of faults.bans) {
+    const fields = { clientId, address, until: new Date(until).toISOString() }
+    log.error(
+      fields,
+      'refused for an hour: this client was there at two faults of the gateway itself within ten minutes',
+    )
+  }
+  return faults
+}
+
+function composeCore(config: GatewayConfig, { store, log, clock, failure, faults }: Foundation): Core {
   const committer = new Committer(
     store,
     {
@@ -124,9 +139,16 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure }: Foun
     log,
     assignedIdPrefix: `mqtide-${randomBytes(6).toString('hex')}-`,
     hashSeed: randomBytes(4).readInt32LE(),
+    ...(faults !== undefined && { bans: faults }),
   })
   const { outputBufferBytesMax } = config.limits
-  const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax })
+  const onFault = (error: Error, { clientId, address, packet }: Culprit): void => {
+    const culprit = { clientId, address, packet: packet === null ? '' : Buffer.from(packet).toString('hex') }
+    faults?.record({ ...culprit, error: String(error) })
+    log.fatal(culprit, 'a fault of the gateway itself: please report it')
+    failure.report(error)
+  }
+  const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax, onFault })
   return { broker, engine, committer, onRuleError }
 }
 

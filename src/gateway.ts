@@ -133,20 +133,22 @@ export class Gateway {
     const { messageExpiryInterval, topicAlias: _alias, subscriptionIdentifiers: _ids, ...forwarded } = properties
     const forwardProperties = encodeProperties(PacketType.publish, forwarded)
     const { engine, committer } = this.#parts
-    engine.beginTurn()
-    const now = this.broker.now
-    const expiresAt = messageExpiryInterval === undefined ? Infinity : now + messageExpiryInterval * 1000
     const { appended } = committer
-    const outcome = this.broker.publish(newMessage(topic, bytes, forwardProperties, qos, expiresAt, now), retain)
+    const outcome = engine.call(() => {
+      const now = this.broker.now
+      const expiresAt = messageExpiryInterval === undefined ? Infinity : now + messageExpiryInterval * 1000
+      return this.broker.publish(newMessage(topic, bytes, forwardProperties, qos, expiresAt, now), retain)
+    })
     if (outcome === 'quota-exceeded') throw new Error(`${topic}: refused, a queue or the store has no room (0x97)`)
     if (committer.appended !== appended) await committer.settled()
   }
 
   /** Messages of matching topics, retained ones first, until the loop is left or the gateway closes. */
   subscribe(filter: string | readonly string[]): AsyncIterableIterator<ReceivedMessage> {
-    this.#parts.engine.beginTurn()
     const filters = typeof filter === 'string' ? [filter] : filter
-    const subscription = new LocalSubscription(this.broker, filters, (one) => this.#subscriptions.delete(one))
+    const subscription = this.#parts.engine.call(
+      () => new LocalSubscription(this.broker, filters, (one) => this.#subscriptions.delete(one)),
+    )
     this.#subscriptions.add(subscription)
     return subscription
   }

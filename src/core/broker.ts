@@ -11,6 +11,7 @@ import { Counters, type Gauges } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import type { BrokerOptions } from './options.ts'
 import { type Authority, anonymousAuthority } from './ports/authority.ts'
+import { type Bans, noBans } from './ports/bans.ts'
 import { ownDirectory, type SessionDirectory } from './ports/directory.ts'
 import { type Journal, noJournal } from './ports/journal.ts'
 import type { Message } from './publish/message.ts'
@@ -36,6 +37,7 @@ export interface BrokerPorts {
   journal?: Journal
   authority?: Authority
   directory?: SessionDirectory
+  bans?: Bans
   counters?: Counters
   log?: Log
   /** Begins the client ids that the broker assigns; unlike in another run of the program. */
@@ -51,6 +53,7 @@ export class Broker {
   readonly journal: Journal
   readonly authority: Authority
   readonly directory: SessionDirectory
+  readonly bans: Bans
   readonly counters: Counters
   readonly log: Log
   readonly deadlines = new Deadlines()
@@ -68,6 +71,8 @@ export class Broker {
   storeFull = false
   /** Milliseconds since the epoch on a clock that never jumps, set by the driver before each call. */
   now = 0
+  /** The client that was the cause of an exception that nobody expected; kept for whoever ends the process because of it. */
+  faultyClient: Client | null = null
   /** From `shutDown` on. */
   shuttingDown = false
   connections = 0
@@ -83,6 +88,7 @@ export class Broker {
     this.journal = ports.journal ?? noJournal
     this.authority = ports.authority ?? anonymousAuthority
     this.directory = ports.directory ?? ownDirectory
+    this.bans = ports.bans ?? noBans
     this.counters = ports.counters ?? new Counters()
     this.log = ports.log ?? silent
     this.#assignedIdPrefix = ports.assignedIdPrefix ?? 'mqtide-'
@@ -184,6 +190,7 @@ export class Broker {
       queuedBytes,
       inflightMessages,
       routeCacheEntries: this.topics.size,
+      bannedClients: this.bans.count,
       routeCacheBytes: this.topics.bytes,
     }
   }

@@ -68,7 +68,7 @@ export class Counters {
   readonly packetsSent = new Float64Array(16)
   /** PUBACK, PUBREC or PUBCOMP for a packet identifier that is not in flight. */
   unknownAcknowledgements = 0
-  /** Faults of our own, each of which cost one connection. */
+  /** Faults of our own: the first ends the process. */
   internalErrors = 0
   connectionsAccepted = 0
   connectionsRefused = 0
@@ -113,5 +113,6 @@ export interface Gauges {
   queuedBytes: number
   inflightMessages: number
   routeCacheEntries: number
+  bannedClients: number
   routeCacheBytes: number
 }

@@ -63,6 +63,8 @@ export class Connection implements Link {
       connectPacketBytesMax: Math.min(400_000, engine.broker.options.packetBytesMax),
       memory: chunkMemory,
     })
+    // A fault that its peer meets may come before there is a client id to refuse.
+    if (engine.broker.bans.refuses('', stream.remoteAddress)) this.client.end('banned')
   }
 
   get full(): boolean {
@@ -372,19 +374,19 @@ export class Connection implements Link {
     this.#held = null
   }
 
-  /** What the peer did wrong is answered; what we did wrong costs this connection only, and is logged with its stack. */
+  /** What the peer did wrong is answered; what we did wrong ends the process. */
   #guard(decode: () => void): void {
-    this.client.withDurability(() => {
-      try {
-        decode()
-      } catch (error) {
-        if (error instanceof ProtocolError) {
+    try {
+      this.client.withDurability(() => {
+        try {
+          decode()
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error
           this.client.onFault(error, this.#decoder.version)
-        } else {
-          this.#engine.internalError(error, this.client.clientId)
-          this.client.end('internal_error')
         }
-      }
-    })
+      })
+    } catch (error) {
+      this.#engine.fault(error, this.#decoder.refusedBytes)
+    }
   }
 }

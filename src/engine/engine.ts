@@ -7,6 +7,7 @@
  *     commit resolves -> held frames released, deliveries that waited go on -> end of a turn
  */
 import type { Broker } from '../core/broker.ts'
+import { ProtocolError } from '../mqtt/protocol-error.ts'
 import type { Durability } from '../store/store.ts'
 import type { Clock } from './clock.ts'
 import type { Connection } from './connection.ts'
@@ -26,6 +27,8 @@ export interface Commits {
 
 export interface EngineOptions {
   outputBufferBytesMax: number
+  /** A fault of ours has stopped the engine: the process has to end. */
+  onFault?: (error: Error, culprit: Culprit) => void
 }
 
 /** What a listener gives the connections that it accepts. */
@@ -33,6 +36,20 @@ export interface ListenerOptions {
   connectionsMax: number
   /** What its clients' acknowledgements wait for. */
   durability: Durability
+}
+
+/** Whose packet, or whose session's turn, a fault of ours came up in. */
+export interface Culprit {
+  /** Empty: unknown. */
+  clientId: string
+  address: string
+  /** The beginning of the packet; null: it was no packet. */
+  packet: Uint8Array | null
+}
+
+/** The program asked for what can't be. */
+export class RefusedError extends Error {
+  override name = 'RefusedError'
 }
 
 export interface EngineLog {
@@ -57,6 +74,7 @@ export class Engine {
   #cancelTimer: (() => void) | null = null
   #timerAt = Infinity
   #stopped = false
+  readonly #onFault: (error: Error, culprit: Culprit) => void
   readonly #endTurn = (): void => this.endTurn()
 
   constructor(broker: Broker, commits: Commits, clock: Clock, log: EngineLog, options: EngineOptions) {
@@ -65,6 +83,7 @@ export class Engine {
     this.outputBufferBytesMax = options.outputBufferBytesMax
     this.#clock = clock
     this.#commits = commits
+    this.#onFault = options.onFault ?? (() => {})
     broker.now = clock.now()
   }
 
@@ -84,13 +103,26 @@ export class Engine {
     setImmediate(this.#endTurn)
   }
 
-  /** Runs something that is no socket's event within a turn; what goes wrong in it is ours, and does not end the process. */
+  /** Runs something that is no socket's event within a turn. What goes wrong in it is our fault. */
   run(action: () => void): void {
+    if (this.#stopped) return
     this.beginTurn()
     try {
       action()
     } catch (error) {
-      this.internalError(error, '')
+      this.fault(error)
+    }
+  }
+
+  /** The same for what the program asks for: it is told what is wrong with its request. */
+  call<T>(action: () => T): T {
+    if (this.#stopped) throw new Error('the gateway has stopped')
+    this.beginTurn()
+    try {
+      return action()
+    } catch (error) {
+      if (!(error instanceof RefusedError) && !(error instanceof ProtocolError)) this.fault(error)
+      throw error
     }
   }
 
@@ -133,6 +165,7 @@ export class Engine {
 
   /** The committer's `committed` has moved on. */
   onCommit(): void {
+    if (this.#stopped) return
     this.beginTurn()
     const holding = this.#holding
     this.#holding = []
@@ -144,10 +177,18 @@ export class Engine {
     for (const connection of paused) connection.resumeAfterCommit()
   }
 
-  internalError(error: unknown, clientId: string): void {
+  /**
+   * An exception that nobody expected: what the core was about to change may be changed by half, and nothing that is said from
+   * here on could be trusted. So nothing leaves any more, not even what this turn has gathered, and the process has to end.
+   */
+  fault(error: unknown, packet: Uint8Array | null = null): void {
+    if (this.#stopped) return
     this.broker.counters.internalErrors++
-    const stack = error instanceof Error ? error.stack : String(error)
-    this.log.error({ clientId, stack }, 'internal error: please report it; the connection is closed, others go on')
+    const client = this.broker.faultyClient
+    const culprit = { clientId: client?.clientId ?? '', address: client?.remoteAddress ?? '', packet }
+    this.stop()
+    for (const connection of [...this.connections]) connection.destroy()
+    this.#onFault(error instanceof Error ? error : new Error(String(error)), culprit)
   }
 
   stop(): void {
@@ -184,7 +225,7 @@ export class Engine {
     try {
       this.broker.advance(this.#clock.now())
     } catch (error) {
-      this.internalError(error, '')
+      this.fault(error)
     }
     this.#arm()
   }

@@ -2,11 +2,13 @@
  * A subscriber inside this process, as the program meets it: an async iterable of messages. Where they wait, and how many may,
  * is `InProcessSubscriber`.
  */
+
 import type { Broker } from '../core/broker.ts'
 import { InProcessSubscriber, type Taken } from '../core/subscriptions/in-process.ts'
 import type { Properties, Qos } from '../mqtt/packet.ts'
 import { publishProperties } from '../mqtt/publish.ts'
 import { reasonName } from '../mqtt/reason-code.ts'
+import { RefusedError } from './engine.ts'
 
 /** A message as programs see it. */
 export interface ReceivedMessage {
@@ -24,7 +26,7 @@ export class LocalSubscription implements AsyncIterableIterator<ReceivedMessage>
   #ended = false
   readonly #onEnd: (subscription: LocalSubscription) => void
 
-  /** @throws Error for a filter that can't be subscribed to */
+  /** @throws RefusedError for a filter that can't be subscribed to */
   constructor(broker: Broker, filters: readonly string[], onEnd: (subscription: LocalSubscription) => void) {
     this.#onEnd = onEnd
     this.#subscriber = new InProcessSubscriber(broker, () => this.#onMessage())
@@ -33,7 +35,7 @@ export class LocalSubscription implements AsyncIterableIterator<ReceivedMessage>
       if (code === 0) continue
       this.#ended = true
       this.#subscriber.end()
-      throw new Error(`can't subscribe to ${JSON.stringify(topicFilter)}: ${reasonName(code)}`)
+      throw new RefusedError(`can't subscribe to ${JSON.stringify(topicFilter)}: ${reasonName(code)}`)
     }
   }
 

@@ -59,11 +59,16 @@ const closed = 2
 /** Smallest buffer for a packet that a chunk's end cuts. */
 const partialBytesMin = 64
 
+/** Of a packet that met a fault. */
+const refusedBytesMax = 64
+
 export class Decoder {
   /** 0 until CONNECT's level is known. 5 where CONNECT asked for a higher one, so that the refusal takes 5.0's form. */
   version: ProtocolVersion | 0
   /** Largest packet in bytes, fixed header included; may be changed between packets. */
   packetBytesMax: number
+  /** The beginning of the packet at which an exception ended decoding. */
+  refusedBytes: Uint8Array | null = null
   readonly #sink: PacketSink
   readonly #sender: Sender
   readonly #connectPacketBytesMax: number
@@ -168,20 +173,25 @@ export class Decoder {
   #run(chunk: Uint8Array, from: number): number {
     const { length } = chunk
     let at = from
-    while (at < length && this.#state === flowing) {
-      const size = this.#packetBytes(chunk, at, length)
-      const end = at + size
-      if (size === 0 || end > length) return at
-      let bodyStart = at + 2
-      while (chunk[bodyStart - 1]! >= 0x80) bodyStart++
-      const type = chunk[at]! >> 4
-      if (type === PacketType.publish) {
-        fillPublishFrame(this.#frame, chunk, at, bodyStart, end, this.version === 5, this.#sender)
-        this.#sink.onPublish(this.#frame)
-      } else if (type >= PacketType.puback && type <= PacketType.pubcomp)
-        this.#acknowledgement(type, chunk, bodyStart, end)
-      else this.#packet(type as PacketType, chunk, bodyStart, end)
-      at = end
+    try {
+      while (at < length && this.#state === flowing) {
+        const size = this.#packetBytes(chunk, at, length)
+        const end = at + size
+        if (size === 0 || end > length) return at
+        let bodyStart = at + 2
+        while (chunk[bodyStart - 1]! >= 0x80) bodyStart++
+        const type = chunk[at]! >> 4
+        if (type === PacketType.publish) {
+          fillPublishFrame(this.#frame, chunk, at, bodyStart, end, this.version === 5, this.#sender)
+          this.#sink.onPublish(this.#frame)
+        } else if (type >= PacketType.puback && type <= PacketType.pubcomp)
+          this.#acknowledgement(type, chunk, bodyStart, end)
+        else this.#packet(type as PacketType, chunk, bodyStart, end)
+        at = end
+      }
+    } catch (error) {
+      this.refusedBytes = chunk.slice(at, at + refusedBytesMax)
+      throw error
     }
     return at
   }

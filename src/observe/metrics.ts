@@ -110,6 +110,11 @@ const metrics: readonly Metric[] = [
   counter('mqtt_publish_bytes_sent_total', 'Payload bytes of PUBLISH packets sent.', (c) => c.publishBytesSent),
   counter('mqtt_connections_accepted_total', 'Network connections accepted.', (c) => c.connectionsAccepted),
   counter('mqtt_connections_refused_total', 'Network connections closed at once.', (c) => c.connectionsRefused),
+  gauge(
+    'mqtt_banned_clients',
+    'Clients refused since they were there when faults of the gateway itself ended the process.',
+    (g) => g.bannedClients,
+  ),
   counter('mqtt_sessions_created_total', 'Sessions created.', (c) => c.sessionsCreated),
   counter('mqtt_sessions_resumed_total', 'Sessions that a client came back to.', (c) => c.sessionsResumed),
   counter('mqtt_sessions_taken_over_total', 'Sessions taken over by another connection.', (c) => c.sessionsTakenOver),
@@ -151,7 +156,7 @@ const metrics: readonly Metric[] = [
   ),
   counter(
     'mqtt_internal_errors_total',
-    'Faults of the gateway itself; each cost one connection.',
+    'Faults of the gateway itself; the first ends the process.',
     (c) => c.internalErrors,
   ),
   {

@@ -53,6 +53,21 @@ function scene(authority?: Authority) {
   return { commits, engine, stream, connection, send, connect: encodeConnect(connect) }
 }
 
+describe('an address that is refused', () => {
+  it('is not read from at all', async () => {
+    const { engine, send, connect } = scene()
+    const bans = { count: 1, refuses: (clientId: string) => clientId === '' }
+    const broker = new Broker(defaultBrokerOptions, { bans })
+    const stream = new FakeStream()
+    Object.assign(engine, { broker })
+    const connection = new Connection(engine, stream, 'fsync')
+    connection.onData(Buffer.from(connect))
+    await send()
+    expect(stream.ended).toBe(true)
+    expect(broker.counters.packetsReceived[1]).toBe(0)
+  })
+})
+
 describe('packets sent', () => {
   it('are counted by type when they leave, held or not', async () => {
     const { commits, engine, connection, send, connect } = scene()

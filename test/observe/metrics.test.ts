@@ -15,6 +15,7 @@ const gauges: Gauges = {
   inflightMessages: 6,
   routeCacheEntries: 8,
   routeCacheBytes: 4096,
+  bannedClients: 0,
 }
 
 function counted(): Counters {

@@ -18,6 +18,7 @@ const gauges: Gauges = {
   inflightMessages: 6,
   routeCacheEntries: 8,
   routeCacheBytes: 4096,
+  bannedClients: 0,
 }
 
 function reading(counters: Counters, nowMs: number): SysReading {

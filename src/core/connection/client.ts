@@ -286,6 +286,9 @@ export class Client implements PacketSink {
     const before = journal.demand(this.link.durability)
     try {
       action()
+    } catch (error) {
+      this.broker.faultyClient ??= this
+      throw error
     } finally {
       journal.demand(before)
     }

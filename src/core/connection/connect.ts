@@ -12,7 +12,8 @@ export function onConnect(broker: Broker, client: Client, packet: ConnectPacket)
   client.version = packet.version
   client.problemInformation = packet.properties.requestProblemInformation !== 0
   client.maximumPacketSize = packet.properties.maximumPacketSize ?? Infinity
-  const problem = checkConnect(broker, packet)
+  const banned = broker.bans.refuses(packet.clientId, client.remoteAddress)
+  const problem = banned ? ReasonCode.banned : checkConnect(broker, packet)
   if (problem !== undefined) {
     refuse(broker, client, problem)
     return

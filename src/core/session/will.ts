@@ -3,6 +3,7 @@
  * at the latest when its session ends (sections 3.1.2.5 and 3.1.3.2.2).
  */
 import type { Will } from '../../mqtt/packet.ts'
+import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
 import { Deadline } from '../deadlines.ts'
@@ -54,6 +55,7 @@ export function publishWill(broker: Broker, session: Session): void {
   try {
     publishMessage(broker, willMessage(will, session.clientId, broker.now), will.retain, session)
   } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
     // For instance a recovered will, where fewer levels are allowed than before: what its session has to do goes on.
     drop(broker, null, 'will_refused', null)
     broker.log.error({ err: error, clientId: session.clientId }, 'a will could not be published')
