@@ -18,6 +18,7 @@ export const peerPackages = {
   chromium: 'chromium',
   sqlite3: 'sqlite3',
   strace: 'strace',
+  openssl: 'openssl',
 } as const
 
 export type PeerProgram = keyof typeof peerPackages
