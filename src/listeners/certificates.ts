@@ -7,7 +7,7 @@
  */
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
-import { createSecureContext, type SecureContext } from 'node:tls'
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 
 export interface CertificateFiles {
   /** PEM, the server's own certificate first, then those between it and its authority. */
@@ -49,6 +49,8 @@ export interface CertificateFacts {
 
 interface Loaded {
   facts: CertificateFacts
+  /** What the context was made of: a server takes its own only in this form. */
+  options: SecureContextOptions
   context: SecureContext
 }
 
@@ -72,9 +74,10 @@ export function loadCertificates(files: CertificateFiles): CertificateSet {
   const load = (one: { cert: string; key: string; passphrase?: string | undefined }): Loaded => {
     const { pem: cert, facts, leaf } = readCertificate(one.cert)
     const key = readKey(one.key, one.passphrase, leaf)
+    const { passphrase } = one
+    const options = defined({ ...common, cert, key, passphrase }) as SecureContextOptions
     try {
-      const { passphrase } = one
-      return { facts, context: createSecureContext(defined({ ...common, cert, key, passphrase })) }
+      return { facts, options, context: createSecureContext(options) }
     } catch (cause) {
       throw new CertificateError(one.cert, (cause as Error).message, { cause })
     }
@@ -83,8 +86,8 @@ export function loadCertificates(files: CertificateFiles): CertificateSet {
 }
 
 /** Without what is undefined, which OpenSSL's options do not take. */
-function defined<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
+function defined(options: object): object {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
 function read(file: string): string {

@@ -3,6 +3,7 @@ import { copyFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { CertificateError, contextFor, loadCertificates, stampOf } from '../../src/listeners/certificates.ts'
+import { CertificatesInForce } from '../../src/listeners/certificates-in-force.ts'
 import { describePeer } from '../peers.ts'
 import { TestAuthority } from './openssl.ts'
 
@@ -55,5 +56,57 @@ describePeer('certificates', ['openssl'], ({ openssl }) => {
       expect(load).toThrow(CertificateError)
       expect(load).toThrow(words)
     })
+  })
+})
+
+describePeer('certificates in force', ['openssl'], ({ openssl }) => {
+  const authority = openssl === undefined ? undefined! : new TestAuthority(openssl)
+  afterAll(() => authority[Symbol.dispose]())
+  const first = authority?.issue({ commonName: 'localhost', days: 30 }, 'server')
+  const second = authority?.issue({ commonName: 'localhost', days: 40 }, 'renewed')
+  const soon = authority?.issue({ commonName: 'localhost', days: 3 }, 'soon')
+
+  function inForce(now = Date.now()) {
+    const lines: string[] = []
+    const write = (level: string) => (fields: object, text: string) => {
+      const { err } = fields as { err?: Error }
+      lines.push(`${level}: ${text}${err === undefined ? '' : `: ${err.message.replace(/^.*\//, '')}`}`)
+    }
+    const files = { cert: join(authority.folder, 'live.crt'), key: join(authority.folder, 'live.key') }
+    put(first)
+    const log = { info: write('info'), warn: write('warn'), error: write('error') }
+    const certificates = new CertificatesInForce({ ...files, minVersion: 'TLSv1.2' }, log, () => now)
+    return { certificates, lines, put, files }
+
+    function put({ cert, key }: { cert: string; key: string }): void {
+      copyFileSync(cert, files.cert)
+      copyFileSync(key, files.key)
+    }
+  }
+
+  test('are exchanged when both files have changed, and stay while only one has', () => {
+    const { certificates, lines, put, files } = inForce()
+    const before = certificates.facts[0]!.fingerprint
+    expect(certificates.check()).toBe(false)
+    copyFileSync(second.cert, files.cert)
+    expect(certificates.check()).toBe(false)
+    expect(certificates.facts[0]!.fingerprint).toBe(before)
+    expect(certificates.check()).toBe(false)
+    put(second)
+    expect(certificates.check()).toBe(true)
+    expect(certificates.facts[0]!.fingerprint).not.toBe(before)
+    expect(lines).toEqual([
+      'error: changed certificates can not be used: those before stay in force: live.key: the key does not belong to the certificate',
+      'info: changed certificates are in force for new connections',
+    ])
+  })
+
+  test('are warned of two weeks before they expire, and when they have', () => {
+    const { certificates, lines, put } = inForce()
+    put(soon)
+    certificates.check()
+    expect(lines).toContain('warn: the certificate expires soon')
+    const later = inForce(Date.now() + 31 * 86_400_000)
+    expect(later.lines).toEqual(['warn: the certificate has expired'])
   })
 })
