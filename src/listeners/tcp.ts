@@ -62,27 +62,28 @@ export function endLingering(socket: Socket): void {
   socket.once('close', () => clearTimeout(timer))
 }
 
-export function createTcpServer(engine: Engine, { connectionsMax, durability }: ListenerOptions): Server {
-  const options = {
+export function createTcpServer(engine: Engine, options: ListenerOptions): Server {
+  const socketOptions = {
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: keepAliveProbeMs,
     // Nothing is read before `accept` has said where to.
     pauseOnConnect: true,
   }
-  return createServer(options, (socket) => {
+  return createServer(socketOptions, (socket) => {
     const { counters } = engine.broker
-    if (engine.connections.size >= connectionsMax) {
+    if (engine.connections.size >= options.connectionsMax) {
       counters.connectionsRefused++
       socket.destroy()
       return
     }
     counters.connectionsAccepted++
-    accept(engine, socket, durability)
+    acceptSocket(engine, socket, options)
   })
 }
 
-function accept(engine: Engine, accepted: Socket, durability: ListenerOptions['durability']): void {
+/** A socket that is ready becomes a connection of the engine. */
+export function acceptSocket(engine: Engine, accepted: Socket, { durability }: ListenerOptions): void {
   engine.beginTurn()
   const socket = readingInPlace(accepted, (chunk) => connection.onData(chunk))
   const stream = new SocketStream(socket, () => connection.onDrain())
