@@ -4,7 +4,8 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { z } from 'zod'
-import { isQuick, type QuickOptions, quickScenario } from './quick.ts'
+import { Layout } from './layout.ts'
+import { isQuick, type QuickOptions, quickOnly, quickScenario } from './quick.ts'
 import { parseScenario } from './scenario/load.ts'
 import { type Scenario, scenario as scenarioSchema } from './scenario/schema.ts'
 import { nearest } from './scenario/suggest.ts'
@@ -85,7 +86,7 @@ export function createCommand(): Command {
     .option('--start-number <number>', 'first device index, for a swarm over several processes', whole('an index', 0))
     .addOption(new Option('--client <kind>', 'MQTT.js, or the lean client in threads').choices(['mqttjs', 'lean']))
     .option('--workers <number>', 'threads for lean devices', whole('threads', 1, 64))
-    .option('--json <file>', 'write the summary as JSON')
+    .option('--json <file>', 'write the summary as JSON; -: all of standard output is JSON lines, the summary the last')
     .option('--html <file>', 'write the report as one HTML file')
     .option('--metrics-port <port>', 'serve Prometheus metrics on 127.0.0.1 at /metrics', whole('a port', 0, 65_535))
     .option('--list', 'list the scenarios that come along')
@@ -140,6 +141,7 @@ export function resolveTask(argument: string | undefined, options: CliOptions, e
   if (name === undefined && isQuick(options)) {
     scenario = quick(options)
   } else {
+    refuseQuickOptions(options)
     const file = scenarioFile(name ?? defaultScenario)
     folder = dirname(file)
     scenario = parseScenario(readScenario(file), basename(file), environment)
@@ -150,7 +152,51 @@ export function resolveTask(argument: string | undefined, options: CliOptions, e
     scenario.brokers = Object.fromEntries(names.map((broker) => [broker, { url: checkedUrl(url) }]))
   }
   applyOptions(scenario, options)
+  takeCredentials(scenario, options)
+  checkStartNumber(scenario, options.startNumber ?? 0)
   return { scenario, folder, isBrokerOpen: scenario.brokers === undefined }
+}
+
+/** What belongs to the quick form and would say nothing beside a scenario. */
+function refuseQuickOptions(options: CliOptions): void {
+  const given = quickOnly(options)
+  if (given.length === 0) return
+  throw new UsageError(
+    `${given.join(', ')}: of the quick form, which has no scenario; write it into the scenario, or leave the scenario out`,
+  )
+}
+
+/** A user name and password in a broker's URL are those of all groups without their own; no URL that is shown has them. */
+function takeCredentials(scenario: Scenario, { username, password }: CliOptions): void {
+  let found = username === undefined ? undefined : { username, password }
+  for (const broker of Object.values(scenario.brokers ?? {})) {
+    if (!('url' in broker)) continue
+    const url = new URL(broker.url)
+    if (url.username === '') continue
+    found ??= { username: decodeURIComponent(url.username), password: decodeURIComponent(url.password) }
+    url.username = ''
+    url.password = ''
+    broker.url = url.href.replace(/\/$/, broker.url.endsWith('/') ? '/' : '')
+  }
+  if (found === undefined) return
+  const { username: name, password: secret } = found
+  for (const group of Object.values(scenario.groups)) {
+    group.credentials ??=
+      secret === undefined || secret === '' ? { username: name } : { username: name, password: secret }
+  }
+}
+
+/** Another process has the same groups: a client id without the device's index is in both, and they would take each other over. */
+function checkStartNumber(scenario: Scenario, startNumber: number): void {
+  if (startNumber === 0) return
+  const [own, other] = [new Layout(scenario, startNumber), new Layout(scenario, startNumber + 1)]
+  for (const [i, group] of own.groups.entries()) {
+    const clientId = own.variablesOf(group, 0)['clientId']
+    if (other.variablesOf(other.groups[i]!, 0)['clientId'] !== clientId) continue
+    throw new UsageError(
+      `--start-number: group ${group.name} has the client id "${clientId}" in every process: put {index} into its clientId`,
+    )
+  }
 }
 
 function quick(options: CliOptions): Scenario {
@@ -166,9 +212,13 @@ function urlOf({ hostname, port }: CliOptions): string | undefined {
   return hostname === undefined && port === undefined ? undefined : `mqtt://${hostname ?? '127.0.0.1'}:${port ?? 1883}`
 }
 
+const withoutCredentials = (url: string): string => url.replace(/\/\/[^/@]*@/, '//')
+
 function checkedUrl(url: string): string {
   if (!/^(mqtts?|wss?):\/\/./.test(url) || !URL.canParse(url)) {
-    throw new UsageError(`--broker ${url}: expected a URL that begins with mqtt://, mqtts://, ws:// or wss://`)
+    throw new UsageError(
+      `--broker ${withoutCredentials(url)}: expected a URL that begins with mqtt://, mqtts://, ws:// or wss://`,
+    )
   }
   return url
 }

@@ -1,5 +1,5 @@
 /** The simulator's entry: arguments, signals, outputs, exit codes. The only file here that reads the process's own state. */
-import { writeFileSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { CommanderError } from 'commander'
 import { unreachable } from './broker.ts'
 import {
@@ -17,7 +17,7 @@ import { exitCodes, type Summary } from './report/summary.ts'
 import { CannotRun, Run, type RunState } from './run.ts'
 import { ScenarioError } from './scenario/load.ts'
 import { summaryText } from './view/summary-text.ts'
-import { createView } from './view/view.ts'
+import { createJsonView, createView } from './view/view.ts'
 
 const standardBroker = 'mqtt://127.0.0.1:1883'
 
@@ -37,6 +37,7 @@ async function main(): Promise<number> {
   }
   const task = resolveTask(command.args[0], options, process.env)
   if (options.check) return exitCodes.ok
+  checkOutputs(options)
   if (task.isBrokerOpen) {
     const reason = await unreachable(standardBroker)
     if (reason === undefined) {
@@ -49,9 +50,28 @@ async function main(): Promise<number> {
   return execute(task, options)
 }
 
+/** Better now than after the run. @throws UsageError */
+function checkOutputs({ json, html }: CliOptions): void {
+  for (const [flag, file] of [
+    ['--json', json],
+    ['--html', html],
+  ] as const) {
+    if (file === undefined || file === standardOutput) continue
+    try {
+      closeSync(openSync(file, 'a'))
+    } catch (error) {
+      throw new UsageError(`${flag} ${file}: can't be written (${(error as NodeJS.ErrnoException).code})`)
+    }
+  }
+}
+
+/** As the name of a file. */
+const standardOutput = '-'
+
 async function execute({ scenario, folder }: ReturnType<typeof resolveTask>, options: CliOptions): Promise<number> {
   const seed = scenario.seed ?? Math.floor(Math.random() * 0x100000000)
-  const view = createView(process.stdout)
+  const isPlain = options.json === standardOutput
+  const view = isPlain ? createJsonView(process.stdout) : createView(process.stdout)
   const interruption = new AbortController()
   let interrupts = 0
   const onSignal = (): void => {
@@ -83,7 +103,8 @@ async function execute({ scenario, folder }: ReturnType<typeof resolveTask>, opt
     const summary = await run.execute()
     view.end()
     write(summary, options)
-    process.stdout.write(summaryText(summary, process.stdout.isTTY ?? false))
+    const text = isPlain ? process.stderr : process.stdout
+    text.write(summaryText(summary, text.isTTY ?? false))
     return summary.exitCode
   } finally {
     view.end()
@@ -93,7 +114,8 @@ async function execute({ scenario, folder }: ReturnType<typeof resolveTask>, opt
 
 function write(summary: Summary, { json, html }: CliOptions): void {
   try {
-    if (json !== undefined) writeFileSync(json, `${JSON.stringify(summary, null, 2)}\n`)
+    if (json === standardOutput) process.stdout.write(`${JSON.stringify({ summary })}\n`)
+    else if (json !== undefined) writeFileSync(json, `${JSON.stringify(summary, null, 2)}\n`)
     if (html !== undefined) writeFileSync(html, htmlReport(summary))
   } catch (error) {
     process.stderr.write(`can't write the report: ${(error as Error).message}\n`)

@@ -34,6 +34,17 @@ export function isQuick(options: QuickOptions): boolean {
   )
 }
 
+/** The options given that mean nothing beside a scenario, as they are written. */
+export function quickOnly(options: QuickOptions): string[] {
+  const names: Partial<Record<keyof QuickOptions, string>> = {
+    ...{ count: '--count', interval: '--interval', messageInterval: '--message-interval', topic: '--topic' },
+    ...{ message: '--message', payloadSize: '--payload-size', qos: '--qos', retain: '--retain', limit: '--limit' },
+    ...{ clientId: '--client-id', mqttVersion: '--mqtt-version', keepalive: '--keepalive', file: '--file' },
+  }
+  const given = Object.entries(names).filter(([name]) => options[name as keyof QuickOptions] !== undefined)
+  return [...given.map(([, flag]) => flag), ...(options.clean === false ? ['--no-clean'] : [])]
+}
+
 const protocols: Record<string, string> = { '3.1': '3.1', '3.1.1': '3.1.1', '5': '5.0', '5.0': '5.0' }
 
 /** Checked by the schema, as a file would be. @throws z.ZodError */

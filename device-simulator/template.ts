@@ -15,5 +15,7 @@ export function fillTemplate(template: string, variables: Variables): string {
 
 /** Names in braces that no variable has. */
 export function unknownVariables(template: string, variables: Variables): string[] {
-  return [...template.matchAll(/\{([A-Za-z_]\w*)\}/g)].map((match) => match[1]!).filter((name) => !(name in variables))
+  return [...template.matchAll(/\{([A-Za-z_]\w*)\}/g)]
+    .map((match) => match[1]!)
+    .filter((name) => !Object.hasOwn(variables, name))
 }

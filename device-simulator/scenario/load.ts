@@ -6,6 +6,7 @@
  */
 import { type Document, isMap, isNode, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
 import type { z } from 'zod'
+import { unknownVariables } from '../template.ts'
 import { type Scenario, scenario as scenarioSchema } from './schema.ts'
 import { nearest } from './suggest.ts'
 
@@ -232,9 +233,44 @@ function childOf(schema: z.ZodType, key: PropertyKey): z.ZodType[] {
   return child === undefined ? [] : [child]
 }
 
+type Finding = { path: PropertyKey[]; message: string }
+
+/** Variables that every device has, besides those of its group. */
+const ownVariables = ['group', 'index', 'username', 'clientId']
+
+/** Names in braces within client ids, topics and filters that no variable has: sent as they stand, nobody would notice. */
+function checkVariables({ groups }: Scenario): Finding[] {
+  return Object.entries(groups).flatMap(([name, group]) => {
+    const known = [...ownVariables, ...Object.keys(group.variables)]
+    const variables = Object.fromEntries(known.map((one) => [one, '']))
+    const at: PropertyKey[] = ['groups', name]
+    const templates: [path: PropertyKey[], template: string | undefined][] = [
+      [[...at, 'clientId'], group.clientId],
+      [[...at, 'will', 'topic'], group.will?.topic],
+      [[...at, 'birth', 'topic'], group.birth?.topic],
+      ...group.publications.map(({ topic }, i): [PropertyKey[], string | undefined] => [
+        [...at, 'publications', i, 'topic'],
+        topic,
+      ]),
+      ...group.subscriptions.map(({ filter }, i): [PropertyKey[], string] => [
+        [...at, 'subscriptions', i, 'filter'],
+        filter,
+      ]),
+    ]
+    return templates.flatMap(([path, template = '']) =>
+      unknownVariables(template, variables).map((unknown) => {
+        const suggestion = nearest(unknown, known)
+        const hint =
+          suggestion === undefined ? `expected one of ${known.join(', ')}` : `did you mean "{${suggestion}}"?`
+        return { path, message: `no variable is called "{${unknown}}": ${hint}` }
+      }),
+    )
+  })
+}
+
 /** Names in the scenario that must name something in the scenario. */
-function checkReferences(scenario: Scenario): { path: PropertyKey[]; message: string }[] {
-  const found: { path: PropertyKey[]; message: string }[] = []
+function checkReferences(scenario: Scenario): Finding[] {
+  const found = checkVariables(scenario)
   const groups = Object.keys(scenario.groups)
   const brokers = Object.keys(scenario.brokers ?? {})
   const check = (name: string, known: readonly string[], what: string, path: PropertyKey[]): void => {

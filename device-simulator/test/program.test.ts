@@ -95,9 +95,19 @@ describe('the program', () => {
     [['--frobnicate'], /unknown option '--frobnicate'/],
     [['broken.yaml'], /broken.yaml:3:5: groups.s.cuont: unknown key "cuont": did you mean "count"\?/],
     [['missing.yaml'], /can't read nothing.csv/],
+    [
+      ['typo.yaml', '--check'],
+      /typo.yaml:3:\d+: groups.s.clientId: no variable is called "\{indx\}": did you mean "\{index\}"\?/,
+    ],
+    [['same.yaml', '--start-number', '5'], /group s has the client id "fixed" in every process: put \{index\}/],
+    [['smart-home', '-t', 'x/%i', '--no-clean'], /--topic, --no-clean: of the quick form, which has no scenario/],
+    [['-c', '1', '--json', 'no/such/folder.json'], /--json no\/such\/folder.json: can't be written \(ENOENT\)/],
+    [['--broker', 'http://me:secret@x'], /--broker http:\/\/x: expected a URL/],
     [['smart-home', '--broker', 'mqtt://127.0.0.1:1'], /can't be reached \(ECONNREFUSED\)/],
   ])('%j ends with 2 and says why', async (parameters, message) => {
     writeFileSync(join(folder, 'broken.yaml'), 'name: x\ngroups: { s:\n  { cuont: 3 } }\n')
+    writeFileSync(join(folder, 'typo.yaml'), 'name: x\ngroups: { s:\n  { clientId: "s-{indx}" } }\n')
+    writeFileSync(join(folder, 'same.yaml'), 'name: x\ngroups: { s: { clientId: fixed } }\n')
     writeFileSync(
       join(folder, 'missing.yaml'),
       `name: x\nbrokers: { main: "${gateway.url}" }\ngroups: { s: { publications: [{ topic: a, every: 1s, payload: { fields: { v: { type: replay, file: nothing.csv } } } }] } }\n`,
@@ -106,6 +116,31 @@ describe('the program', () => {
     expect(stderr).toMatch(message)
     expect(stderr).not.toMatch(/at .*\.ts:\d+/)
     expect(code).toBe(2)
+  })
+
+  test('with --json - standard output is JSON lines and nothing else, and credentials in a URL are shown nowhere', async () => {
+    const url = gateway.url.replace('//', '//pump:s3cret-word@')
+    const { stdout, stderr } = await simulate(
+      '-c',
+      '2',
+      '-i',
+      '10',
+      '-im',
+      '50',
+      '-L',
+      '10',
+      '--broker',
+      url,
+      '--json',
+      '-',
+    )
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(lines.at(-1).summary).toMatchObject({ conclusion: 'kept', counters: { sent: 10 } })
+    expect(stderr).toContain('contract kept')
+    expect(stdout + stderr).not.toContain('s3cret-word')
   })
 
   test('interrupted with SIGINT it prints the summary and ends with 130; meanwhile it serves metrics', async () => {

@@ -13,6 +13,11 @@ export function createView(stream: NodeJS.WriteStream): View {
   return stream.isTTY ? new Panel(stream) : new JsonLines(stream)
 }
 
+/** JSON lines also on a terminal. */
+export function createJsonView(stream: NodeJS.WriteStream): View {
+  return new JsonLines(stream)
+}
+
 class JsonLines implements View {
   readonly #stream: NodeJS.WriteStream
 
