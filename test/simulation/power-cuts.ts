@@ -15,17 +15,7 @@ import type { Qos } from '../../src/mqtt/packet.ts'
 import type { Durability } from '../../src/store/store.ts'
 import { DurableWorld, lasting } from '../core/durable-world.ts'
 import type { Device, SeenPublish } from '../core/world.ts'
-
-/** Mulberry32: small, and good enough to choose steps. */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let x = Math.imul(state ^ (state >>> 15), state | 1)
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61)
-    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32
-  }
-}
+import { randomOf } from './random.ts'
 
 interface Outgoing {
   packetId: number

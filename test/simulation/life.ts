@@ -1,0 +1,382 @@
+/**
+ * One life of the gateway, chosen by a seed: clients that come and go, sessions and messages that expire, wills, shared
+ * subscriptions, hostile peers, a store that is slow or fails, and processes that die between any two steps. In the end every
+ * promise is judged by the books (`books.ts`, `judge.ts`, `wills.ts`, `sessions.ts`), which know nothing of the broker.
+ */
+import type { QueueFullPolicy } from '../../src/core/options.ts'
+import { Books, type Qos } from './books.ts'
+import { clientsOf, stepWeights, wishes } from './cast.ts'
+import { Client, type Surroundings } from './client.ts'
+import { type Disk, FileDisk, MemoryDisk } from './disk.ts'
+import { FakeClock } from './fake-clock.ts'
+import { Hostile } from './hostile.ts'
+import { judge } from './judge.ts'
+import { knownFaults } from './known-faults.ts'
+import { PatientStore } from './patient-store.ts'
+import { Process, type ProcessOptions } from './process.ts'
+import { Random } from './random.ts'
+import { RetainedBook } from './retained-book.ts'
+import { Sessions } from './sessions.ts'
+import { Wills } from './wills.ts'
+import { Wire } from './wire.ts'
+
+const restartWillGraceMs = 20_000
+const strategies = ['round-robin', 'random', 'sticky', 'least-inflight', 'hash-publisher', 'hash-topic'] as const
+
+export interface LifeReport {
+  steps: number
+  acknowledged: number
+  received: number
+  crashes: number
+  drops: number
+  wills: number
+  retained: number
+  dropped: Record<string, number>
+  faults: string[]
+}
+
+export class Life implements Surroundings {
+  readonly books = new Books()
+  readonly random: Random
+  readonly wills = new Wills(this.books, restartWillGraceMs)
+  readonly sessions = new Sessions(this.books)
+  readonly clock = new FakeClock(1_700_000_000_000)
+  readonly retained: RetainedBook
+  readonly #clients: Client[]
+  readonly #watcher: Client
+  readonly #hostile: Hostile
+  readonly #options: ProcessOptions
+  readonly #limited: boolean
+  readonly #expires: boolean
+  readonly #dropped = new Map<string, number>()
+  readonly #blocked = new Set<Wire>()
+  #disk: Disk
+  #store: PatientStore
+  #process: Process | undefined
+  #crashes = 0
+  #drops = 0
+
+  constructor(seed: number, onFiles: boolean) {
+    this.random = new Random(seed)
+    const { random } = this
+    this.#disk = onFiles ? new FileDisk() : new MemoryDisk()
+    this.#store = new PatientStore(this.#disk.store())
+    this.#limited = random.chance(0.3)
+    this.#expires = random.chance(0.5)
+    this.retained = new RetainedBook(this.books)
+    const strategy = random.pick(strategies)
+    const sessionQueueFull: QueueFullPolicy = random.pick(['drop-oldest', 'drop-newest', 'reject'])
+    this.#options = {
+      gateway: {
+        mqttPort: false,
+        httpPort: false,
+        logLevel: process.env['MQTIDE_TORTURE_LOG'] === undefined ? 'silent' : 'error',
+        sessionQueueFull,
+        sharedSubscriptions: { strategy },
+        limits: {
+          inflightMessagesMax: random.pick([3, 10, 40]),
+          outputBufferBytesMax: random.pick([500, 1_000_000]),
+          restartWillGraceMs,
+          ...(this.#limited && { sessionQueueMessagesMax: sessionQueueFull === 'reject' ? 30 : random.pick([5, 25]) }),
+        },
+      },
+      residentMessagesMax: random.pick([2, 5, 20]),
+    }
+    this.#clients = clientsOf(random, this)
+    const watching = { filter: 'w/#', qos: 2, noLocal: false } as const
+    const lasting = { version: 5, sessionSeconds: 0xffffffff, keepAliveSeconds: 0, hasWill: false } as const
+    this.#watcher = new Client({ id: 'watcher', wishes: [watching], ...lasting }, this)
+    this.#hostile = new Hostile(random)
+  }
+
+  now(): number {
+    return this.clock.now()
+  }
+
+  open(wire: Wire): void {
+    wire.attach((stream) => this.#process!.accept(stream))
+  }
+
+  onPublishWritten(client: Client, id: string, dup: boolean, firstTime: boolean): void {
+    if (client === this.#watcher) this.wills.written(id, this.now())
+    const publication = this.books.publications.get(id)
+    if (publication === undefined || publication.expirySeconds === 0 || client.wire === null) return
+    const late = this.now() - (publication.lastSentMs + publication.expirySeconds * 1000)
+    if (late < 0 || !firstTime || client.wire.lastBlockedMs >= publication.lastSentMs) return
+    // It may have been sent on another connection, and ended with that on the way.
+    if (dup && (client.lastEnd > publication.firstSent || knownFaults.recoveredTakenForSent)) return
+    this.books.fault(`${client.id}: ${id} came ${late} ms after it had expired`)
+  }
+
+  async live(steps: number): Promise<LifeReport> {
+    try {
+      await this.#start()
+      for (const client of this.#clients) client.connect(false)
+      await this.#settle()
+      for (let step = 0; step < steps && this.books.faults.length === 0; step++) await this.#step()
+      await this.#finish()
+    } catch (error) {
+      this.books.fault(`thrown: ${(error as Error).stack}`)
+    }
+    this.#process?.stop()
+    await this.#disk.dispose()
+    return this.#report(steps)
+  }
+
+  async #start(): Promise<void> {
+    this.#process = await Process.start(this.#store, this.clock, this.#options)
+    this.books.note(`START at ${this.now()}`)
+    this.wills.restarted(this.now())
+    this.sessions.restarted(this.now())
+    this.#watcher.connect(false)
+  }
+
+  async #step(): Promise<void> {
+    const { random } = this
+    const client = random.pick(this.#clients)
+    switch (random.weighted(stepWeights)) {
+      case 'publish':
+        this.#publish()
+        break
+      case 'turn':
+        await this.#turn()
+        break
+      case 'serve':
+        await this.#serve()
+        break
+      case 'read':
+        client.read()
+        client.acknowledge(random.below(6))
+        break
+      case 'hurry':
+        // Before the turn ends, so that references are elided.
+        for (const one of this.#everybody) {
+          one.read()
+          one.acknowledge(Number.POSITIVE_INFINITY)
+        }
+        break
+      case 'connect':
+        if (!client.isConnected) client.connect(false)
+        break
+      case 'drop':
+        if (client.isConnected) this.#drops++
+        client.drop()
+        break
+      case 'disconnect':
+        client.disconnect(random.chance(0.3))
+        break
+      case 'wipe':
+        if (!client.isConnected) client.connect(true)
+        break
+      case 'takeOver':
+        this.#takeOver(client)
+        break
+      case 'subscribe':
+        client.subscribe(random.pick(wishes(random)))
+        break
+      case 'unsubscribe':
+        if (client.wishes.length > 1) client.unsubscribe(random.pick(client.wishes).filter)
+        break
+      case 'wait':
+        await this.#wait()
+        break
+      case 'crash':
+        await this.#crash()
+        break
+      case 'settle':
+        await this.#settle()
+        if (random.chance(0.3)) await this.#audit()
+        break
+      case 'block':
+        this.#block(client)
+        break
+      case 'hostile':
+        this.#hostile.act((wire) => this.open(wire))
+        break
+    }
+  }
+
+  get #everybody(): Client[] {
+    return [...this.#clients, this.#watcher]
+  }
+
+  #publish(): void {
+    const { random } = this
+    const client = random.pick(this.#clients)
+    const qos: Qos = random.pick([0, 1, 1, 2, 2])
+    const kind = random.weighted({ t: 6, s: 3, r: 1 })
+    const retain = kind === 'r'
+    const topic = { t: `t/${random.below(3)}/${random.below(2)}`, s: `s/${random.below(3)}`, r: `r/${client.id}` }[kind]
+    const expirySeconds =
+      this.#expires && client.options.version === 5 && random.chance(0.2) ? random.pick([1, 10, 100]) : 0
+    const publication = client.publish(topic, { qos, retain, expirySeconds, bytes: random.below(60) })
+    if (publication !== undefined && retain) this.retained.changed(publication)
+  }
+
+  /** The end of a turn: what was on the way arrives first. */
+  async #turn(): Promise<void> {
+    for (const client of this.#everybody) if (this.random.chance(0.7)) client.wire?.flush()
+    await this.#endTurn()
+  }
+
+  async #endTurn(): Promise<void> {
+    await this.#process!.turn()
+    for (const client of this.#everybody) {
+      client.noteTime()
+      if (client.wire?.ended) client.noteEnd()
+    }
+    this.wills.judgeWritten()
+    if (!this.#watcher.isConnected) this.#watcher.connect(false)
+    this.#watcher.read()
+    this.#watcher.acknowledge(Number.POSITIVE_INFINITY)
+    this.#check()
+  }
+
+  #check(): void {
+    const { fault } = this.#process!
+    if (fault !== undefined) this.books.fault(fault)
+  }
+
+  async #serve(): Promise<void> {
+    await this.#store.serve()
+    await this.#endTurn()
+  }
+
+  #takeOver(client: Client): void {
+    const old = client.wire
+    if (!client.isConnected) return
+    client.connect(false)
+    if (old !== null) this.#blocked.delete(old)
+  }
+
+  async #wait(): Promise<void> {
+    await this.#endTurn()
+    const ms = Number(this.random.weighted({ '2': 20, '700': 6, '15000': 2, '400000': 1 }))
+    // The store is slow, but not that slow: frames that are held are old when they leave.
+    while (ms > 2 && this.#store.waiting > 0) await this.#serve()
+    await this.clock.advance(ms, () => this.#endTurn())
+    await this.#endTurn()
+  }
+
+  #block(client: Client): void {
+    const { wire } = client
+    if (wire === null || wire.ended) return
+    if (this.#blocked.delete(wire)) wire.unblock(this.now())
+    else {
+      this.#blocked.add(wire)
+      wire.block()
+    }
+  }
+
+  async #crash(): Promise<void> {
+    const { random } = this
+    this.#crashes++
+    this.books.note(`CRASH at ${this.now()}`)
+    this.#collectDrops()
+    this.#process!.stop()
+    this.clock.forget()
+    const fails = random.chance(0.2) ? this.#store.failCommit() : undefined
+    const underWay = this.#store.abandon() ?? fails
+    for (const client of this.#everybody) client.die()
+    this.#blocked.clear()
+    this.#hostile.forget()
+    this.books.crashes.push(this.books.moment())
+    this.wills.crashed()
+    this.sessions.crashed(this.now())
+    // What the dead process still has to do, it does to nobody.
+    await new Promise((resolve) => setImmediate(resolve))
+    this.#disk = await this.#disk.afterCrash(underWay, random)
+    await this.clock.advance(random.pick([0, 0, 1000, 30_000]), async () => {})
+    this.#store = new PatientStore(this.#disk.store())
+    await this.#start()
+  }
+
+  #collectDrops(): void {
+    for (const [reason, count] of this.#process!.dropped) {
+      this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + count)
+    }
+  }
+
+  /** Until nothing is under way: what the gateway knows is in its store then. */
+  async #settle(): Promise<void> {
+    for (let quiet = 0, rounds = 0; quiet < 3; rounds++) {
+      if (rounds > 10_000) this.books.fault('it does not come to rest')
+      const before = this.#process!.appended + this.books.written.length
+      for (const client of this.#everybody) client.wire?.flush()
+      this.#hostile.flush()
+      await this.#endTurn()
+      await this.clock.advance(2, () => this.#endTurn())
+      while (this.#store.waiting > 0) await this.#serve()
+      await this.#endTurn()
+      quiet = this.#process!.appended + this.books.written.length === before ? quiet + 1 : 0
+      if (this.books.faults.length > 0) return
+    }
+    this.books.note(`settled at ${this.now()}`)
+    this.wills.committed()
+    this.sessions.committed()
+    // A watcher whose queue was full may have missed one.
+    if (!this.#limited) this.wills.check(this.now())
+  }
+
+  /** Asks for everything that is retained, as a stranger would. */
+  async #audit(): Promise<void> {
+    const wire = new Wire(5, this.random)
+    this.open(wire)
+    const wanted = { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/#', qos: 0 }] } as const
+    const connect = {
+      cmd: 'connect',
+      protocolId: 'MQTT',
+      protocolVersion: 5,
+      clientId: 'auditor',
+      clean: true,
+    } as const
+    wire.sendWhole({ ...connect, keepalive: 0 })
+    wire.sendWhole({ ...wanted, subscriptions: [...wanted.subscriptions] })
+    await this.#settle()
+    this.retained.audit(wire.inbox, this.now())
+    wire.drop()
+    await this.#settle()
+  }
+
+  /** Everybody comes back, and everything is said to the end. */
+  async #finish(): Promise<void> {
+    for (const wire of this.#blocked) wire.unblock(this.now())
+    this.#blocked.clear()
+    for (let quiet = 0, rounds = 0; quiet < 3 && this.books.faults.length === 0; rounds++) {
+      if (rounds > 3000)
+        this.books.fault(
+          `nobody rests: ${this.#everybody.filter(({ idle, ready }) => !idle || !ready).map(({ id }) => id)}`,
+        )
+      const before = this.books.receipts.length
+      for (const client of this.#clients) if (!client.isConnected) client.connect(false)
+      await this.#settle()
+      for (const client of this.#everybody) {
+        client.read()
+        client.acknowledge(Number.POSITIVE_INFINITY)
+      }
+      const idle = this.#everybody.every((client) => client.idle && client.ready)
+      quiet = this.books.receipts.length === before && idle ? quiet + 1 : 0
+    }
+    await this.#settle()
+    this.#collectDrops()
+    if (this.books.faults.length > 0) return
+    const epochs = new Map(this.#everybody.map(({ id, epoch }) => [id, epoch]))
+    judge(this.books, epochs, { dropped: this.#dropped, limited: this.#limited })
+  }
+
+  #report(steps: number): LifeReport {
+    const { books } = this
+    return {
+      steps,
+      acknowledged: [...books.publications.values()].filter(({ answered }) => answered < Number.POSITIVE_INFINITY)
+        .length,
+      received: books.receipts.length,
+      crashes: this.#crashes,
+      drops: this.#drops,
+      wills: this.wills.published,
+      retained: this.retained.audited,
+      dropped: Object.fromEntries([...this.#dropped].filter(([, count]) => count > 0)),
+      faults: books.faults,
+    }
+  }
+}

@@ -1,0 +1,59 @@
+/** One process of the gateway without sockets: put together as `mqtide start` does, on a store and a clock of the life's own. */
+import { composeGateway, type GatewayParts } from '../../src/compose.ts'
+import { type GatewayOptions, parseGatewayOptions } from '../../src/config/schema.ts'
+import type { ByteStream } from '../../src/engine/byte-stream.ts'
+import type { Clock } from '../../src/engine/clock.ts'
+import { Connection } from '../../src/engine/connection.ts'
+import type { Store } from '../../src/store/store.ts'
+
+export interface ProcessOptions {
+  gateway: GatewayOptions
+  /** How much of a queue stays in memory is no setting. */
+  residentMessagesMax: number
+}
+
+export class Process {
+  readonly #parts: GatewayParts
+
+  private constructor(parts: GatewayParts) {
+    this.#parts = parts
+  }
+
+  static async start(store: Store, clock: Clock, options: ProcessOptions): Promise<Process> {
+    const parts = await composeGateway(parseGatewayOptions(options.gateway), { store, clock })
+    parts.broker.options.residentMessagesMax = options.residentMessagesMax
+    return new Process(parts)
+  }
+
+  accept(stream: ByteStream): Connection {
+    const { engine } = this.#parts
+    const connection = new Connection(engine, stream, 'fsync')
+    engine.connections.add(connection)
+    return connection
+  }
+
+  /** Ends the turn under way, as the event loop would. */
+  turn(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve))
+  }
+
+  /** What the process found to be its own fault: there must be nothing. */
+  get fault(): string | undefined {
+    const { failure, broker } = this.#parts
+    if (failure.error !== undefined) return String(failure.error.stack)
+    return broker.counters.internalErrors > 0 ? 'an internal error: repeat with MQTIDE_TORTURE_LOG=error' : undefined
+  }
+
+  /** Counts what was written down for the store. */
+  get appended(): number {
+    return this.#parts.committer.appended
+  }
+
+  get dropped(): ReadonlyMap<string, number> {
+    return this.#parts.broker.counters.messagesDropped.counts
+  }
+
+  stop(): void {
+    this.#parts.engine.stop()
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * A client's own messages: kept until they are acknowledged, and sent again in order with DUP when the session is there
+ * [MQTT-4.4.0-1].
+ */
+import { type Books, type Publication, payloadOf, type Qos } from './books.ts'
+import type { Packet, Wire } from './wire.ts'
+
+export interface PublishOptions {
+  qos: Qos
+  retain: boolean
+  expirySeconds: number
+  bytes: number
+}
+
+interface Outgoing {
+  packetId: number
+  payload: string
+  publication: Publication
+  released: boolean
+}
+
+export class Publishing {
+  readonly #client: string
+  readonly #books: Books
+  readonly #now: () => number
+  #sequence = 0
+  #packetId = 0
+  #unacknowledged: Outgoing[] = []
+  /** Of which some bytes may not have arrived yet. */
+  #onTheWay: Publication[] = []
+
+  constructor(client: string, books: Books, now: () => number) {
+    this.#client = client
+    this.#books = books
+    this.#now = now
+  }
+
+  get idle(): boolean {
+    return this.#unacknowledged.length === 0
+  }
+
+  /** A packet identifier that is not in use. */
+  nextPacketId(): number {
+    do this.#packetId = (this.#packetId % 60_000) + 1
+    while (this.#unacknowledged.some(({ packetId }) => packetId === this.#packetId))
+    return this.#packetId
+  }
+
+  publish(wire: Wire, topic: string, { qos, retain, expirySeconds, bytes }: PublishOptions): Publication | undefined {
+    if (this.#unacknowledged.length > 20) return undefined
+    const sequence = this.#sequence++
+    const publication: Publication = {
+      id: `${this.#client}:${sequence}`,
+      topic,
+      qos,
+      retain,
+      publisher: this.#client,
+      sequence,
+      firstSent: this.#books.moment(),
+      secondSent: Number.POSITIVE_INFINITY,
+      firstSentMs: this.#now(),
+      lastSentMs: 0,
+      transmissions: 0,
+      answered: Number.POSITIVE_INFINITY,
+      refused: false,
+      expirySeconds,
+    }
+    this.#books.publications.set(publication.id, publication)
+    const packetId = qos === 0 ? 0 : this.nextPacketId()
+    const one = { packetId, payload: payloadOf(publication.id, bytes), publication, released: false }
+    if (qos > 0) this.#unacknowledged.push(one)
+    this.#send(wire, one, false)
+    return publication
+  }
+
+  #send(wire: Wire, { packetId, payload, publication }: Outgoing, dup: boolean): void {
+    const { id, topic, qos, retain, expirySeconds } = publication
+    publication.lastSentMs = this.#now()
+    this.#onTheWay.push(publication)
+    publication.transmissions++
+    if (publication.transmissions === 2) publication.secondSent = this.#books.moment()
+    const properties = expirySeconds > 0 && wire.version === 5 ? { messageExpiryInterval: expirySeconds } : {}
+    this.#books.note(`${this.#client} -> publish ${id} ${topic} qos ${qos} id ${packetId} dup ${dup}`)
+    wire.send({
+      cmd: 'publish',
+      topic,
+      payload,
+      qos,
+      retain,
+      dup,
+      ...(qos > 0 && { messageId: packetId }),
+      ...(wire.version === 5 && { properties }),
+    })
+  }
+
+  /** Time passes: the end of what was sent may still be on its way. */
+  noteTime(wire: Wire | null): void {
+    for (const publication of this.#onTheWay) publication.lastSentMs = this.#now()
+    if (wire === null || wire.flushed) this.#onTheWay = []
+  }
+
+  resume(wire: Wire): void {
+    for (const one of this.#unacknowledged) {
+      if (one.released) wire.send({ cmd: 'pubrel', messageId: one.packetId })
+      else this.#send(wire, one, true)
+    }
+  }
+
+  /** The gateway wrote a PUBACK or PUBREC: it has taken the message over, or refused it. */
+  onWritten(packetId: number, reasonCode: number): void {
+    const one = this.#unacknowledged.find((other) => other.packetId === packetId)
+    if (one === undefined) return
+    const { publication } = one
+    if (reasonCode >= 0x80) publication.refused = true
+    else publication.answered = Math.min(publication.answered, this.#books.moment())
+  }
+
+  /** The client read it. */
+  onAnswer(wire: Wire, packet: Extract<Packet, { cmd: 'puback' | 'pubrec' | 'pubcomp' }>): void {
+    const one = this.#unacknowledged.find(({ packetId }) => packetId === packet.messageId)
+    if (one === undefined) return
+    if (packet.cmd === 'pubrec' && (packet.reasonCode ?? 0) < 0x80) {
+      one.released = true
+      wire.send({ cmd: 'pubrel', messageId: one.packetId })
+    } else this.#unacknowledged = this.#unacknowledged.filter((other) => other !== one)
+  }
+
+  forget(): void {
+    this.#unacknowledged = []
+  }
+}

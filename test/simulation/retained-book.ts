@@ -1,0 +1,45 @@
+/** What each retained topic may hold: the last acknowledged change, or any later one. Each topic has one publisher. */
+import { type Books, idOf, type Publication } from './books.ts'
+import type { Packet } from './wire.ts'
+
+export class RetainedBook {
+  readonly #books: Books
+  readonly #changes = new Map<string, Publication[]>()
+  audited = 0
+
+  constructor(books: Books) {
+    this.#books = books
+  }
+
+  changed(publication: Publication): void {
+    const { topic } = publication
+    this.#changes.set(topic, [...(this.#changes.get(topic) ?? []), publication])
+  }
+
+  /** `inbox`: all that a new subscriber was sent, with nothing under way. */
+  audit(inbox: readonly Packet[], nowMs: number): void {
+    const found = new Map<string, string>()
+    for (const packet of inbox) {
+      if (packet.cmd === 'publish' && packet.retain) found.set(packet.topic, idOf(packet.payload as Buffer))
+    }
+    for (const [topic, changes] of this.#changes) this.#check(topic, changes, found.get(topic), nowMs)
+  }
+
+  #check(topic: string, changes: Publication[], found: string | undefined, nowMs: number): void {
+    this.audited++
+    const last = changes.findLastIndex(({ answered }) => answered < Number.POSITIVE_INFINITY)
+    // A QoS 1 change that was sent again came again, after those at QoS 2 that did not.
+    const again = changes.slice(0, Math.max(last, 0)).filter(({ qos, transmissions }) => qos === 1 && transmissions > 1)
+    const allowed = [...again, ...changes.slice(Math.max(last, 0))]
+    if (found === undefined) {
+      // Nothing was acknowledged, or what may be there has expired.
+      const expires = ({ expirySeconds, firstSentMs }: Publication) =>
+        expirySeconds > 0 && firstSentMs + expirySeconds * 1000 <= nowMs
+      if (last >= 0 && !allowed.some(expires)) this.#books.fault(`${topic}: its retained message is gone`)
+      return
+    }
+    if (!allowed.some(({ id }) => id === found)) {
+      this.#books.fault(`${topic}: ${found} is retained, the last acknowledged change was ${changes[last]?.id}`)
+    }
+  }
+}
