@@ -28,6 +28,11 @@ export class Hostile {
     this.#wires = []
   }
 
+  leave(): void {
+    for (const wire of this.#wires) wire.drop()
+    this.forget()
+  }
+
   flush(): void {
     for (const wire of this.#wires) wire.flush()
   }

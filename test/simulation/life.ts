@@ -342,6 +342,11 @@ export class Life implements Surroundings {
   async #finish(): Promise<void> {
     for (const wire of this.#blocked) wire.unblock(this.now())
     this.#blocked.clear()
+    // The hostile ones' sessions expire: their full queues would refuse what others publish.
+    this.#hostile.leave()
+    for (const client of this.#clients) if (!client.isConnected) client.connect(false)
+    await this.#settle()
+    await this.clock.advance(110_000, () => this.#endTurn())
     for (let quiet = 0, rounds = 0; quiet < 3 && this.books.faults.length === 0; rounds++) {
       if (rounds > 3000)
         this.books.fault(
