@@ -1,0 +1,101 @@
+/**
+ * Wrong answers slow the address that gave them down.
+ *
+ * An address may be wrong a few times for free, as a person is who types. After that its attempts are taken one after the
+ * other with a pause before each that doubles with every further mistake; whoever would have to wait too long is refused at
+ * once. A minute without a mistake forgives everything. An IPv6 network of 64 bits counts as one address, since that is what
+ * one customer has.
+ *
+ * Pauses cost a timer and no processor time, and they come before the password is hashed: guessing from one address costs
+ * the gateway one hash per pause. Clients that are known from before (`VerifiedCredentials`) never come here.
+ */
+export interface AddressThrottleOptions {
+  mistakesFree: number
+  firstPauseMs: number
+  pauseMaxMs: number
+  /** Longest time that an attempt may have to wait for those before it. */
+  waitMaxMs: number
+  forgivenAfterMs: number
+  addressesMax: number
+}
+
+export const defaultAddressThrottle: AddressThrottleOptions = {
+  mistakesFree: 5,
+  firstPauseMs: 250,
+  pauseMaxMs: 2_000,
+  waitMaxMs: 4_000,
+  forgivenAfterMs: 60_000,
+  addressesMax: 10_000,
+}
+
+interface Mistakes {
+  count: number
+  lastAt: number
+  /** When the next attempt may be looked at. */
+  nextAt: number
+}
+
+export class AddressThrottle {
+  readonly #options: AddressThrottleOptions
+  readonly #now: () => number
+  /** Those longest without a mistake first. */
+  readonly #addresses = new Map<string, Mistakes>()
+
+  constructor(options: AddressThrottleOptions, now: () => number) {
+    this.#options = options
+    this.#now = now
+  }
+
+  /** Milliseconds that an attempt has to wait before it is looked at; undefined: it would be too long, refuse it. */
+  reserve(remoteAddress: string): number | undefined {
+    const mistakes = this.#addresses.get(networkOf(remoteAddress))
+    if (mistakes === undefined) return 0
+    const now = this.#now()
+    const { mistakesFree, firstPauseMs, pauseMaxMs, waitMaxMs, forgivenAfterMs } = this.#options
+    if (now - mistakes.lastAt > forgivenAfterMs) {
+      this.#addresses.delete(networkOf(remoteAddress))
+      return 0
+    }
+    if (mistakes.count < mistakesFree) return 0
+    const pause = Math.min(firstPauseMs * 2 ** Math.min(mistakes.count - mistakesFree, 16), pauseMaxMs)
+    const at = Math.max(now, mistakes.nextAt) + pause
+    if (at - now > waitMaxMs) return undefined
+    mistakes.nextAt = at
+    return at - now
+  }
+
+  mistake(remoteAddress: string): void {
+    const network = networkOf(remoteAddress)
+    const now = this.#now()
+    const mistakes = this.#addresses.get(network) ?? { count: 0, lastAt: now, nextAt: now }
+    if (now - mistakes.lastAt > this.#options.forgivenAfterMs) mistakes.count = 0
+    mistakes.count++
+    mistakes.lastAt = now
+    this.#addresses.delete(network)
+    this.#addresses.set(network, mistakes)
+    if (this.#addresses.size <= this.#options.addressesMax) return
+    for (const oldest of this.#addresses.keys()) {
+      this.#addresses.delete(oldest)
+      break
+    }
+  }
+}
+
+/** The address without its port; of IPv6 the first 64 bits. */
+function networkOf(remoteAddress: string): string {
+  const address = addressOf(remoteAddress)
+  if (!address.includes(':')) return address
+  const [head = '', tail] = address.split('::')
+  const before = head === '' ? [] : head.split(':')
+  if (tail === undefined) return before.slice(0, 4).join(':')
+  const after = tail === '' ? [] : tail.split(':')
+  const zeros = new Array<string>(Math.max(0, 8 - before.length - after.length)).fill('0')
+  return [...before, ...zeros, ...after].slice(0, 4).join(':')
+}
+
+/** The address of "address:port", with IPv4 in IPv6's clothes undressed. */
+export function addressOf(remoteAddress: string): string {
+  const colon = remoteAddress.lastIndexOf(':')
+  const address = colon === -1 ? remoteAddress : remoteAddress.slice(0, colon)
+  return address.replace(/^\[(.*)\]$/, '$1').replace(/^::ffff:(?=\d+\.)/i, '')
+}
