@@ -14,6 +14,7 @@ export const peerPackages = {
   mosquitto_pub: 'mosquitto-clients',
   mosquitto_sub: 'mosquitto-clients',
   mosquitto_rr: 'mosquitto-clients',
+  mosquitto_passwd: 'mosquitto',
   'nats-server': 'nats-server',
   chromium: 'chromium',
   sqlite3: 'sqlite3',

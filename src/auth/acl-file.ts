@@ -15,8 +15,9 @@
  * it is taken as Mosquitto takes `+` and `#` in them: the client gets nothing by patterns. It could reach levels there
  * that aren't its own.
  */
-import { parseTopicFilter } from '../mqtt/topic.ts'
+
 import type { Qos } from '../mqtt/packet.ts'
+import { parseTopicFilter } from '../mqtt/topic.ts'
 import { allQos, covers, type Decider, type Decision, matches, noQos, overlap, type Question } from './decider.ts'
 import { AccessFileError, type FileFault } from './file-fault.ts'
 import type { Subject } from './subject.ts'
@@ -91,7 +92,8 @@ function aclLine(text: string, place: string): AclLine {
   if (access === undefined) {
     throw new Error(`expected read, write, readwrite or deny, got ${JSON.stringify(word.slice(0, 40))}`)
   }
-  if (parseTopicFilter(topic) === undefined) throw new Error(`not a topic filter: ${JSON.stringify(topic.slice(0, 200))}`)
+  if (parseTopicFilter(topic) === undefined)
+    throw new Error(`not a topic filter: ${JSON.stringify(topic.slice(0, 200))}`)
   return { access, topic, levels: topic.split('/'), place }
 }
 
@@ -125,7 +127,10 @@ export class AclDecider implements Decider {
   explain(question: Question): Decision {
     if (question.action === 'subscribe') {
       if (this.#strictSubscribe) return this.#subscribeDecision(question.filter)
-      return { allowed: true, rule: 'subscriptions are granted, and read lines are judged at delivery (strictSubscribe)' }
+      return {
+        allowed: true,
+        rule: 'subscriptions are granted, and read lines are judged at delivery (strictSubscribe)',
+      }
     }
     const line = this.#line(question.topic, question.action === 'publish' ? write : read)
     return line === undefined

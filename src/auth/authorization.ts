@@ -9,8 +9,8 @@
  * comparison), and its compilation remembers the topics before (one look-up).
  */
 import type { Qos } from '../mqtt/packet.ts'
-import type { Grant } from './authenticator.ts'
 import { type Acl, AclDecider } from './acl-file.ts'
+import type { Grant } from './authenticator.ts'
 import type { Identity } from './credential.ts'
 import { allQos, type Decider, type Decision, type Question, qosBit } from './decider.ts'
 import type { Rule } from './rule.ts'
@@ -22,10 +22,7 @@ const topicsRememberedMax = 1024
 /** Compilations that clients share. */
 const compilationsMax = 16_384
 
-export type RuleSet =
-  | { kind: 'everything' }
-  | { kind: 'rules'; rules: readonly Rule[] }
-  | { kind: 'acl'; acl: Acl }
+export type RuleSet = { kind: 'everything' } | { kind: 'rules'; rules: readonly Rule[] } | { kind: 'acl'; acl: Acl }
 
 export interface AuthorizationSource {
   ruleSet: RuleSet

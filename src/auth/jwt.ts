@@ -30,6 +30,7 @@ import {
   jwtVerify,
 } from 'jose'
 import { ReasonCode } from '../mqtt/reason-code.ts'
+import { boundedText } from './bounded-text.ts'
 import type { ChainStep, Credential, Identity, RefusalReason, StepAnswer } from './credential.ts'
 import { rulesOf } from './token-rules.ts'
 
@@ -48,6 +49,8 @@ export interface JwtOptions {
   issuer?: readonly string[]
   userClaim?: string
   clientIdClaim?: string
+  /** Whether a token without `exp`, which would hold for ever, is refused. */
+  expiryRequired: boolean
   /** How far the clocks of whoever issues tokens may be off. */
   clockSkewSeconds: number
   /** Keys from a URL: how long they are used without asking again, how soon an unknown one may ask, and how long it may take. */
@@ -60,6 +63,7 @@ export interface JwtOptions {
 
 /** Longest token that is looked at. */
 export const tokenBytesMax = 16 * 1024
+const jwksBytesMax = 1024 * 1024
 const tokenForm = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/
 
 const refused = (reasonCode: number, reason: RefusalReason): StepAnswer => ({ type: 'no', reasonCode, reason })
@@ -78,7 +82,7 @@ export class JwtStep implements ChainStep {
     this.#verify = {
       algorithms: [...algorithms],
       clockTolerance: options.clockSkewSeconds,
-      requiredClaims: ['exp'],
+      ...(options.expiryRequired && { requiredClaims: ['exp'] }),
       ...(options.audience && { audience: [...options.audience] }),
       ...(options.issuer && { issuer: [...options.issuer] }),
     }
@@ -112,7 +116,8 @@ export class JwtStep implements ChainStep {
     const { userClaim = 'sub', clientIdClaim, tokenIn } = this.#options
     const name = payload[userClaim]
     if (typeof name !== 'string' || name === '') return refused(ReasonCode.badUserNameOrPassword, 'token_invalid')
-    const boundClient = clientIdClaim === undefined ? (payload['clientid'] ?? payload['client_id']) : payload[clientIdClaim]
+    const boundClient =
+      clientIdClaim === undefined ? (payload['clientid'] ?? payload['client_id']) : payload[clientIdClaim]
     if (boundClient !== undefined && boundClient !== clientId) {
       return refused(ReasonCode.clientIdentifierNotValid, 'client_id_not_allowed')
     }
@@ -131,7 +136,8 @@ export class JwtStep implements ChainStep {
 
 /** @throws Error for claims that aren't understood */
 function identityOf(name: string, payload: JWTPayload): Identity {
-  const identity: Identity = { name, expiresAt: payload.exp! * 1000 }
+  const identity: Identity = { name }
+  if (payload.exp !== undefined) identity.expiresAt = payload.exp * 1000
   const { groups, namespace } = payload as Record<string, unknown>
   if (groups !== undefined) {
     if (!Array.isArray(groups) || !groups.every((group) => typeof group === 'string')) throw new Error('groups')
@@ -155,7 +161,25 @@ function isTokensFault(error: unknown): boolean {
 }
 
 const hmacAlgorithms = ['HS256', 'HS384', 'HS512'] as const
-const publicAlgorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
+const publicAlgorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+]
+
+const ecAlgorithms = new Map([
+  ['prime256v1', ['ES256']],
+  ['secp384r1', ['ES384']],
+  ['secp521r1', ['ES512']],
+])
 
 function keyOf(options: JwtOptions): { getKey: JWTVerifyGetKey; algorithms: readonly string[] } {
   const { key } = options
@@ -181,8 +205,24 @@ function remoteKeys(url: URL, options: JwtOptions): JWTVerifyGetKey {
     cacheMaxAge: options.jwksCacheSeconds * 1000,
     cooldownDuration: options.jwksCooldownSeconds * 1000,
     timeoutDuration: options.jwksTimeoutMs,
-    ...(options.fetch && { [customFetch]: options.fetch }),
+    [customFetch]: keyFetch(options),
   })
+}
+
+/** A provider that is down is asked once per pause, not once per login; and what it sends has a limit. */
+function keyFetch({ jwksCooldownSeconds, fetch = globalThis.fetch, now }: JwtOptions): FetchImplementation {
+  let failedAt = -Infinity
+  return async (url, request) => {
+    if (now() - failedAt < jwksCooldownSeconds * 1000) throw new Error('the keys could not be fetched a moment ago')
+    try {
+      const response = await fetch(url, request)
+      if (response.status !== 200) throw new Error(`the keys' address answered ${response.status}`)
+      return new Response(await boundedText(response, jwksBytesMax))
+    } catch (error) {
+      failedAt = now()
+      throw error
+    }
+  }
 }
 
 function algorithmsOf(key: KeyObject): readonly string[] {
@@ -190,7 +230,7 @@ function algorithmsOf(key: KeyObject): readonly string[] {
     case 'rsa':
       return ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512']
     case 'ec':
-      return ['ES256', 'ES384', 'ES512']
+      return ecAlgorithms.get(key.asymmetricKeyDetails?.namedCurve ?? '') ?? []
     case 'ed25519':
       return ['EdDSA', 'Ed25519']
     default:

@@ -7,9 +7,15 @@
  */
 import { createHmac, randomBytes } from 'node:crypto'
 import { ReasonCode } from '../mqtt/reason-code.ts'
-import { AddressThrottle, type AddressThrottleOptions, defaultAddressThrottle } from './address-throttle.ts'
+import type { AddressThrottle } from './address-throttle.ts'
 import { BoundedWork } from './bounded-work.ts'
-import { type ChainStep, type Credential, type RefusalReason, type StepAnswer, userNameCharactersMax } from './credential.ts'
+import {
+  type ChainStep,
+  type Credential,
+  type RefusalReason,
+  type StepAnswer,
+  userNameCharactersMax,
+} from './credential.ts'
 import { AccessFileError, type FileFault } from './file-fault.ts'
 import { fits, type PasswordHash, parsePasswordHash } from './password-hash.ts'
 import { VerifiedCredentials } from './verified-credentials.ts'
@@ -82,7 +88,7 @@ export interface PasswordFileOptions {
   hashQueueMax: number
   rememberMs: number
   rememberedMax: number
-  throttle?: AddressThrottleOptions
+  throttle: AddressThrottle
   now(): number
   sleep(ms: number): Promise<void>
 }
@@ -98,7 +104,6 @@ export class PasswordFile implements ChainStep {
   readonly #secret = randomBytes(32)
   readonly #hashing: BoundedWork
   readonly #verified: VerifiedCredentials<true>
-  readonly #throttle: AddressThrottle
   /** One hash for all that ask the same at the same time. */
   readonly #underWay = new Map<string, Promise<StepAnswer>>()
 
@@ -107,8 +112,10 @@ export class PasswordFile implements ChainStep {
     this.#entries = [...users.values()]
     this.#options = options
     this.#hashing = new BoundedWork(options.hashingMax, options.hashQueueMax)
-    this.#verified = new VerifiedCredentials({ entriesMax: options.rememberedMax, forMs: options.rememberMs }, options.now)
-    this.#throttle = new AddressThrottle(options.throttle ?? defaultAddressThrottle, options.now)
+    this.#verified = new VerifiedCredentials(
+      { entriesMax: options.rememberedMax, forMs: options.rememberMs },
+      options.now,
+    )
   }
 
   get users(): Users {
@@ -127,7 +134,7 @@ export class PasswordFile implements ChainStep {
     const { username, password } = credential
     if (username === undefined || password === undefined) return { type: 'not-mine' }
     if (username.length > userNameCharactersMax || password.length > passwordBytesMax) {
-      this.#throttle.mistake(credential.remoteAddress)
+      this.#options.throttle.mistake(credential.remoteAddress)
       return refused(ReasonCode.badUserNameOrPassword, 'credential_too_long')
     }
     const known = this.#users.get(username)
@@ -150,7 +157,7 @@ export class PasswordFile implements ChainStep {
 
   async #verify(credential: Credential, username: string, password: Uint8Array, key: string): Promise<StepAnswer> {
     const { remoteAddress } = credential
-    const waitMs = this.#throttle.reserve(remoteAddress)
+    const waitMs = this.#options.throttle.reserve(remoteAddress)
     if (waitMs === undefined) return refused(ReasonCode.serverBusy, 'throttled')
     if (waitMs > 0) await this.#options.sleep(waitMs)
     const known = this.#users.get(username)
@@ -164,7 +171,7 @@ export class PasswordFile implements ChainStep {
       return yes(username)
     }
     if (known === undefined && this.#options.passOnUnknownUsers) return { type: 'not-mine' }
-    this.#throttle.mistake(remoteAddress)
+    this.#options.throttle.mistake(remoteAddress)
     return wrong
   }
 }

@@ -66,7 +66,10 @@ export function ruleOf(input: RuleInput, place: string): Rule {
     if (fault !== undefined) throw new Error(fault)
   }
   const ruleActions = actionsOf(input.allow ?? input.deny!)
-  if (input.retain !== undefined && [...ruleActions].every((action) => action === 'subscribe' || action === 'consume')) {
+  if (
+    input.retain !== undefined &&
+    [...ruleActions].every((action) => action === 'subscribe' || action === 'consume')
+  ) {
     throw new Error('retain is about publishing and receiving, not about subscribing')
   }
   const addresses = listOf(input.address, 'address')
@@ -154,7 +157,8 @@ export function isPlaceholder(level: string): boolean {
 
 /** Why a text can't be a rule's topic; undefined: it can. */
 export function topicFault(topic: string): string | undefined {
-  if (topic.startsWith('$share/')) return `${topic}: shared subscriptions need subscribe on the filter after $share/group/`
+  if (topic.startsWith('$share/'))
+    return `${topic}: shared subscriptions need subscribe on the filter after $share/group/`
   const parsed = parseTopicFilter(topic)
   if (parsed === undefined) return `not a topic filter: ${JSON.stringify(topic.slice(0, 200))}`
   for (const level of parsed.levels) {

@@ -9,8 +9,8 @@
  * A subscription is judged by rules that cover all of it; one that covers only a part waits for the messages.
  */
 import { type BlockList, isIPv6 } from 'node:net'
-import { parseTopicFilter } from '../mqtt/topic.ts'
 import type { Qos } from '../mqtt/packet.ts'
+import { parseTopicFilter } from '../mqtt/topic.ts'
 import {
   allQos,
   conditionMask,
@@ -197,7 +197,7 @@ function placeholderValue(level: string, { user, clientId, certificate }: Subjec
 
 /** Whether a client's word may stand as a level: it must not reach into other levels, nor into `$SYS` and its like. */
 export function isSafeLevel(value: string, isFirst: boolean): boolean {
-  return value !== '' && !/[/+#\u0000]/.test(value) && !(isFirst && value.startsWith('$'))
+  return value !== '' && !/[/+#]/.test(value) && !(isFirst && value.startsWith('$'))
 }
 
 /**

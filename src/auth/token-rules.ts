@@ -7,13 +7,17 @@
  */
 import { type Rule, type RuleInput, ruleOf } from './rule.ts'
 
+const emqxUser = `$${'{username}'}`
+const emqxClient = `$${'{clientid}'}`
+
 /** Rules that one credential may bring. */
 const rulesMax = 1000
 
 /** Undefined: it brings none. @throws Error for what is no list of rules */
 export function rulesOf(claims: Readonly<Record<string, unknown>>): readonly Rule[] | undefined {
   const { rules, acl } = claims
-  if (rules !== undefined) return listOf(rules, 'rules').map((rule, index) => ruleOf(rule as RuleInput, `rules[${index}]`))
+  if (rules !== undefined)
+    return listOf(rules, 'rules').map((rule, index) => ruleOf(rule as unknown as RuleInput, `rules[${index}]`))
   if (acl === undefined) return undefined
   if (Array.isArray(acl)) return listOf(acl, 'acl').map((rule, index) => emqxRule(rule, `acl[${index}]`))
   return emqxLists(acl)
@@ -59,11 +63,9 @@ function emqxTopics(topics: unknown): string[] {
   if (list.length > rulesMax) throw new Error(`more than ${rulesMax} topics`)
   return list.map((topic) => {
     if (typeof topic !== 'string') throw new Error('expected topics as texts')
-    // "eq" asks for the filter itself; here a filter in a rule covers what it matches.
-    return topic
-      .replace(/^eq /, '')
-      .replaceAll('${username}', '%u')
-      .replaceAll('${clientid}', '%c')
+    // Their "eq" grants the filter itself and not what it matches, which no rule here can say.
+    if (topic.startsWith('eq ')) throw new Error('topics with eq are not known')
+    return topic.replaceAll(emqxUser, '%u').replaceAll(emqxClient, '%c')
   })
 }
 
