@@ -2,12 +2,14 @@
  * The command line: which commands there are, and how their ends become exit codes.
  */
 import { Command, CommanderError } from 'commander'
+import { AccessFileError } from '../auth/file-fault.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { version } from '../observe/version.ts'
 import { registerBackup } from './backup.ts'
 import { registerCheckConfig } from './check-config.ts'
 import { registerCheckStore } from './check-store.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
+import { registerPasswd } from './passwd.ts'
 import { registerPub } from './pub.ts'
 import { registerRestore } from './restore.ts'
 import { registerSimulate } from './simulate.ts'
@@ -41,6 +43,7 @@ function createProgram(context: CliContext): Command {
   registerPub(program, context)
   registerSub(program, context)
   registerCheckConfig(program, context)
+  registerPasswd(program, context)
   registerBackup(program, context)
   registerRestore(program, context)
   registerSimulate(program, context)
@@ -57,6 +60,10 @@ function reported(error: unknown, { stderr }: CliContext): number {
   if (error instanceof ConfigError) {
     const lines = error.message.split('\n').map((line) => `  ${line}\n`)
     stderr.write(`mqtide: the configuration is not valid:\n${lines.join('')}`)
+    return ExitCode.usage
+  }
+  if (error instanceof AccessFileError) {
+    stderr.write(`mqtide: ${error.message}\n`)
     return ExitCode.usage
   }
   if (error instanceof CliError) {

@@ -49,10 +49,10 @@ export const layers: readonly Layer[] = [
   },
   { of: 'src/compose.ts', imports: ['src/'] },
   { of: 'src/gateway.ts', imports: ['src/'] },
-  // Backup, restore and check work on a data directory, without a gateway.
+  // Backup, restore and check work on a data directory, passwd and explain on files of users and rules, without a gateway.
   {
     of: 'src/cli/',
-    imports: ['src/gateway.ts', 'src/config/', 'src/observe/', 'src/store/', 'src/mqtt/', 'src/process/'],
+    imports: ['src/gateway.ts', 'src/config/', 'src/observe/', 'src/store/', 'src/auth/', 'src/mqtt/', 'src/process/'],
   },
   { of: 'src/main.ts', imports: ['src/gateway.ts', 'src/cli/', 'src/config/', 'src/observe/'] },
   { of: 'device-simulator/', imports: ['src/mqtt/'] },
