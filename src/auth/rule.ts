@@ -161,7 +161,7 @@ export function topicFault(topic: string): string | undefined {
     return `${topic}: shared subscriptions need subscribe on the filter after $share/group/`
   const parsed = parseTopicFilter(topic)
   if (parsed === undefined) return `not a topic filter: ${JSON.stringify(topic.slice(0, 200))}`
-  for (const level of parsed.levels) {
+  for (const level of parsed.filter.split('/')) {
     if (/%([ucg]|cert\.)/.test(level) && !isPlaceholder(level)) {
       return `${topic}: a placeholder is a whole level, such as plant/%u/temperature`
     }

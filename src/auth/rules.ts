@@ -10,7 +10,6 @@
  */
 import { type BlockList, isIPv6 } from 'node:net'
 import type { Qos } from '../mqtt/packet.ts'
-import { parseTopicFilter } from '../mqtt/topic.ts'
 import {
   allQos,
   conditionMask,
@@ -165,7 +164,7 @@ function compiled(rule: Rule, subject: Subject): CompiledRule {
   const filters: string[][] = []
   let hasUnsafe = false
   for (const topic of rule.topics) {
-    for (const levels of substituted(parseTopicFilter(topic)!.levels, subject)) {
+    for (const levels of substituted(topic.split('/'), subject)) {
       if (levels === undefined) hasUnsafe = true
       else filters.push(levels)
     }
