@@ -12,15 +12,16 @@
  * every slice: as safe as it has to be. A failed commit is fatal: nothing is acknowledged any more.
  */
 
-import type { Journal } from '../core/ports/journal.ts'
+import type { Journal, SentMark } from '../core/ports/journal.ts'
 import { type Message, messageBytes } from '../core/publish/message.ts'
 import { type Delivery, DeliveryState } from '../core/session/delivery-queue.ts'
-import { recoveredForm, recoveredSession } from '../core/session/recovery.ts'
+import { recoveredSession } from '../core/session/recovery.ts'
 import type { Session } from '../core/session/session.ts'
 import type { PendingWill } from '../core/session/will.ts'
 import type { Subscription } from '../core/subscriptions/subscription-index.ts'
-import { BatchWriter, nextRetainedVersion } from '../store/batch.ts'
+import { nextRetainedVersion } from '../store/batch.ts'
 import type { Durability, QueuePage, Store } from '../store/store.ts'
+import { BatchPacker } from './batch-packer.ts'
 import type { Clock } from './clock.ts'
 import { durabilityLevels, levelOf } from './durability.ts'
 import type { Commits } from './engine.ts'
@@ -55,7 +56,7 @@ export class Committer implements Journal, Commits {
   readonly #store: Store
   readonly #events: CommitterEvents
   readonly #pendingBytesMax: number
-  readonly #writer = new BatchWriter()
+  readonly #packer = new BatchPacker()
   readonly #clock: Clock
   readonly #elisionWaitMs: number
   /** What the records of the moment ask for. */
@@ -71,9 +72,8 @@ export class Committer implements Journal, Commits {
   #handedOver = 0
   #flying = false
   #failure: Error | null = null
-  #pages: { session: Session; fromPosition: number }[] = []
+  #pages: { session: Session; fromPosition: number; sharedFilter: string | undefined }[] = []
   #hurry = false
-  nextMessageId = 1
   /** Of the latest retained change. */
   retainedVersion = 0
   elidedReferences = 0
@@ -90,6 +90,10 @@ export class Committer implements Journal, Commits {
     this.#events = events
     this.#pendingBytesMax = options.pendingBytesMax
     this.#level = levelOf(options.durability)
+  }
+
+  set nextMessageId(id: number) {
+    this.#packer.nextMessageId = id
   }
 
   get failed(): boolean {
@@ -109,24 +113,24 @@ export class Committer implements Journal, Commits {
   session(session: Session, expiresAt: number): void {
     session.recorded = true
     const stored = recoveredSession(session, expiresAt)
-    this.#append((writer) => writer.sessionPut(stored))
+    this.#append(({ writer }) => writer.sessionPut(stored))
   }
 
   sessionEnd(session: Session): void {
     session.recorded = false
     session.stored = false
-    this.#append((writer) => writer.sessionDelete(session.number))
+    this.#append(({ writer }) => writer.sessionDelete(session.number))
   }
 
   subscription(session: Session, subscription: Subscription): void {
     const { filter: topicFilter, qos, noLocal, retainAsPublished, retainHandling, identifiers } = subscription
     const identifier = identifiers[0] ?? 0
     const stored = { session: session.number, topicFilter, qos, noLocal, retainAsPublished, retainHandling, identifier }
-    this.#append((writer) => writer.subscriptionPut(stored))
+    this.#append(({ writer }) => writer.subscriptionPut(stored))
   }
 
   unsubscription(session: Session, filter: string): void {
-    this.#append((writer) => writer.subscriptionDelete(session.number, filter))
+    this.#append(({ writer }) => writer.subscriptionDelete(session.number, filter))
   }
 
   enqueue(session: Session, position: number, delivery: Delivery): void {
@@ -162,7 +166,10 @@ export class Committer implements Journal, Commits {
     const { number } = session
     const released = delivery?.state === DeliveryState.released
     // Nobody waits for a removal.
-    this.#append((writer) => (released ? writer.complete(number, position) : writer.dequeue(number, position)), false)
+    this.#append(
+      ({ writer }) => (released ? writer.complete(number, position) : writer.dequeue(number, position)),
+      false,
+    )
   }
 
   release(session: Session, position: number, delivery: Delivery): void {
@@ -170,15 +177,15 @@ export class Committer implements Journal, Commits {
     delivery.record = -1
     delivery.ticket = this.ticket
     const { number } = session
-    this.#append((writer) => writer.release(number, position))
+    this.#append(({ writer }) => writer.release(number, position))
   }
 
   incoming(session: Session, packetId: number): void {
-    this.#append((writer) => writer.incomingPut(session.number, packetId))
+    this.#append(({ writer }) => writer.incomingPut(session.number, packetId))
   }
 
   incomingEnd(session: Session, packetId: number): void {
-    this.#append((writer) => writer.incomingDelete(session.number, packetId))
+    this.#append(({ writer }) => writer.incomingDelete(session.number, packetId))
   }
 
   /** Of several changes of one topic within a batch only the last is written. */
@@ -189,14 +196,14 @@ export class Committer implements Journal, Commits {
     const version = nextRetainedVersion(this.retainedVersion, this.#clock.now())
     this.retainedVersion = version
     if (message === null) {
-      this.#append((writer) => writer.retainedDelete(topic, version))
+      this.#append(({ writer }) => writer.retainedDelete(topic, version))
       return
     }
     this.#grow(messageBytes(message))
     message.references++
-    this.#append((writer) => {
-      this.#body(writer, message)
-      writer.retainedPut(topic, message.id, version)
+    this.#append((packer) => {
+      packer.body(message)
+      packer.writer.retainedPut(topic, message.id, version)
     })
   }
 
@@ -206,15 +213,33 @@ export class Committer implements Journal, Commits {
     const messageExpiryInterval = all.messageExpiryInterval ?? -1
     const dueAt = pending.deadline?.at ?? Infinity
     const will = { session: session.number, topic, payload, properties, qos, retain, delayInterval }
-    this.#append((writer) => writer.willPut({ ...will, messageExpiryInterval, dueAt }))
+    this.#append(({ writer }) => writer.willPut({ ...will, messageExpiryInterval, dueAt }))
   }
 
   willEnd(session: Session): void {
-    if (session.recorded) this.#append((writer) => writer.willDelete(session.number))
+    if (session.recorded) this.#append(({ writer }) => writer.willDelete(session.number))
   }
 
-  requestPage(session: Session, fromPosition: number): void {
-    this.#pages.push({ session, fromPosition })
+  sent(session: Session, position: number, delivery: Delivery | null): void {
+    if (delivery !== null && delivery.record >= 0 && delivery.ticket > this.#handedOver) return
+    const end = position + 1
+    session.queue.marked = Math.max(session.queue.marked, end)
+    if (delivery === null) {
+      this.#current.urgent = true
+      if (session.link !== null) this.#current.raise(session.link.durability)
+    }
+    const { mark, number } = session
+    if (mark !== null && mark.ticket === this.ticket) {
+      mark.end = Math.max(mark.end, end)
+      return
+    }
+    const own: SentMark = { ticket: this.ticket, end }
+    session.mark = own
+    this.#append(({ writer }) => writer.sent(number, own.end), false)
+  }
+
+  requestPage(session: Session, fromPosition: number, sharedFilter?: string): void {
+    this.#pages.push({ session, fromPosition, sharedFilter })
   }
 
   endTurn(): void {
@@ -232,7 +257,7 @@ export class Committer implements Journal, Commits {
     await new Promise<void>((resolve, reject) => this.#waiters.push({ ticket, resolve, reject }))
   }
 
-  #append(write: (writer: BatchWriter) => void, urgent = true): void {
+  #append(write: (packer: BatchPacker) => void, urgent = true): void {
     this.appended++
     this.#grow(recordBytes)
     const slice = this.#current
@@ -310,7 +335,7 @@ export class Committer implements Journal, Commits {
   }
 
   #handOver(slices: readonly Slice[]): void {
-    const writer = this.#writer
+    const packer = this.#packer
     let bytes = 0
     let level = 0
     for (const slice of slices) {
@@ -325,11 +350,11 @@ export class Committer implements Journal, Commits {
     try {
       for (const slice of slices) {
         for (const record of slice.records) {
-          if (typeof record === 'function') record(writer)
-          else if (!record.elided) this.#reference(writer, record)
+          if (typeof record === 'function') record(packer)
+          else if (!record.elided) packer.reference(record)
         }
       }
-      this.#store.commit(writer.take(), durabilityLevels[level]!).then(
+      this.#store.commit(packer.take(), durabilityLevels[level]!).then(
         () => this.#onCommitted(),
         (error: unknown) => this.#onFailed(error),
       )
@@ -354,39 +379,12 @@ export class Committer implements Journal, Commits {
     for (const { reject } of this.#waiters.splice(0)) reject(error)
   }
 
-  #reference(writer: BatchWriter, { session, position, delivery, message }: PendingReference): void {
-    const alone = message.id === 0 && message.references === 1
-    if (!alone) this.#body(writer, message)
-    const reference = {
-      session: session.number,
-      position,
-      messageId: message.id,
-      qos: delivery.qos,
-      retain: delivery.retain,
-      sharedFilter: delivery.group?.filter ?? '',
-      subscriptionIdentifiers: delivery.identifiers,
-    }
-    if (!alone) writer.enqueue(reference)
-    else {
-      writer.enqueueMessage(reference, recoveredForm(message))
-      // Whoever names it later writes it anew.
-      message.references = 0
-    }
-  }
-
-  /** The body goes before its first reference. */
-  #body(writer: BatchWriter, message: Message): void {
-    if (message.id !== 0) return
-    message.id = this.nextMessageId++
-    writer.messagePut(recoveredForm(message), Math.max(1, message.references))
-  }
-
   #readPages(): void {
     const pages = this.#pages
     if (pages.length === 0) return
     this.#pages = []
-    for (const { session, fromPosition } of pages) {
-      this.#store.readQueue(session.number, fromPosition, pageMessagesMax, pageBytesMax).then(
+    for (const { session, fromPosition, sharedFilter } of pages) {
+      this.#store.readQueue(session.number, fromPosition, pageMessagesMax, pageBytesMax, sharedFilter).then(
         (page) => this.#events.onPage(page),
         (error: unknown) => this.#onFailed(error),
       )

@@ -3,7 +3,7 @@
 import type { Message } from '../core/publish/message.ts'
 import type { Delivery } from '../core/session/delivery-queue.ts'
 import type { Session } from '../core/session/session.ts'
-import type { BatchWriter } from '../store/batch.ts'
+import type { BatchPacker } from './batch-packer.ts'
 
 /** The record that may still be elided; all others are functions that write themselves when the batch is packed. */
 export interface PendingReference {
@@ -14,7 +14,7 @@ export interface PendingReference {
   elided: boolean
 }
 
-export type PendingRecord = PendingReference | ((writer: BatchWriter) => void)
+export type PendingRecord = PendingReference | ((packer: BatchPacker) => void)
 
 export class Slice {
   readonly ticket: number

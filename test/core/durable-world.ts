@@ -3,7 +3,8 @@
  */
 import { expect } from 'vitest'
 import type { BrokerPorts } from '../../src/core/broker.ts'
-import { BrokerRecovery, onQueuePage } from '../../src/core/session/recovery.ts'
+import { onQueuePage } from '../../src/core/session/queue-pages.ts'
+import { BrokerRecovery } from '../../src/core/session/recovery.ts'
 import { Committer } from '../../src/engine/committer.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import type { Durability, QueuePage, Store } from '../../src/store/store.ts'

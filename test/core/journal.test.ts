@@ -189,7 +189,7 @@ describe('elision', () => {
     publisher.publish('t', 'x', { qos: 1 })
     fast.acknowledge('puback', fast.takePublishes()[0]!.packetId)
     await world.settle()
-    expect(writes(world, batches)).toEqual(['enqueueMessage'])
+    expect(writes(world, batches)).toEqual(['enqueueMessage', 'sent'])
     const again = await world.restart()
     expect(again.broker.sessions.get('fast')?.queue.waiting).toBe(0)
     expect(again.broker.sessions.get('slow')?.queue.waiting).toBe(1)

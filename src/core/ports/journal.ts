@@ -11,6 +11,13 @@ import type { Session } from '../session/session.ts'
 import type { PendingWill } from '../session/will.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 
+/** How far a session's queue was sent, as one turn records it. */
+export interface SentMark {
+  ticket: number
+  /** The first position that was not sent. */
+  end: number
+}
+
 export interface Journal {
   readonly durable: boolean
   /** Number of the batch being gathered, from 1. */
@@ -37,8 +44,13 @@ export interface Journal {
   retain(topic: string, message: Message | null, previous: Message | null): void
   will(session: Session, will: PendingWill): void
   willEnd(session: Session): void
-  /** Asks for a page of the session's queue from a position on; it comes back through `Broker.onQueuePage`. */
-  requestPage(session: Session, fromPosition: number): void
+  /**
+   * The delivery at this position, and all before it, was sent, and `queue.marked` says so. Null: the next ones will be as soon
+   * as this turn is committed. Of a delivery whose reference is still to be written it is written with that, if it is.
+   */
+  sent(session: Session, position: number, delivery: Delivery | null): void
+  /** Asks for a page of the session's queue from a position on, of one share group's messages if given; `onQueuePage` gets it. */
+  requestPage(session: Session, fromPosition: number, sharedFilter?: string): void
 }
 
 const nothing = (): void => {}
@@ -62,5 +74,6 @@ export const noJournal: Journal = {
   retain: nothing,
   will: nothing,
   willEnd: nothing,
+  sent: nothing,
   requestPage: nothing,
 }

@@ -4,9 +4,7 @@
  * A delivery is sent at once when the window is open and nothing older waits. For a session that ends with its connection
  * nothing is kept of what was sent but its state; for one that outlives it the message stays until it is acknowledged.
  */
-import { PacketType, type Qos } from '../../mqtt/packet.ts'
-import { ProtocolError } from '../../mqtt/protocol-error.ts'
-import { ReasonCode } from '../../mqtt/reason-code.ts'
+import type { Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import { drop } from '../drop.ts'
 import type { Grant } from '../ports/authority.ts'
@@ -15,16 +13,20 @@ import {
   type Delivery,
   DeliveryState,
   packetIdOf,
-  releasedQos2,
   sentQos1,
   sentQos2,
   waitingDelivery,
 } from '../session/delivery-queue.ts'
+import { makeRoom } from '../session/full-queue.ts'
+import { requestNextPage } from '../session/queue-pages.ts'
 import type { Session } from '../session/session.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { messageBytes } from './message.ts'
 import type { Publication } from './publication.ts'
 import { releaseFrame, sendDelivery, sendPublication } from './send.ts'
+
+/** Positions that the queue in memory spans at most, holes included, before what comes goes to the store only. */
+const residentPositionsMax = 65_535
 
 export function deliver(broker: Broker, publication: Publication, session: Session, recipient: Subscription): void {
   const qos: Qos = publication.qos < recipient.qos ? publication.qos : recipient.qos
@@ -69,71 +71,43 @@ export function enqueue(broker: Broker, session: Session, delivery: Delivery): v
   const client = session.client
   if (client === null && !session.durable) return
   const sendNow = client !== null && queue.drained && !client.link.full && queue.windowOpen(client.inflightMax)
-  while (!sendNow && !session.hasRoom) {
-    logFullQueue(broker, session)
-    if (broker.options.sessionQueueFull === 'drop-oldest' && dropOldest(broker, session)) continue
-    drop(broker, delivery.message, 'queue_full', session)
+  const message = delivery.message!
+  if (!sendNow && !session.hasRoom && !makeRoom(broker, session)) {
+    drop(broker, message, 'queue_full', session)
     return
   }
   queue.waiting++
-  queue.bytes += messageBytes(delivery.message!)
+  queue.bytes += messageBytes(message)
   if (session.stored && !isResident(broker, session)) {
+    queue.storedExpiry = Math.min(queue.storedExpiry, message.expiresAt)
     broker.journal.enqueue(session, queue.pushStored(), delivery)
     return
   }
+  queue.resident++
+  if (message.expiresAt < queue.residentExpiry) queue.residentExpiry = message.expiresAt
   const position = queue.push(delivery)
   if (session.stored) broker.journal.enqueue(session, position, delivery)
   pump(broker, session)
 }
 
-/** Whether the next delivery stays in memory: its client is there, and nothing older is in the store only. */
+/**
+ * Whether the next delivery stays in memory: its client is there, nothing older is in the store only, and the queue in memory,
+ * in which a delivery that is never acknowledged keeps everything behind it in place, does not grow long.
+ */
 function isResident(broker: Broker, session: Session): boolean {
   const queue = session.queue
   return (
     session.link !== null &&
     queue.residentEnd === queue.nextPosition &&
-    queue.residentEnd - queue.sendPosition < broker.options.residentMessagesMax
+    queue.resident < broker.options.residentMessagesMax &&
+    queue.nextPosition - queue.base < residentPositionsMax
   )
-}
-
-function logFullQueue(broker: Broker, session: Session): void {
-  if (session.dropLogged) return
-  session.dropLogged = true
-  broker.log.warn(
-    { clientId: session.clientId, waiting: session.queue.waiting, policy: broker.options.sessionQueueFull },
-    'session queue is full: messages are dropped until it drains',
-  )
-}
-
-/** The oldest delivery that was never sent gives way. False: there is none. */
-function dropOldest(broker: Broker, session: Session): boolean {
-  const queue = session.queue
-  for (let position = Math.max(queue.sendPosition, queue.dropFrom); position < queue.residentEnd; position++) {
-    queue.dropFrom = position + 1
-    const delivery = queue.at(position)
-    if (delivery === null || delivery.dup || delivery.state !== DeliveryState.waiting) continue
-    drop(broker, delivery.message, 'queue_full', session)
-    discard(broker, session, position, delivery)
-    if (position === queue.sendPosition) queue.skip()
-    if (!session.stored) queue.closeGap()
-    return true
-  }
-  // A recovered PUBREL is not dropped.
-  if (queue.residentEnd === queue.nextPosition || session.releasedPositions[0] === queue.residentEnd) return false
-  // Only in the store: its size is not known here, the mean of what waits stands for it.
-  drop(broker, null, 'queue_full', session)
-  broker.journal.dequeue(session, queue.residentEnd, null)
-  queue.bytes -= Math.round(queue.bytes / Math.max(1, queue.waiting))
-  queue.waiting--
-  queue.skipStored()
-  return true
 }
 
 /** Takes a waiting delivery out of the queue. */
 export function discard(broker: Broker, session: Session, position: number, delivery: Delivery): void {
   const queue = session.queue
-  queue.waiting--
-  queue.bytes -= messageBytes(delivery.message!)
+  queue.taken(messageBytes(delivery.message!))
   queue.clear(position)
   if (session.stored) broker.journal.dequeue(session, position, delivery)
 }
@@ -146,7 +120,7 @@ export function pump(broker: Broker, session: Session): void {
     if (link.full || !queue.windowOpen(client.inflightMax)) return
     const position = queue.sendPosition
     if (position >= queue.residentEnd) {
-      requestPage(broker, session)
+      requestNextPage(broker, session)
       return
     }
     const delivery = queue.at(position)
@@ -155,14 +129,16 @@ export function pump(broker: Broker, session: Session): void {
       continue
     }
     // The recipient's PUBREC must find the packet identifier on disk, and PUBREL what PUBREC said.
-    if (delivery.qos === 2 && delivery.ticket > broker.journal.committed) {
-      broker.awaitCommit(client)
-      return
+    if (delivery.qos === 2 && session.stored) {
+      if (delivery.state === DeliveryState.waiting) markAhead(broker, session, client.inflightMax)
+      if (delivery.ticket > broker.journal.committed) {
+        broker.awaitCommit(client)
+        return
+      }
     }
     if (delivery.state === DeliveryState.released) {
       queue.sendPosition++
       queue.inflight++
-      queue.waiting--
       link.write(releaseFrame(session, position))
       continue
     }
@@ -181,9 +157,10 @@ export function pump(broker: Broker, session: Session): void {
       discard(broker, session, position, delivery)
       continue
     }
-    queue.waiting--
+    queue.taken(messageBytes(delivery.message!))
     queue.inflight++
     delivery.state = DeliveryState.sent
+    if (session.stored && position >= queue.marked) broker.journal.sent(session, position, delivery)
   }
   session.dropLogged = false
   if (session.pendingRetained.length > 0) pumpRetained(broker, session)
@@ -202,7 +179,7 @@ function withhold(broker: Broker, session: Session, position: number, delivery: 
   const { queue } = session
   drop(broker, delivery.message, 'not_authorized', session)
   if (delivery.qos === 2 && delivery.dup) {
-    queue.bytes -= messageBytes(delivery.message!)
+    queue.taken(messageBytes(delivery.message!))
     delivery.state = DeliveryState.released
     if (session.stored) broker.journal.release(session, position, delivery)
     delivery.message = null
@@ -212,11 +189,23 @@ function withhold(broker: Broker, session: Session, position: number, delivery: 
   queue.skip()
 }
 
-function requestPage(broker: Broker, session: Session): void {
-  if (session.pageRequested) return
-  session.pageRequested = true
-  session.pageEnd = session.queue.nextPosition
-  broker.journal.requestPage(session, session.queue.residentEnd)
+/**
+ * What is sent at QoS 2 must be known as sent before it leaves: were it forgotten, its message might be dropped or expire, and
+ * its packet identifier go to another, which the client would take for this one. So everything that the window lets go next
+ * is marked at once, with the turn that is being gathered, and leaves when that is committed.
+ */
+function markAhead(broker: Broker, session: Session, inflightMax: number): void {
+  const { queue } = session
+  const end = Math.min(queue.residentEnd, queue.sendPosition + inflightMax - queue.inflight)
+  if (end <= queue.marked) return
+  const { ticket } = broker.journal
+  for (let position = Math.max(queue.marked, queue.sendPosition); position < end; position++) {
+    const delivery = queue.at(position)
+    if (delivery === null || delivery.qos !== 2 || delivery.ticket === ticket) continue
+    delivery.ticket = ticket
+    delivery.record = -1
+  }
+  broker.journal.sent(session, end - 1, null)
 }
 
 /** Everything sent on the last connection and not acknowledged waits again, in order, before what is newer [MQTT-4.4.0-1]. */
@@ -230,84 +219,13 @@ export function rewind(session: Session): void {
       queue.forget(position)
       continue
     }
+    if (delivery.state === DeliveryState.released) continue
     queue.waiting++
-    if (delivery.state === DeliveryState.sent) {
-      delivery.state = DeliveryState.waiting
-      delivery.dup = true
-    }
+    queue.resident++
+    queue.bytes += messageBytes(delivery.message!)
+    delivery.state = DeliveryState.waiting
+    delivery.dup = true
   }
   queue.sendPosition = queue.base
   queue.inflight = 0
-}
-
-/** The delivery is done: acknowledged, or refused by its receiver. */
-function complete(broker: Broker, session: Session, position: number, delivery: Delivery): void {
-  const queue = session.queue
-  queue.inflight--
-  if (delivery.message !== null) queue.bytes -= messageBytes(delivery.message)
-  queue.clear(position)
-  if (session.stored) broker.journal.dequeue(session, position, delivery)
-  if (!queue.drained || session.pendingRetained.length > 0) pump(broker, session)
-}
-
-/**
- * The delivery that an acknowledgement is for; null: its packet identifier is not in flight, for instance because the session
- * was replaced meanwhile.
- *
- * @throws ProtocolError for one that is in flight and may not be acknowledged like that (figures 4.1 to 4.3)
- */
-function acknowledged(session: Session, packetId: number, qos: Qos, state: DeliveryState | null): Delivery | null {
-  const position = session.queue.find(packetId)
-  const delivery = position < 0 ? null : session.queue.at(position)
-  if (delivery === null) return null
-  if (delivery.qos !== qos || (state !== null && delivery.state !== state)) {
-    throw new ProtocolError(
-      ReasonCode.protocolError,
-      `packet identifier ${packetId} is in flight at QoS ${delivery.qos}`,
-    )
-  }
-  return delivery
-}
-
-/** Returns false for an identifier that is not in flight. */
-export function onPuback(broker: Broker, session: Session, packetId: number): boolean {
-  const delivery = acknowledged(session, packetId, 1, null)
-  if (delivery === null) return false
-  complete(broker, session, session.queue.find(packetId), delivery)
-  return true
-}
-
-/** Answers with PUBREL. Returns false for an identifier that is not in flight. */
-export function onPubrec(broker: Broker, session: Session, packetId: number, reasonCode: number): boolean {
-  const { queue, link } = session
-  const delivery = acknowledged(session, packetId, 2, null)
-  if (delivery === null || link === null) return false
-  const position = queue.find(packetId)
-  if (reasonCode >= 0x80) {
-    // [MQTT-4.3.3-4] no PUBREL; for a shared subscription the message ends here as well [MQTT-4.8.2-6].
-    complete(broker, session, position, delivery)
-    return true
-  }
-  let ticket = 0
-  if (delivery === sentQos2) {
-    queue.replace(position, releasedQos2)
-  } else if (delivery.message !== null) {
-    queue.bytes -= messageBytes(delivery.message)
-    delivery.state = DeliveryState.released
-    if (session.stored) {
-      broker.journal.release(session, position, delivery)
-      ticket = broker.journal.ticket
-    }
-    delivery.message = null
-  }
-  link.holdAck((PacketType.pubrel << 4) | 2, packetId, ticket, false)
-  return true
-}
-
-/** Returns false for an identifier that is not in flight. */
-export function onPubcomp(broker: Broker, session: Session, packetId: number): boolean {
-  const delivery = acknowledged(session, packetId, 2, DeliveryState.released)
-  if (delivery === null) return false
-  complete(broker, session, session.queue.find(packetId), delivery)
-  return true
 }

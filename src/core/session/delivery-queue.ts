@@ -11,7 +11,7 @@
  * holes; `base` moves past them. The window never spans 65,535 positions, so an identifier is never in use twice.
  */
 import type { Qos } from '../../mqtt/packet.ts'
-import type { Message } from '../publish/message.ts'
+import { type Message, messageBytes } from '../publish/message.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
 
 /** The states of a delivery. QoS 1: waiting, sent. QoS 2: waiting, sent, released (PUBREC came, PUBCOMP is due). */
@@ -86,10 +86,29 @@ export class DeliveryQueue {
   inflight = 0
   /** Not yet sent, in memory and in the store. */
   waiting = 0
-  /** Payload bytes of what waits or is kept, in memory and in the store. */
+  /** Of those, the ones in memory. */
+  resident = 0
+  /** Bytes of what waits, in memory and in the store. What is in flight is bounded by the window instead. */
   bytes = 0
-  /** Below this position nothing is left that a full queue may drop. */
+  /** Everything below this position is recorded as sent, with this turn at the latest. Only for a session that is stored. */
+  marked = 0
+  /** Below this position nothing is left in memory that a full queue may drop. */
   dropFrom = 0
+  /** No message that waits in memory expires earlier. */
+  residentExpiry = Infinity
+  /** The same of those in the store only; -Infinity: not known. */
+  storedExpiry = Infinity
+  /** When it was last searched for expired messages. */
+  searchedAt = 0
+  /** Below this position nothing that was not sent is left in the store only. */
+  dropStoredFrom = 0
+  /** From here on, each position in the store only has a message. */
+  denseFrom = 0
+  /** Positions before `denseFrom` of which a page said that they have one, up to `searchFrom`. */
+  readonly found: number[] = []
+  searchFrom = 0
+  /** Messages taken beyond the limit until a page says what may go for them. */
+  overdraft = 0
   /** Positions before this were in the store when the process began. */
   recoveredEnd = 0
 
@@ -146,8 +165,9 @@ export class DeliveryQueue {
     ring[position & this.#mask] = null
     while (this.base < this.sendPosition && ring[this.base & this.#mask] === null) this.base++
     if (this.base < this.nextPosition) return
-    // What was only estimated (`makeRoom`) is known now.
+    // What was only estimated (`dropOldestStored`) is known now.
     this.waiting = 0
+    this.resident = 0
     this.bytes = 0
     if (ring.length > 1024) this.#ring = null
   }
@@ -161,12 +181,6 @@ export class DeliveryQueue {
   skip(): void {
     this.sendPosition++
     if (this.base === this.sendPosition - 1) this.base++
-  }
-
-  /** Moves past the first position that is in the store only. */
-  skipStored(): void {
-    this.residentEnd++
-    if (this.sendPosition === this.residentEnd - 1) this.skip()
   }
 
   /**
@@ -198,7 +212,40 @@ export class DeliveryQueue {
     this.residentEnd = this.nextPosition
     this.inflight = 0
     this.waiting = 0
+    this.resident = 0
     this.bytes = 0
+  }
+
+  /** A delivery in memory does not wait any more. */
+  taken(bytes: number): void {
+    this.waiting--
+    this.resident--
+    this.bytes -= bytes
+  }
+
+  /** A delivery in the store only does not wait any more. Positions up to `position` have gone, -1: this one alone. */
+  takenStored(position: number, bytes: number): void {
+    this.waiting--
+    this.bytes = Math.max(0, this.bytes - bytes)
+    if (position < 0) return
+    this.dropStoredFrom = position + 1
+    if (position !== this.residentEnd) return
+    this.residentEnd++
+    if (this.sendPosition === this.residentEnd - 1) this.skip()
+  }
+
+  /** All is in memory: what was only estimated is known. */
+  recount(): void {
+    this.waiting = 0
+    this.bytes = 0
+    for (let position = this.sendPosition; position < this.residentEnd; position++) {
+      const delivery = this.at(position)
+      if (delivery === null || delivery.message === null) continue
+      this.waiting++
+      this.bytes += messageBytes(delivery.message)
+    }
+    this.resident = this.waiting
+    this.storedExpiry = Infinity
   }
 
   /** The position in flight that has this packet identifier; -1: none. */
@@ -218,6 +265,16 @@ export class DeliveryQueue {
     this.recoveredEnd = nextPosition
     this.waiting = messages
     this.bytes = bytes
+    this.denseFrom = messages === nextPosition - firstPosition ? firstPosition : nextPosition
+    this.storedExpiry = messages > 0 ? -Infinity : Infinity
+  }
+
+  /** An earlier process sent everything below this position: none of those goes to another message. */
+  recoverSent(end: number): void {
+    this.marked = end
+    if (end <= this.nextPosition) return
+    this.denseFrom = end
+    this.nextPosition = end
   }
 
   #put(position: number, delivery: Delivery): void {

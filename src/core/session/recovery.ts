@@ -8,20 +8,12 @@
 import type { Will } from '../../mqtt/packet.ts'
 import { publishProperties } from '../../mqtt/publish.ts'
 import { parseTopicFilter } from '../../mqtt/topic.ts'
-import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
-import type {
-  RecoveredMessage,
-  RecoveredPage,
-  RecoveredReference,
-  RecoveredSession,
-  RecoveredSubscription,
-  RecoveredWill,
-} from '../ports/recovered.ts'
-import { type Message, messageBytes } from '../publish/message.ts'
+import type { RecoveredMessage, RecoveredSession, RecoveredSubscription, RecoveredWill } from '../ports/recovered.ts'
+import type { Message } from '../publish/message.ts'
 import { setRetained } from '../retained/retained-changes.ts'
 import { Subscription } from '../subscriptions/subscription-index.ts'
-import { type Delivery, DeliveryState, waitingDelivery } from './delivery-queue.ts'
+import { messageOf, restoreReleased } from './queue-pages.ts'
 import { neverExpires, Session } from './session.ts'
 import { endSession, scheduleExpiry } from './session-lifecycle.ts'
 import { delayWill } from './will.ts'
@@ -41,7 +33,6 @@ export class BrokerRecovery {
     session.expiryInterval = stored.expiryInterval
     session.recorded = true
     session.stored = true
-    session.dupRemaining = this.#broker.options.inflightMessagesMax
     sessions.set(session.clientId, session)
     sessionsByNumber.set(session.number, session)
     const forever = stored.expiryInterval === neverExpires
@@ -103,81 +94,29 @@ export class BrokerRecovery {
   /** After everything was handed over. */
   end(): void {
     for (const session of this.#broker.sessionsByNumber.values()) {
+      const { queue } = session
       const positions = session.releasedPositions.sort((a, b) => a - b)
       const first = positions[0]
-      if (first === undefined) continue
-      const { queue } = session
+      if (first === undefined) {
+        queue.recoverSent(session.recoveredSent)
+        if (queue.waiting === 0) queue.abandon()
+        continue
+      }
       const last = positions[positions.length - 1]!
       const { waiting, bytes, nextPosition } = queue
       if (waiting === 0) queue.recover(first, last + 1, 0, 0)
       else if (first < queue.base || last >= nextPosition) {
         queue.recover(Math.min(first, queue.base), Math.max(last + 1, nextPosition), waiting, bytes)
       }
-      queue.waiting += positions.length
-      if (waiting === 0) restoreReleased(session, Infinity)
+      queue.recoverSent(session.recoveredSent)
+      if (waiting > 0) continue
+      restoreReleased(session, Infinity)
+      queue.residentEnd = queue.nextPosition
     }
     for (const session of [...this.#broker.sessionsByNumber.values()]) {
       if (session.expiryInterval === 0 && session.will === null) endSession(this.#broker, session)
     }
   }
-}
-
-/** Puts the recovered PUBRELs before `position` back into the queue. */
-function restoreReleased(session: Session, position: number): void {
-  const positions = session.releasedPositions
-  for (let first = positions[0]; first !== undefined && first < position; first = positions[0]) {
-    positions.shift()
-    if (first < session.queue.residentEnd) continue
-    session.queue.restore(first, {
-      message: null,
-      qos: 2,
-      retain: false,
-      identifiers: [],
-      group: null,
-      state: DeliveryState.released,
-      dup: true,
-      ticket: 0,
-      record: -1,
-    })
-  }
-}
-
-/** A page that a session asked for. It may have been replaced or have ended meanwhile: numbers are never reused. */
-export function onQueuePage(broker: Broker, page: RecoveredPage): void {
-  const session = broker.sessionsByNumber.get(page.session)
-  if (session === undefined || !session.pageRequested) return
-  session.pageRequested = false
-  const { queue } = session
-  for (const { reference, message } of page.entries) {
-    if (reference.position < queue.residentEnd) continue
-    restoreReleased(session, reference.position)
-    const own = messageOf(message)
-    // The store counted the payload only.
-    if (reference.position < queue.recoveredEnd) queue.bytes += messageBytes(own) - own.payload.length
-    queue.restore(reference.position, deliveryOf(session, reference, own))
-  }
-  if (!page.more) {
-    restoreReleased(session, session.pageEnd)
-    queue.residentEnd = Math.max(queue.residentEnd, session.pageEnd)
-  }
-  session.client?.pump()
-}
-
-function deliveryOf(session: Session, reference: RecoveredReference, message: Message): Delivery {
-  const { sharedFilter, qos, retain, subscriptionIdentifiers } = reference
-  const group = sharedFilter === '' ? null : (session.subscriptions.get(sharedFilter)?.group ?? null)
-  const delivery = waitingDelivery(message, qos, retain, subscriptionIdentifiers, group)
-  if (session.dupRemaining > 0 && reference.position < session.queue.recoveredEnd) {
-    session.dupRemaining--
-    delivery.dup = true
-  }
-  return delivery
-}
-
-function messageOf(stored: RecoveredMessage): Message {
-  const { id, topic, payload, properties, qos, expiresAt, publisher, publishedAt } = stored
-  const common = { id, payload, qos, expiresAt, publisher, publishedAt, references: 0 }
-  return { ...common, name: topic, topic: encodeUtf8(topic), forwardProperties: properties }
 }
 
 /** The other way: as a session is stored now. */

@@ -6,7 +6,9 @@ import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import type { Deadline } from '../deadlines.ts'
 import type { BrokerOptions } from '../options.ts'
+import type { SentMark } from '../ports/journal.ts'
 import type { Link } from '../ports/link.ts'
+import type { RecoveredPage } from '../ports/recovered.ts'
 import { deliver } from '../publish/deliver.ts'
 import type { Publication } from '../publish/publication.ts'
 import { RetainedQueue } from '../retained/retained-delivery.ts'
@@ -40,12 +42,10 @@ export class Session implements Destination {
   incoming: Map<number, number> | null = null
   expiry: Deadline | null = null
   will: PendingWill | null = null
-  /** A page of its queue was asked of the store. */
-  pageRequested = false
-  /** Where the queue ended when the page was asked for. */
-  pageEnd = 0
-  /** This many deliveries read from the store may have been sent by an earlier process: they carry DUP. */
-  dupRemaining = 0
+  /** A page of its queue was asked of the store, for this. */
+  pageUse: ((page: RecoveredPage) => void) | null = null
+  /** The record of the turn being gathered that says how far was sent. Kept by the journal. */
+  mark: SentMark | null = null
   /** An earlier process sent every position below this one. */
   recoveredSent = 0
   /** Positions of recovered QoS 2 deliveries whose PUBREL is due, in order, not yet back in the queue. */

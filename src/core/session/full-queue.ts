@@ -1,0 +1,153 @@
+/**
+ * A full queue: what expired goes first, and then, with `drop-oldest`, the oldest delivery that was never sent. What was sent
+ * stays: its client may have it, and at QoS 2 the message that had its packet identifier next would be taken for it.
+ *
+ * Of what is in the store only, no more is known than the positions. Where some of them may be empty (after a restart, or
+ * when a share group's messages went to another member) a page is read to learn which are not; until it comes, the queue
+ * may be over its limit by as many messages as the page holds.
+ */
+import type { Broker } from '../broker.ts'
+import { drop } from '../drop.ts'
+import type { RecoveredPage } from '../ports/recovered.ts'
+import { discard } from '../publish/deliver.ts'
+import { DeliveryState } from './delivery-queue.ts'
+import { requestPage } from './queue-pages.ts'
+import type { Session } from './session.ts'
+
+/** A full queue is searched for expired messages no more often. */
+const searchIntervalMs = 1000
+/** So many messages may a queue be over its limit while a page is read. */
+const overdraftMessagesMax = 1000
+
+/** True: one more may be put into the queue now. */
+export function makeRoom(broker: Broker, session: Session): boolean {
+  logFullQueue(broker, session)
+  expire(broker, session)
+  while (!session.hasRoom) {
+    if (broker.options.sessionQueueFull !== 'drop-oldest') return false
+    if (dropOldestResident(broker, session)) continue
+    const dropped = dropOldestStored(broker, session)
+    if (dropped !== 'dropped') return dropped === 'later'
+  }
+  return true
+}
+
+function logFullQueue(broker: Broker, session: Session): void {
+  if (session.dropLogged) return
+  session.dropLogged = true
+  broker.log.warn(
+    { clientId: session.clientId, waiting: session.queue.waiting, policy: broker.options.sessionQueueFull },
+    'session queue is full: messages are dropped until it drains',
+  )
+}
+
+/** Lets go of expired messages, in memory now and in the store when the page comes. */
+function expire(broker: Broker, session: Session): void {
+  const { queue } = session
+  const { now } = broker
+  if (now < queue.searchedAt + searchIntervalMs) return
+  if (queue.residentExpiry > now && queue.storedExpiry > now) return
+  queue.searchedAt = now
+  if (queue.residentExpiry <= now) expireResident(broker, session)
+  if (queue.storedExpiry <= now) search(broker, session)
+}
+
+function expireResident(broker: Broker, session: Session): void {
+  const { queue } = session
+  let earliest = Infinity
+  for (let position = queue.sendPosition; position < queue.residentEnd; position++) {
+    const delivery = queue.at(position)
+    if (delivery === null || delivery.dup || delivery.state !== DeliveryState.waiting) continue
+    const { expiresAt } = delivery.message!
+    if (expiresAt > broker.now) {
+      earliest = Math.min(earliest, expiresAt)
+      continue
+    }
+    drop(broker, delivery.message, 'expired', session)
+    discard(broker, session, position, delivery)
+    if (position === queue.sendPosition) queue.skip()
+  }
+  queue.residentExpiry = earliest
+}
+
+function dropOldestResident(broker: Broker, session: Session): boolean {
+  const { queue } = session
+  for (let position = Math.max(queue.sendPosition, queue.dropFrom); position < queue.residentEnd; position++) {
+    queue.dropFrom = position + 1
+    const delivery = queue.at(position)
+    if (delivery === null || delivery.dup || delivery.state !== DeliveryState.waiting) continue
+    drop(broker, delivery.message, 'queue_full', session)
+    discard(broker, session, position, delivery)
+    if (position === queue.sendPosition) queue.skip()
+    if (!session.stored) queue.closeGap()
+    return true
+  }
+  return false
+}
+
+/** 'later': a page was asked for that says what may go. */
+function dropOldestStored(broker: Broker, session: Session): 'dropped' | 'later' | 'nothing' {
+  const { queue } = session
+  const first = firstUnsentStored(session)
+  if (first >= queue.nextPosition) return 'nothing'
+  let position = first
+  if (first < queue.denseFrom) {
+    const { found } = queue
+    while (found.length > 0 && found[0]! < first) found.shift()
+    if (found.length > 0) {
+      position = found.shift()!
+    } else if (queue.searchFrom < queue.denseFrom) {
+      search(broker, session)
+      return queue.overdraft++ < overdraftMessagesMax ? 'later' : 'nothing'
+    } else {
+      position = queue.denseFrom
+      if (position >= queue.nextPosition) return 'nothing'
+    }
+  }
+  // Its size is not known here: the mean of what waits stands for it.
+  const bytes = Math.round(queue.bytes / Math.max(1, queue.waiting))
+  drop(broker, null, 'queue_full', session)
+  broker.journal.dequeue(session, position, null)
+  queue.takenStored(position, bytes)
+  return 'dropped'
+}
+
+/** The first position in the store only whose delivery was not sent by an earlier process, nor dropped by this one. */
+export function firstUnsentStored(session: Session): number {
+  const { queue } = session
+  return Math.max(queue.residentEnd, session.recoveredSent, queue.dropStoredFrom)
+}
+
+/** Reads on where the last search ended, from the beginning after the end. */
+function search(broker: Broker, session: Session): void {
+  const { queue } = session
+  const first = firstUnsentStored(session)
+  if (queue.searchFrom >= queue.nextPosition) queue.searchFrom = 0
+  queue.found.length = 0
+  requestPage(broker, session, Math.max(queue.searchFrom, first), undefined, (page) => onFound(broker, session, page))
+}
+
+function onFound(broker: Broker, session: Session, page: RecoveredPage): void {
+  const { queue } = session
+  queue.overdraft = 0
+  const first = firstUnsentStored(session)
+  let earliest = Infinity
+  for (const { reference, message } of page.entries) {
+    const { position } = reference
+    queue.searchFrom = position + 1
+    if (position < first) continue
+    if (message.expiresAt > broker.now) {
+      earliest = Math.min(earliest, message.expiresAt)
+      queue.found.push(position)
+      continue
+    }
+    drop(broker, null, 'expired', session)
+    broker.journal.dequeue(session, position, null)
+    queue.denseFrom = Math.max(queue.denseFrom, position + 1)
+    queue.takenStored(-1, message.payload.length)
+  }
+  if (!page.more) {
+    queue.searchFrom = queue.nextPosition
+    queue.storedExpiry = earliest
+  }
+}

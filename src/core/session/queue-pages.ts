@@ -1,0 +1,99 @@
+/**
+ * Pages of a queue of which only the store has the messages: asked for, and taken into memory.
+ *
+ * What an earlier process sent carries DUP and does not expire; what it did not send is as new (`Session.recoveredSent`).
+ */
+import { encodeUtf8 } from '../../mqtt/utf8.ts'
+import type { Broker } from '../broker.ts'
+import type { RecoveredMessage, RecoveredPage, RecoveredReference } from '../ports/recovered.ts'
+import { type Message, messageBytes } from '../publish/message.ts'
+import { type Delivery, DeliveryState, waitingDelivery } from './delivery-queue.ts'
+import type { Session } from './session.ts'
+
+/** Puts the recovered PUBRELs before `position` back into the queue. */
+export function restoreReleased(session: Session, position: number): void {
+  const positions = session.releasedPositions
+  for (let first = positions[0]; first !== undefined && first < position; first = positions[0]) {
+    positions.shift()
+    if (first < session.queue.residentEnd) continue
+    session.queue.restore(first, {
+      message: null,
+      qos: 2,
+      retain: false,
+      identifiers: [],
+      group: null,
+      state: DeliveryState.released,
+      dup: true,
+      ticket: 0,
+      record: -1,
+    })
+  }
+}
+
+/**
+ * Asks for a page, behind everything that was recorded so far. One at a time for each session: a second one is not asked for,
+ * and whoever wants it finds out when the first has come.
+ */
+export function requestPage(
+  broker: Broker,
+  session: Session,
+  fromPosition: number,
+  sharedFilter: string | undefined,
+  use: (page: RecoveredPage) => void,
+): void {
+  if (session.pageUse !== null) return
+  session.pageUse = use
+  broker.journal.requestPage(session, fromPosition, sharedFilter)
+}
+
+/** The next page of what waits, for sending it. */
+export function requestNextPage(broker: Broker, session: Session): void {
+  const { residentEnd, nextPosition } = session.queue
+  requestPage(broker, session, residentEnd, undefined, (page) => takePage(session, page, nextPosition))
+}
+
+/** A page that a session asked for. It may have been replaced or have ended meanwhile: numbers are never reused. */
+export function onQueuePage(broker: Broker, page: RecoveredPage): void {
+  const session = broker.sessionsByNumber.get(page.session)
+  const use = session?.pageUse ?? null
+  if (session === undefined || use === null) return
+  session.pageUse = null
+  use(page)
+  session.client?.pump()
+}
+
+/** `pageEnd`: where the queue ended when the page was asked for. */
+function takePage(session: Session, page: RecoveredPage, pageEnd: number): void {
+  const { queue } = session
+  for (const { reference, message } of page.entries) {
+    const { position } = reference
+    if (position < queue.residentEnd) continue
+    restoreReleased(session, position)
+    // Dropped since the page was asked for.
+    if (position >= session.recoveredSent && position < queue.dropStoredFrom) continue
+    const own = messageOf(message)
+    // The store counted the payload only.
+    if (position < queue.recoveredEnd) queue.bytes += messageBytes(own) - own.payload.length
+    queue.resident++
+    if (own.expiresAt < queue.residentExpiry) queue.residentExpiry = own.expiresAt
+    queue.restore(position, deliveryOf(session, reference, own))
+  }
+  if (page.more) return
+  restoreReleased(session, pageEnd)
+  queue.residentEnd = Math.max(queue.residentEnd, pageEnd)
+  if (queue.residentEnd === queue.nextPosition) queue.recount()
+}
+
+function deliveryOf(session: Session, reference: RecoveredReference, message: Message): Delivery {
+  const { sharedFilter, qos, retain, subscriptionIdentifiers } = reference
+  const group = sharedFilter === '' ? null : (session.subscriptions.get(sharedFilter)?.group ?? null)
+  const delivery = waitingDelivery(message, qos, retain, subscriptionIdentifiers, group)
+  delivery.dup = reference.position < session.recoveredSent
+  return delivery
+}
+
+export function messageOf(stored: RecoveredMessage): Message {
+  const { id, topic, payload, properties, qos, expiresAt, publisher, publishedAt } = stored
+  const common = { id, payload, qos, expiresAt, publisher, publishedAt, references: 0 }
+  return { ...common, name: topic, topic: encodeUtf8(topic), forwardProperties: properties }
+}

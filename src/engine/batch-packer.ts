@@ -1,0 +1,52 @@
+/** Writes turns' records into one batch: bodies before what names them, and how far was sent of what is written. */
+import type { Message } from '../core/publish/message.ts'
+import { DeliveryState } from '../core/session/delivery-queue.ts'
+import { recoveredForm } from '../core/session/recovery.ts'
+import type { Session } from '../core/session/session.ts'
+import { BatchWriter } from '../store/batch.ts'
+import type { PendingReference } from './slice.ts'
+
+export class BatchPacker {
+  readonly writer = new BatchWriter()
+  nextMessageId = 1
+  /** Sessions of which a reference was written whose delivery had been sent already. */
+  readonly #marks = new Set<Session>()
+
+  /** The batch. The next one begins. */
+  take(): ArrayBuffer {
+    for (const { recorded, number, queue } of this.#marks) if (recorded) this.writer.sent(number, queue.marked)
+    this.#marks.clear()
+    return this.writer.take()
+  }
+
+  reference({ session, position, delivery, message }: PendingReference): void {
+    if ((delivery.state !== DeliveryState.waiting || delivery.dup) && position >= session.queue.marked) {
+      session.queue.marked = position + 1
+      this.#marks.add(session)
+    }
+    const alone = message.id === 0 && message.references === 1
+    if (!alone) this.body(message)
+    const reference = {
+      session: session.number,
+      position,
+      messageId: message.id,
+      qos: delivery.qos,
+      retain: delivery.retain,
+      sharedFilter: delivery.group?.filter ?? '',
+      subscriptionIdentifiers: delivery.identifiers,
+    }
+    if (!alone) this.writer.enqueue(reference)
+    else {
+      this.writer.enqueueMessage(reference, recoveredForm(message))
+      // Whoever names it later writes it anew.
+      message.references = 0
+    }
+  }
+
+  /** The body goes before its first reference. */
+  body(message: Message): void {
+    if (message.id !== 0) return
+    message.id = this.nextMessageId++
+    this.writer.messagePut(recoveredForm(message), Math.max(1, message.references))
+  }
+}
