@@ -1,28 +1,21 @@
 /**
  * Copies of the store: out of it while it's in use, and back into a data directory that nobody uses.
  *
- * A backup is one read transaction (`VACUUM INTO`): the state of one moment, compact, whatever is committed meanwhile. Both
- * ways the file is written under another name, forced to the disk and then renamed, so that a file with the right name is whole.
+ * A backup is one read transaction (`VACUUM INTO`): the state of one moment, compact, whatever is committed meanwhile. It
+ * is written under another name, forced to the disk and then renamed, so that a file with the right name is whole. How a restore puts it
+ * in place: `replacement.ts`.
  */
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { chmodSync, copyFileSync, existsSync, renameSync, rmSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import Database from 'better-sqlite3'
+import { checkLogUnlessInUse } from './log-check.ts'
+import { clearRestoring, finishReplacement, replaceDatabase, syncFile } from './replacement.ts'
 import {
   checkHeaderOf,
   databasePath,
   lockDataDir,
+  makePrivateFile,
   prepareDataDir,
-  restoringPath,
   storeError,
   syncDirectory,
 } from './sqlite-files.ts'
@@ -46,6 +39,8 @@ export function backupStore(dataDir: string, file: string, { overwrite = false }
   const partial = `${target}.partial`
   try {
     rmSync(partial, { force: true })
+    checkLogUnlessInUse(dataDir)
+    makePrivateFile(partial)
     const database = new Database(path, { fileMustExist: true })
     try {
       database.prepare('VACUUM INTO ?').run(partial)
@@ -80,12 +75,11 @@ export function restoreStore(file: string, dataDir: string, now = new Date()): R
     prepareDataDir(dataDir)
     const lock = lockDataDir(dataDir)
     try {
-      const restoring = restoringPath(dataDir)
+      finishReplacement(dataDir)
+      const restoring = clearRestoring(dataDir)
       copyFileSync(file, restoring)
-      syncFile(restoring)
-      const replaced = moveAside(dataDir, 'replaced', now)
-      renameSync(restoring, databasePath(dataDir))
-      syncDirectory(dataDir)
+      chmodSync(restoring, 0o600)
+      const replaced = replaceDatabase(dataDir, 'replaced', now)
       return { path: databasePath(dataDir), bytes: statSync(databasePath(dataDir)).size, replaced }
     } finally {
       lock.release()
@@ -93,22 +87,6 @@ export function restoreStore(file: string, dataDir: string, now = new Date()): R
   } catch (error) {
     throw copyError(error, file, dataDir)
   }
-}
-
-/**
- * Moves the database and what belongs to it into a new folder of the data directory; undefined if there is none. The
- * database goes first: an interruption leaves a log without its database, which is refused at the next start, and never a
- * database without its log, which would pass for an older state.
- */
-export function moveAside(dataDir: string, reason: 'replaced' | 'quarantine', now: Date): string | undefined {
-  const path = databasePath(dataDir)
-  const present = [path, `${path}-wal`, `${path}-shm`].filter((name) => existsSync(name))
-  if (present.length === 0) return undefined
-  const folder = join(dataDir, `${reason}-${now.toISOString().replaceAll(':', '-')}`)
-  mkdirSync(folder)
-  for (const name of present) renameSync(name, join(folder, basename(name)))
-  syncDirectory(folder)
-  return folder
 }
 
 function requireOurs(file: string): void {
@@ -137,15 +115,6 @@ function requireWhole(file: string, check: 'quick_check' | 'integrity_check'): v
     if (finding !== 'ok') throw new StoreError('corrupt', `${file} is damaged: ${finding}. It was not used.`)
   } finally {
     database.close()
-  }
-}
-
-function syncFile(path: string): void {
-  const descriptor = openSync(path, 'r+')
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
   }
 }
 

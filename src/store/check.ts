@@ -6,6 +6,7 @@
  */
 import { existsSync } from 'node:fs'
 import Database from 'better-sqlite3'
+import { checkLog, checkLogUnlessInUse } from './log-check.ts'
 import { QueueRows } from './records/queue-rows.ts'
 import {
   checkBodies,
@@ -61,8 +62,10 @@ export function checkStore(dataDir: string, { repair = false } = {}): StoreRepor
   checkFiles(dataDir)
   if (!existsSync(path)) throw new StoreError('io', `${path} does not exist.`)
   const lock = repair ? lockDataDir(dataDir) : undefined
+  if (!repair) checkLogUnlessInUse(dataDir)
   let database: Database.Database | undefined
   try {
+    if (repair) checkLog(dataDir)
     database = new Database(path, { fileMustExist: true })
     const schemaVersion = knownVersion(database, path)
     const findings = integrityFindings(database)

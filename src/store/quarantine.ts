@@ -6,12 +6,15 @@
  * delivered and is counted as lost. How many rows stood in pages that can't be read is unknown: the report says
  * where reading failed. The original stays in the quarantine folder for whoever wants to try more.
  */
-import { existsSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import Database from 'better-sqlite3'
-import { moveAside } from './backup.ts'
 import { countsOf, damagedRuns, disagreementsOf, repairDisagreements, type StoreCounts } from './check.ts'
+import { damageInLog, textOfDamage } from './log-check.ts'
+import { logOrigin } from './log-origin.ts'
+import { copyWithLog } from './log-salvage.ts'
 import { tables } from './records/tables.ts'
-import { databasePath, lockDataDir, prepareDataDir, restoringPath, storeError, syncDirectory } from './sqlite-files.ts'
+import { clearRestoring, finishReplacement, replaceDatabase } from './replacement.ts'
+import { databasePath, lockDataDir, prepareDataDir, storeError } from './sqlite-files.ts'
 import { applicationId, migrate, migrations } from './sqlite-schema.ts'
 import { StoreError } from './store.ts'
 
@@ -29,26 +32,39 @@ export function quarantineStore(dataDir: string, now = new Date()): QuarantineRe
   prepareDataDir(dataDir)
   const lock = lockDataDir(dataDir)
   try {
-    const restoring = restoringPath(dataDir)
-    for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${restoring}${suffix}`, { force: true })
-    const salvaged = new Database(restoring)
+    finishReplacement(dataDir)
+    const salvaged = new Database(clearRestoring(dataDir))
     let lost: string[]
     let kept: StoreCounts
     try {
       salvaged.pragma('page_size = 8192')
-      lost = salvage(path, salvaged)
+      salvaged.pragma('auto_vacuum = INCREMENTAL')
+      lost = salvageWithLog(path, salvaged)
       kept = countsOf(salvaged)
     } finally {
       salvaged.close()
     }
-    const movedTo = moveAside(dataDir, 'quarantine', now)
-    renameSync(restoring, path)
-    syncDirectory(dataDir)
+    const movedTo = replaceDatabase(dataDir, 'quarantine', now)
     return { movedTo, kept, lost }
   } catch (error) {
     throw storeError(error, path, dataDir)
   } finally {
     lock.release()
+  }
+}
+
+/** Where the log is damaged, from a copy that has all of it. */
+function salvageWithLog(path: string, into: Database.Database): string[] {
+  const walPath = `${path}-wal`
+  const damage = existsSync(path) ? damageInLog(walPath, logOrigin(path)) : undefined
+  if (damage === undefined) return salvage(path, into)
+  const copy = `${path}.salvaging`
+  try {
+    copyWithLog(path, copy)
+    const text = 'what could be read behind the damage was kept'
+    return [`part of a transaction: ${textOfDamage(walPath, damage)} ${text}`, ...salvage(copy, into)]
+  } finally {
+    for (const suffix of ['', '-wal', '-shm']) rmSync(`${copy}${suffix}`, { force: true })
   }
 }
 

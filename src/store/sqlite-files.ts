@@ -2,6 +2,7 @@
  * The store's files in its data directory, and what is checked of them before SQLite opens them.
  *
  * - `mqtide.db`, with SQLite's `-wal` and `-shm` beside it while it is open or after a crash.
+ * - `mqtide.db-boot`: under which circumstances the log was written, see `log-origin.ts`.
  * - `lock`: an empty SQLite database on which the owner holds an exclusive transaction. The kernel ends it with the
  *   process, so kill -9 leaves nothing to clean up, and the `sqlite3` shell can still read `mqtide.db`.
  *
@@ -39,7 +40,7 @@ export function remedy(dataDir: string): string {
 /** Makes the directory with its parents, and the entry of each in its own parent durable. */
 export function prepareDataDir(dataDir: string): void {
   try {
-    const outermost = mkdirSync(dataDir, { recursive: true, mode: 0o750 })
+    const outermost = mkdirSync(dataDir, { recursive: true, mode: 0o700 })
     if (outermost === undefined) return
     const last = dirname(resolve(outermost))
     for (let parent = dirname(resolve(dataDir)); parent !== last; parent = dirname(parent)) syncDirectory(parent)
@@ -47,6 +48,16 @@ export function prepareDataDir(dataDir: string): void {
   } catch (error) {
     throw fileError(error, dataDir)
   }
+}
+
+/** 0 if there is no such file. */
+export function fileBytes(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}
+
+/** For its owner alone. SQLite takes an empty file for a new database, and gives what it makes beside it the same mode. */
+export function makePrivateFile(path: string): void {
+  closeSync(openSync(path, 'a', 0o600))
 }
 
 export function syncDirectory(path: string): void {
@@ -67,6 +78,7 @@ export function lockDataDir(dataDir: string): StoreLock {
   const path = join(dataDir, lockName)
   let database: Database.Database | undefined
   try {
+    makePrivateFile(path)
     database = new Database(path, { timeout: 0 })
     // Nothing is ever written to it: without this, kill -9 would leave an empty journal beside it.
     database.pragma('journal_mode = MEMORY')
@@ -80,7 +92,7 @@ export function lockDataDir(dataDir: string): StoreLock {
         { cause: error },
       )
     }
-    throw storeError(error, path, dataDir)
+    throw error instanceof Error && 'syscall' in error ? fileError(error, path) : storeError(error, path, dataDir)
   }
   const held = database
   return { release: () => held.close() }

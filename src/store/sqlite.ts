@@ -15,28 +15,20 @@
  * nothing waits; the log is folded into the database when it exceeds `walCheckpointBytes`, and is then written from its start again, so
  * it stays near that size while no reader holds an old state (a backup does, for as long as it copies).
  *
- * What is checked at open: the files (`sqlite-files.ts`), the schema's version, every row that is loaded, and the whole database with
+ * What is checked at open: the files (`sqlite-files.ts`), the log (`log-check.ts`), the schema's version, every row that is loaded, and the whole database with
  * `quick_check` as long as it's no larger than `wholeCheckBytesMax` (bodies that nothing names are then deleted too). The bodies of a larger one are checked when they are read, and by
  * `mqtide check-store`.
  */
-import { statfsSync, statSync } from 'node:fs'
-import Database from 'better-sqlite3'
+import { statfsSync } from 'node:fs'
+import type Database from 'better-sqlite3'
 import { BatchWriter } from './batch.ts'
 import { readBatch } from './batch-reader.ts'
-import { collectOrphans } from './check.ts'
+import { writeLogOrigin } from './log-origin.ts'
 import { type QueueQuery, QueueReader } from './records/queue-reader.ts'
 import { packEntry } from './recovery-chunk.ts'
-import {
-  checkFiles,
-  databasePath,
-  lockDataDir,
-  prepareDataDir,
-  remedy,
-  type StoreLock,
-  storeError,
-} from './sqlite-files.ts'
+import { databasePath, fileBytes, lockDataDir, prepareDataDir, type StoreLock, storeError } from './sqlite-files.ts'
+import { openDatabase, pageBytes } from './sqlite-open.ts'
 import { SqliteRecords } from './sqlite-records.ts'
-import { migrate } from './sqlite-schema.ts'
 import { type Durability, type RecoveredNumbers, type Recovery, StoreError, type StoreStatistics } from './store.ts'
 
 export interface SqliteOptions {
@@ -53,18 +45,12 @@ export interface SqliteOptions {
   databasePagesMax?: number
 }
 
-const pageBytes = 8192
 const defaults = {
   cacheBytes: 8 * 1024 * 1024,
   walCheckpointBytes: 16 * 1024 * 1024,
   wholeCheckBytesMax: 64 * 1024 * 1024,
   busyTimeoutMs: 10_000,
 }
-/** The log file is cut back to this after it grew beyond, for example during a backup. */
-const walBytesKeptMax = 64 * 1024 * 1024
-
-/** While everything is read once from end to end, a large cache would only fill with what nobody asks for again. */
-const openingCacheKib = 2048
 const recordsPerOptimize = 1_000_000
 
 /** How long a batch committed at `none` may stay uncommitted. */
@@ -81,6 +67,8 @@ export class SqliteDatabase {
   readonly #queues: QueueReader
   readonly #page = new BatchWriter()
   #synchronous: 'FULL' | 'NORMAL' = 'FULL'
+  /** No commit since the log began anew was left to the system to write. */
+  #allForced = true
   #failure: Error | undefined
   #commits = 0
   #recordsWritten = 0
@@ -97,13 +85,7 @@ export class SqliteDatabase {
     this.#lock = lockDataDir(dataDir)
     let database: Database.Database | undefined
     try {
-      checkFiles(dataDir)
-      database = new Database(this.path, { timeout: busyTimeoutMs })
-      configure(database)
-      const isSmall = fileBytes(this.path) + fileBytes(`${this.path}-wal`) <= wholeCheckBytesMax
-      if (isSmall) this.#quickCheck(database)
-      migrate(database, this.path)
-      if (isSmall) collectOrphans(database)
+      database = openDatabase({ dataDir, wholeCheckBytesMax, busyTimeoutMs })
       if (options.databasePagesMax !== undefined) database.pragma(`max_page_count = ${options.databasePagesMax}`)
       this.#records = new SqliteRecords(database)
       this.#queues = new QueueReader(database)
@@ -151,6 +133,10 @@ export class SqliteDatabase {
   }
 
   #begin(synchronous: 'FULL' | 'NORMAL'): void {
+    if (synchronous === 'NORMAL' && this.#allForced) {
+      writeLogOrigin(this.path, this.#dataDir, false)
+      this.#allForced = false
+    }
     // SQLite ignores the change within a transaction.
     if (this.#synchronous !== synchronous) this.#database.pragma(`synchronous = ${synchronous}`)
     this.#synchronous = synchronous
@@ -190,9 +176,9 @@ export class SqliteDatabase {
     }
   }
 
-  /** Garbage needs no fsync of its own: the next commit at that level covers it. */
+  /** Forced, so that the log can be judged by its last transaction alone (`log-check.ts`). */
   #collectEnded(): void {
-    this.#begin('NORMAL')
+    this.#begin('FULL')
     this.#records.begin()
     this.#records.collectEnded()
     this.#records.end()
@@ -238,14 +224,6 @@ export class SqliteDatabase {
     }
   }
 
-  #quickCheck(database: Database.Database): void {
-    const findings = database.pragma('quick_check(3)') as { quick_check: string }[]
-    const faults = findings.map((row) => row.quick_check).filter((finding) => finding !== 'ok')
-    if (faults.length > 0) {
-      throw new StoreError('corrupt', `${this.path} is damaged: ${faults.join('; ')}. ${remedy(this.#dataDir)}`)
-    }
-  }
-
   #guard<Result>(call: () => Result): Result {
     try {
       return call()
@@ -253,20 +231,4 @@ export class SqliteDatabase {
       throw storeError(error, this.path, this.#dataDir)
     }
   }
-}
-
-function configure(database: Database.Database): void {
-  database.pragma(`page_size = ${pageBytes}`)
-  database.pragma('journal_mode = WAL')
-  database.pragma('synchronous = FULL')
-  database.pragma('wal_autocheckpoint = 0')
-  database.pragma(`journal_size_limit = ${walBytesKeptMax}`)
-  database.pragma(`cache_size = -${openingCacheKib}`)
-  database.pragma('temp_store = MEMORY')
-  database.pragma('foreign_keys = OFF')
-  database.pragma('analysis_limit = 400')
-}
-
-function fileBytes(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }
