@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:net'
 import type { AuthenticationMethod, Authenticator } from './auth/authenticator.ts'
 import { createAuthority } from './auth/authority.ts'
-import { isLoopback } from './config/access.ts'
 import { listenersOf } from './config/listeners.ts'
 import { type GatewayConfig, isAuthenticated } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
@@ -19,6 +18,7 @@ import { type Clock, systemClock, wallOffset } from './engine/clock.ts'
 import { Committer } from './engine/committer.ts'
 import { type Culprit, Engine } from './engine/engine.ts'
 import { Failure } from './engine/failure.ts'
+import { createHostCheck } from './http/host-check.ts'
 import { createHttpServer, type HttpSources } from './http/http.ts'
 import { Listener, type ListenerSettings } from './listeners/listener.ts'
 import { createTcpServer } from './listeners/tcp.ts'
@@ -225,9 +225,10 @@ function createServer(settings: ListenerSettings, engine: Engine, sources: HttpS
       return createTcpServer(engine, settings)
     case 'ws':
     case 'http': {
-      const server = createHttpServer(kind === 'http' ? sources : undefined)
-      const { allowedOrigins } = config
-      acceptWebSockets(engine, server, { ...settings, allowedOrigins, loopbackOnly: isLoopback(host) })
+      const { allowedHosts, allowedOrigins } = config
+      const hostCheck = createHostCheck({ boundHost: host, allowedHosts, allowedOrigins })
+      const server = createHttpServer(hostCheck, kind === 'http' ? sources : undefined)
+      acceptWebSockets(engine, server, { ...settings, hostCheck })
       return server
     }
     default:

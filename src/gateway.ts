@@ -205,6 +205,7 @@ export class Gateway {
 
   async #close(): Promise<void> {
     const { engine, store, listeners, health, diskWatch } = this.#parts
+    await this.#drain()
     this.#stopSysTopics?.()
     diskWatch?.stop()
     health.listeners = 'closed'
@@ -220,6 +221,18 @@ export class Gateway {
     await Promise.all(closing)
     engine.stop()
     await store.close()
+  }
+
+  /** Balancers ask `/readyz` only now and then: until they have seen that we end, they send us clients. */
+  async #drain(): Promise<void> {
+    const { health, clock, config, failure } = this.#parts
+    if (health.listeners !== 'ok') return
+    health.listeners = 'draining'
+    if (config.drainMs === 0) return
+    const { promise: over, resolve } = Promise.withResolvers<void>()
+    const cancel = clock.after(config.drainMs, resolve)
+    await Promise.race([over, failure.happened.catch(() => {})])
+    cancel()
   }
 
   /** Commits what there is; a store that failed has said so already, and must not keep the rest from closing. */

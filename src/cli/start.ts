@@ -241,7 +241,7 @@ function answerSignals(context: CliContext, running: Running): { stopped: Promis
 async function untilStopped(gateway: Gateway, context: CliContext, stopped: Promise<void>): Promise<void> {
   try {
     await Promise.race([stopped, gateway.failed])
-    setTimeout(() => context.exit(ExitCode.fatal), stopTimeoutMs).unref()
+    setTimeout(() => context.exit(ExitCode.fatal), gateway.config.drainMs + stopTimeoutMs).unref()
     await gateway.close()
   } catch (error) {
     // Nothing can be made safe any more. To end is what clients understand: they keep what wasn't acknowledged.

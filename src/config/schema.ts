@@ -13,6 +13,7 @@ import { durabilities } from '../store/store.ts'
 import { accessIssues } from './access.ts'
 import { ConfigError, type ConfigIssue, describeIssues } from './config-error.ts'
 import { flag, GiB, KiB, MiB, oneOf, portOrOff, text, wholeNumber } from './fields.ts'
+import { hostIssues } from './hosts.ts'
 import { listenerIssues, listenerLimitsSchema, listenerSchema, listenersSchema } from './listeners.ts'
 
 /** The largest remaining length there is, and the five bytes of the fixed header before it (2.1.4). */
@@ -167,13 +168,26 @@ export const gatewayOptionsSchema = z.strictObject(
         'Who gets a session that belongs to nobody, made without authentication: the first principal that comes with its ' +
           'client id (adopt), or no principal (strict).',
       ),
+    allowedHosts: z
+      .array(text(255), 'expected a list of host names such as panel.example')
+      .max(1000)
+      .default([])
+      .describe(
+        'Names by which browsers and others may ask the HTTP port for anything but /livez and /readyz, besides addresses, ' +
+          'localhost and the host bound to; * allows all.',
+      ),
     allowedOrigins: z
       .array(text(255), 'expected a list of origins such as https://panel.example')
       .max(1000)
       .default([])
       .describe(
-        'Pages that may connect by WebSocket besides our own and those of this machine (localhost), by origin as in ' +
+        'Pages that may ask the HTTP port besides our own and those of this machine (localhost), by origin as in ' +
           'https://panel.example; * allows all.',
+      ),
+    drainMs: wholeNumber(0, 600_000)
+      .default(0)
+      .describe(
+        'At a stop, how long /readyz says 503 while everything is still served, so that balancers send nobody new.',
       ),
     logLevel: oneOf(...logLevels)
       .default('info')
@@ -230,7 +244,11 @@ type ParsedOptions = z.output<typeof gatewayOptionsSchema>
 
 /** Faults that no single value has. */
 function jointIssues(parsed: ParsedOptions, given: GatewayOptions): ConfigIssue[] {
-  return [...listenerIssues(parsed, { ...given }), ...accessIssues(parsed, isAuthenticated(given))]
+  return [
+    ...hostIssues(parsed),
+    ...listenerIssues(parsed, { ...given }),
+    ...accessIssues(parsed, isAuthenticated(given)),
+  ]
 }
 
 /** The options without those at fault, so that all other faults are found in the same run. */

@@ -13,6 +13,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { createAssets } from './assets.ts'
+import type { HostCheck } from './host-check.ts'
 
 export interface HttpSources {
   /** Whether clients should be sent here now, and what was looked at, for example `{ store: 'ok' }`. */
@@ -37,6 +38,8 @@ const requestTimeoutMs = 15_000
 const keepAliveTimeoutMs = 5_000
 const silentSocketTimeoutMs = 30_000
 const requestsPerSocketMax = 1000
+/** Asked for by balancers under any name; they tell nothing. */
+const probes = new Set(['/livez', '/readyz'])
 
 /**
  * No host but this one, no inline script. `blob:` workers are MQTT.js's timers, which keep the connection of a tab in the
@@ -63,7 +66,7 @@ const securityHeaders = {
 }
 
 /** A server that isn't listening yet. Without sources it answers no request but upgrades. */
-export function createHttpServer(sources?: HttpSources): Server {
+export function createHttpServer(hostCheck: HostCheck, sources?: HttpSources): Server {
   const routes = sources && createRoutes(sources)
   const server = createServer({
     maxHeaderSize: headerBytesMax,
@@ -76,7 +79,7 @@ export function createHttpServer(sources?: HttpSources): Server {
   server.maxRequestsPerSocket = requestsPerSocketMax
   server.timeout = silentSocketTimeoutMs
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
-    answer(routes, request)
+    answer(routes, request, hostCheck)
       .catch(() => plain(500, 'The gateway failed to answer this request.\n'))
       .then((found) => send(request, response, found))
   }
@@ -114,9 +117,16 @@ function createRoutes({ health, metrics, version }: HttpSources): ReadonlyMap<st
   return routes
 }
 
-async function answer(routes: ReadonlyMap<string, Route> | undefined, request: IncomingMessage): Promise<Answer> {
+async function answer(
+  routes: ReadonlyMap<string, Route> | undefined,
+  request: IncomingMessage,
+  hostCheck: HostCheck,
+): Promise<Answer> {
+  const path = (request.url ?? '').split('?', 1)[0]!
+  const refusal = probes.has(path) ? undefined : hostCheck(request.headers)
+  if (refusal !== undefined) return plain(refusal.status, `${refusal.text}\n`)
   if (routes === undefined) return plain(426, 'Only MQTT over WebSocket is served here.\n', { upgrade: 'websocket' })
-  const route = routes.get((request.url ?? '').split('?', 1)[0]!)
+  const route = routes.get(path)
   if (!route) return plain(404, 'Not found. The page is at /, metrics at /metrics, health at /livez and /readyz.\n')
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return plain(405, 'Only GET and HEAD are answered here.\n', { allow: 'GET, HEAD' })

@@ -6,11 +6,12 @@
  * Control frames are written whole between those, so nothing ever stands within a frame of the other kind.
  */
 import { createHash } from 'node:crypto'
-import type { IncomingMessage, Server } from 'node:http'
+import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ByteStream, Connection } from '../engine/connection.ts'
 import type { Engine, ListenerOptions } from '../engine/engine.ts'
+import type { HostCheck } from '../http/host-check.ts'
 import { readingInPlace } from './reading-in-place.ts'
 import { endLingering, keepAliveProbeMs, lingerMs } from './tcp.ts'
 import { CloseCode, FrameError, FrameReader, type FrameSink } from './websocket-frames.ts'
@@ -174,10 +175,7 @@ function writeHeader(buffer: Buffer, start: number, bytes: number): number {
 }
 
 export interface WebSocketLimits extends ListenerOptions {
-  /** Origins of pages that may connect besides our own and those of this machine; `*`: all. */
-  allowedOrigins: readonly string[]
-  /** Only this machine reaches us, so that no page from elsewhere is our own, whatever name was made to point here. */
-  loopbackOnly: boolean
+  hostCheck: HostCheck
 }
 
 /** Serves upgrades of the HTTP server on the MQTT paths; everything else about HTTP is the server's own. */
@@ -187,6 +185,10 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
     const socket = duplex as Socket
     // The HTTP server no longer listens: an error without listener would end the process.
     socket.on('error', () => socket.destroy())
+    if (!asksForWebSocket(request)) {
+      answerWithoutUpgrade(server, request, socket)
+      return
+    }
     const refusal = refusalOf(request, limits)
     if (refusal !== undefined || engine.connections.size >= limits.connectionsMax) {
       counters.connectionsRefused++
@@ -209,6 +211,22 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
     const stream = new WebSocketStream(engine, socket, handshakeFor(request), limits.durability)
     if (head.length > 0) stream.onChunk(head)
   })
+}
+
+function asksForWebSocket({ headers }: IncomingMessage): boolean {
+  return /(^|,)\s*websocket\s*(,|$)/i.test(headers.upgrade ?? '')
+}
+
+/** An upgrade may be ignored (RFC 9110, section 7.8), such as the one to h2c that some programs offer with every request. */
+function answerWithoutUpgrade(server: Server, request: IncomingMessage, socket: Socket): void {
+  const response = new ServerResponse(request)
+  response.shouldKeepAlive = false
+  response.assignSocket(socket)
+  response.on('finish', () => {
+    response.detachSocket(socket)
+    endLingering(socket)
+  })
+  server.emit('request', request, response)
 }
 
 /** Our half of the handshake (section 4.2.2). */
@@ -235,32 +253,15 @@ function pathOf(request: IncomingMessage): string {
   return (request.url ?? '/').split('?', 1)[0]!.slice(0, 100)
 }
 
-/**
- * Any page that a browser shows may open a WebSocket to any address it can reach, so that the server has to look at where
- * the page came from (RFC 6455, section 10.2). Programs send no Origin.
- */
-function isAllowedOrigin(
-  origin: string | undefined,
-  host: string | undefined,
-  { allowedOrigins, loopbackOnly }: WebSocketLimits,
-): boolean {
-  if (origin === undefined || allowedOrigins.includes('*') || allowedOrigins.includes(origin)) return true
-  if (!URL.canParse(origin)) return false
-  const page = new URL(origin)
-  return (page.host === host && !loopbackOnly) || /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(page.hostname)
-}
-
 type Refusal = [status: string, text: string]
 
 /** HTTP status and text; undefined: it may be upgraded. */
 function refusalOf(request: IncomingMessage, limits: WebSocketLimits): Refusal | undefined {
   const path = pathOf(request)
   if (!paths.has(path)) return ['404 Not Found', `no WebSocket at ${path}: MQTT is at /mqtt and at /`]
-  const { origin, host, 'sec-websocket-protocol': offered } = request.headers
-  if (!isAllowedOrigin(origin, host, limits)) {
-    const page = String(origin).slice(0, 200)
-    return ['403 Forbidden', `pages of ${page} may not connect here; list it in allowedOrigins`]
-  }
+  const led = limits.hostCheck(request.headers)
+  if (led !== undefined) return [`${led.status} ${STATUS_CODES[led.status]}`, led.text]
+  const offered = request.headers['sec-websocket-protocol']
   const names = offeredSubprotocols(offered)
   if (offered !== undefined && !subprotocols.some((one) => names.includes(one))) {
     return [

@@ -134,3 +134,41 @@ test('the nearest name needs likeness, not just any name', () => {
   expect(nearestName('datadir', ['dataDir', 'host'])).toBe('dataDir')
   expect(nearestName('x', ['host', 'dataDir'])).toBeUndefined()
 })
+
+describe('hosts and origins that no browser ever sends are mistakes', () => {
+  test.each([
+    ['https://panel.example/', 'did you mean https://panel.example?'],
+    ['https://panel.example:443', 'did you mean https://panel.example?'],
+    ['HTTPS://Panel.example', 'did you mean https://panel.example?'],
+    ['wss://panel.example', 'did you mean https://panel.example?'],
+    ['panel.example', 'did you mean https://panel.example?'],
+    ['panel.example:8443', 'did you mean https://panel.example:8443?'],
+    ['https://*.panel.example/x', 'did you mean'],
+    ['a b', 'expected one such as https://panel.example'],
+  ])('the origin %s', (origin, advice) => {
+    const [line, ...more] = faults({ allowedOrigins: ['https://right.example', origin] })
+    expect(line).toContain(`allowedOrigins.1: no browser sends ${JSON.stringify(origin)} as an origin; `)
+    expect(line).toContain(advice)
+    expect(more).toEqual([])
+  })
+
+  test.each(['*', 'null', 'http://panel.example:8080', 'capacitor://localhost', 'chrome-extension://abc'])(
+    'the origin %s is none',
+    (origin) => {
+      expect(faults({ allowedOrigins: [origin] })).toEqual([])
+    },
+  )
+
+  test.each(['https://panel.example', 'panel.example:8083', 'panel.example/x', '*.example', 'a b'])(
+    'the host %s',
+    (host) => {
+      expect(faults({ allowedHosts: [host] })).toEqual([
+        `allowedHosts.0: expected a host's name without scheme, port and path, such as panel.example, got ${JSON.stringify(host)}`,
+      ])
+    },
+  )
+
+  test.each(['*', 'panel.example', 'mqtide', 'a_b.example'])('the host %s is none', (host) => {
+    expect(faults({ allowedHosts: [host] })).toEqual([])
+  })
+})

@@ -214,7 +214,7 @@ describe('on the HTTP port', () => {
     const { gateway, untouched } = await scene()
     const { port } = gateway.addresses.http!
     const key = Buffer.alloc(16, 'k').toString('base64')
-    const upgrade = `GET /mqtt HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n`
+    const upgrade = `GET /mqtt HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n`
     const unmasked = Buffer.from([0x82, 0x01, 0x00])
     const reserved = Buffer.from([0xf2, 0x81, 0, 0, 0, 0, 0])
     const endless = Buffer.from([0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])
@@ -270,6 +270,50 @@ describe('on the HTTP port', () => {
     const open = await startGateway({ allowedOrigins: ['https://panel.example'] })
     expect(await statusOf(open, 'https://panel.example')).toBe(101)
     expect(await statusOf(open, 'https://other.example')).toBe(403)
+  })
+
+  /** The answer to a request written by hand. */
+  async function answerTo({ addresses }: Gateway, request: string): Promise<string> {
+    const socket = connect(addresses.http!.port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(request)
+    let answer = ''
+    socket.on('data', (chunk) => (answer += chunk.toString('latin1')))
+    await once(socket, 'close')
+    return answer
+  }
+
+  test('an offer to upgrade to anything but WebSocket is ignored, and the request answered', async () => {
+    const { gateway, grown, untouched } = await scene()
+    const offer =
+      'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n'
+    for (const path of ['/', '/livez', '/metrics', '/mqtt.min.js']) {
+      const answer = await answerTo(gateway, `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${offer}`)
+      expect(answer).toMatch(/^HTTP\/1.1 200 /)
+      const [head, body] = [answer.split('\r\n\r\n', 1)[0]!, answer.slice(answer.indexOf('\r\n\r\n') + 4)]
+      expect(body.length).toBe(Number(/content-length: (\d+)/i.exec(head)![1]))
+    }
+    const notFound = `GET /nope HTTP/1.1\r\nHost: localhost\r\n${offer}`
+    expect(await answerTo(gateway, notFound)).toMatch(/^HTTP\/1.1 404 /)
+    expect(grown('mqtt_connections_refused_total')).toBe(0)
+    await untouched()
+  })
+
+  test('a name that was made to point here is refused by HTTP and WebSocket until it is listed, /livez and /readyz aside', async () => {
+    const upgrade =
+      'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n'
+    const asked = (gateway: Gateway, path: string, fields = 'Connection: close\r\n') =>
+      answerTo(gateway, `GET ${path} HTTP/1.1\r\nHost: rebound.example\r\n${fields}\r\n`)
+    const { gateway, grown, untouched } = await scene()
+    for (const path of ['/', '/metrics', '/nope']) expect(await asked(gateway, path)).toMatch(/^HTTP\/1.1 421 /)
+    expect(await asked(gateway, '/mqtt', upgrade)).toMatch(/^HTTP\/1.1 421 Misdirected Request\r\n.*allowedHosts/s)
+    expect(grown('mqtt_connections_refused_total')).toBe(1)
+    for (const path of ['/livez', '/readyz']) expect(await asked(gateway, path)).toMatch(/^HTTP\/1.1 200 /)
+    await untouched()
+    const listed = await startGateway({ allowedHosts: ['rebound.example'] })
+    expect(await asked(listed, '/metrics')).toMatch(/^HTTP\/1.1 200 /)
+    const foreign = 'Origin: https://foreign.example\r\nConnection: close\r\n'
+    expect(await asked(listed, '/metrics', foreign)).toMatch(/^HTTP\/1.1 403 /)
   })
 
   test('MQTT without WebSocket on the HTTP port is answered as HTTP and closed', async () => {

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connectAsync } from 'mqtt'
 import { describe, expect, test } from 'vitest'
-import { ListenError } from '../../src/gateway.ts'
+import { type Clock, systemClock } from '../../src/engine/clock.ts'
+import { createGateway, ListenError } from '../../src/gateway.ts'
 import { startGateway } from './gateway.ts'
 import { runProgram, startProgram } from './program.ts'
 
@@ -66,6 +67,40 @@ describe('a list of listeners', () => {
     await expect(starting).rejects.toBeInstanceOf(ListenError)
     await expect(starting).rejects.toMatchObject({ listener: 'lab', code: 'EADDRINUSE' })
     taken.close()
+  })
+})
+
+describe('a stop', () => {
+  test('leaves everything served for drainMs while /readyz says 503, and then closes', async () => {
+    const drainMs = 60_000
+    let endDrain = (): void => {}
+    const clock: Clock = {
+      ...systemClock,
+      after(delayMs, callback) {
+        if (delayMs !== drainMs) return systemClock.after(delayMs, callback)
+        endDrain = callback
+        return () => {}
+      },
+    }
+    const gateway = await createGateway(
+      { mqttPort: 0, httpPort: 0, inMemory: true, logLevel: 'silent', drainMs },
+      { clock },
+    )
+    await gateway.listen()
+    const { http, mqtt } = gateway.addresses
+    const ready = () => fetch(`http://127.0.0.1:${http!.port}/readyz`)
+    expect((await ready()).status).toBe(200)
+    const closing = gateway.close()
+    const draining = await ready()
+    expect(draining.status).toBe(503)
+    expect(await draining.json()).toMatchObject({ status: 'not ready', checks: { listeners: 'draining' } })
+    const late = await connectAsync(`mqtt://127.0.0.1:${mqtt!.port}`, { protocolVersion: 5, reconnectPeriod: 0 })
+    const farewell = new Promise((resolve) => late.once('disconnect', ({ reasonCode }) => resolve(reasonCode)))
+    endDrain()
+    expect(await farewell).toBe(0x8b)
+    await closing
+    await late.endAsync(true)
+    await expect(ready()).rejects.toThrow()
   })
 })
 

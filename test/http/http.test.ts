@@ -13,7 +13,7 @@ let metrics: () => Promise<string>
 beforeEach(async () => {
   health = { ready: true, checks: { store: 'ok' } }
   metrics = async () => 'mqtt_connections 1\n'
-  server = createHttpServer({ health: () => health, metrics: () => metrics(), version: '1.2.3' })
+  server = createHttpServer(() => undefined, { health: () => health, metrics: () => metrics(), version: '1.2.3' })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   port = (server.address() as { port: number }).port

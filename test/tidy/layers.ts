@@ -32,7 +32,7 @@ export const layers: readonly Layer[] = [
   {
     of: 'src/listeners/',
     imports: ['src/mqtt/', 'src/engine/connection.ts'],
-    types: ['src/engine/engine.ts', 'src/config/listeners.ts'],
+    types: ['src/engine/engine.ts', 'src/config/listeners.ts', 'src/http/host-check.ts'],
   },
   // The store's worker gives its thread's memory back.
   { of: 'src/store/', imports: ['src/mqtt/', 'src/store/store.ts', 'src/process/'] },
