@@ -14,7 +14,8 @@ import { type BrokerOptions, defaultBrokerOptions } from './core/options.ts'
 import { noJournal } from './core/ports/journal.ts'
 import { onQueuePage } from './core/session/queue-pages.ts'
 import { BrokerRecovery } from './core/session/recovery.ts'
-import { type Clock, systemClock, wallOffset } from './engine/clock.ts'
+import { type Clock, StoredClock, systemClock, wallOffset } from './engine/clock.ts'
+import { ClockKeeper } from './engine/clock-keeper.ts'
 import { Committer } from './engine/committer.ts'
 import { type Culprit, Engine } from './engine/engine.ts'
 import { Failure } from './engine/failure.ts'
@@ -45,7 +46,7 @@ export interface GatewayWorld {
 export interface GatewayParts {
   config: GatewayConfig
   log: Log
-  clock: Clock
+  clock: StoredClock
   store: Store
   broker: Broker
   engine: Engine
@@ -56,6 +57,8 @@ export interface GatewayParts {
   failure: Failure
   /** Not bound yet. */
   listeners: readonly Listener[]
+  /** Absent where nothing is stored. */
+  clockKeeper: ClockKeeper | undefined
   /** Absent where nothing is on a disk. */
   diskWatch: DiskWatch | undefined
 }
@@ -63,7 +66,7 @@ export interface GatewayParts {
 /** Rejects with a StoreError where the store can't be opened. */
 export async function composeGateway(config: GatewayConfig, world: GatewayWorld): Promise<GatewayParts> {
   const log = createLog(config.logLevel)
-  const clock = world.clock ?? systemClock
+  const clock = new StoredClock(world.clock ?? systemClock)
   const health = new Health()
   const failure = new Failure((error) => {
     health.failure = error
@@ -74,14 +77,15 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   const core = composeCore(config, { store, log, clock, failure, faults })
   const { broker, engine } = core
   const diskWatch = store.durable ? createDiskWatch(config, { store, log, broker, failure }) : undefined
+  let clockKeeper: ClockKeeper | undefined
   try {
-    await loadStored({ ...core, store, clock })
+    clockKeeper = await loadStored({ ...core, store, clock, log })
   } catch (error) {
     await store.close().catch(() => {})
     throw error
   }
   const listeners = createListeners(config, { broker, engine, health })
-  return { ...core, config, log, clock, store, health, failure, listeners, diskWatch }
+  return { ...core, config, log, clock, clockKeeper, store, health, failure, listeners, diskWatch }
 }
 
 function createStore(config: GatewayConfig, log: Log, failure: Failure): Store {
@@ -169,8 +173,21 @@ function brokerOptions(config: GatewayConfig): BrokerOptions {
   }
 }
 
-async function loadStored({ broker, engine, committer, store, clock }: Core & Pick<Foundation, 'store' | 'clock'>) {
-  const recovery = new BrokerRecovery(broker)
+/** Returns what keeps the clock from then on. */
+async function loadStored({
+  broker,
+  engine,
+  committer,
+  store,
+  clock,
+  log,
+}: Core & Pick<Foundation, 'store' | 'clock' | 'log'>) {
+  let lastOffset: number | null = null
+  const recovery = new BrokerRecovery(broker, (time, wallOffsetMs) => {
+    lastOffset = wallOffsetMs
+    clock.continueFrom(time, wallOffsetMs)
+    broker.now = clock.now()
+  })
   broker.now = clock.now()
   const { nextSessionNumber, nextMessageId, retainedVersion } = await store.open(recovery)
   broker.nextSessionNumber = Math.max(broker.nextSessionNumber, nextSessionNumber)
@@ -178,6 +195,10 @@ async function loadStored({ broker, engine, committer, store, clock }: Core & Pi
   committer.retainedVersion = retainedVersion
   recovery.end()
   engine.run(() => broker.advance(clock.now()))
+  if (!store.durable) return undefined
+  const inTurn = (action: () => void): void => engine.run(action)
+  const warn = (fields: object, text: string): void => log.warn(fields, text)
+  return new ClockKeeper({ clock, records: committer, inTurn, warn }, lastOffset)
 }
 
 /** Refuses new durable work before the disk is full, and says so once. */

@@ -109,6 +109,7 @@ export class Gateway {
       this.addresses[sort] ??= address
     }
     health.listeners = 'ok'
+    this.#parts.clockKeeper?.start()
     this.#stopSysTopics = startSysTopics({
       reading: () => this.#sysReading(),
       publish: (messages) => this.#publishSysTopics(messages),
@@ -207,6 +208,7 @@ export class Gateway {
     const { engine, store, listeners, health, diskWatch } = this.#parts
     await this.#drain()
     this.#stopSysTopics?.()
+    this.#parts.clockKeeper?.stop()
     diskWatch?.stop()
     health.listeners = 'closed'
     const closing = listeners.map((listener) => listener.close())

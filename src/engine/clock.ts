@@ -25,6 +25,39 @@ export const systemClock: Clock = {
   },
 }
 
+/**
+ * The steady clock of a gateway with a store. It goes on where that of the last process was: the times in the store are its own, so
+ * that a system clock that is set while the gateway runs, or stands still while the device is off, moves none of them.
+ */
+export class StoredClock implements Clock {
+  readonly #system: Clock
+  #shift = 0
+
+  constructor(system: Clock) {
+    this.#system = system
+  }
+
+  now(): number {
+    return this.#system.now() + this.#shift
+  }
+
+  wall(): number {
+    return this.#system.wall === undefined ? this.#system.now() : this.#system.wall()
+  }
+
+  after(delayMs: number, callback: () => void): () => void {
+    return this.#system.after(delayMs, callback)
+  }
+
+  /**
+   * Before anything is asked of it: as far from the system's clock as it was, which counts the time in between; but never behind
+   * what it had reached, should the system's clock have been lost.
+   */
+  continueFrom(time: number, wallOffsetMs: number): void {
+    this.#shift += Math.max(time, this.wall() - wallOffsetMs) - this.now()
+  }
+}
+
 /** By how much the system's clock is ahead of the steady one. */
 export function wallOffset(clock: Clock): number {
   return clock.wall === undefined ? 0 : clock.wall() - clock.now()

@@ -25,7 +25,7 @@ import { BatchPacker } from './batch-packer.ts'
 import type { Clock } from './clock.ts'
 import { durabilityLevels, levelOf } from './durability.ts'
 import type { Commits } from './engine.ts'
-import { type PendingReference, Slice } from './slice.ts'
+import { type PendingReference, pageBytesMax, pageMessagesMax, recordBytes, Slice } from './slice.ts'
 
 export interface CommitterEvents {
   /** `committed` has moved on. */
@@ -238,6 +238,11 @@ export class Committer implements Journal, Commits {
     this.#append(({ writer }) => writer.sent(number, own.end), false)
   }
 
+  /** What the clock has reached, for the next process. */
+  clock(time: number, wallOffset: number): void {
+    this.#append(({ writer }) => writer.clock(time, wallOffset))
+  }
+
   requestPage(session: Session, fromPosition: number, sharedFilter?: string): void {
     this.#pages.push({ session, fromPosition, sharedFilter })
   }
@@ -391,8 +396,3 @@ export class Committer implements Journal, Commits {
     }
   }
 }
-
-/** What a record counts for besides its message. */
-const recordBytes = 64
-const pageMessagesMax = 1000
-const pageBytesMax = 1024 * 1024

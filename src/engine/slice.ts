@@ -40,3 +40,10 @@ export class Slice {
     if (level > this.level) this.level = level
   }
 }
+
+/** What a record counts for besides its message. */
+export const recordBytes = 64
+
+/** Of a queue, read at a time. */
+export const pageMessagesMax = 1000
+export const pageBytesMax = 1024 * 1024

@@ -79,6 +79,9 @@ function readRecord(fields: FieldReader, sink: BatchRecords, message: StoredMess
 
 function readRareRecord(kind: number, fields: FieldReader, sink: BatchRecords): void {
   switch (kind) {
+    case Kind.clock:
+      sink.clock(fields.number(), fields.number())
+      break
     case Kind.sessionPut:
       sink.sessionPut(unpackSession(fields))
       break

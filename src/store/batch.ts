@@ -49,6 +49,8 @@ export interface BatchRecords {
   move(session: number, position: number, to: StoredReference): void
   /** Every position of the session's queue below this one was sent to its client. It never goes back. */
   sent(session: number, position: number): void
+  /** What the engine's clock has reached, and by how much the system's is ahead of it. */
+  clock(time: number, wallOffset: number): void
   incomingPut(session: number, packetId: number): void
   incomingDelete(session: number, packetId: number): void
   /**
@@ -149,6 +151,12 @@ export class BatchWriter implements BatchRecords {
     const fields = this.#begin(Kind.sent)
     fields.number(session)
     fields.number(position)
+  }
+
+  clock(time: number, wallOffset: number): void {
+    const fields = this.#begin(Kind.clock)
+    fields.number(time)
+    fields.number(wallOffset)
   }
 
   incomingPut(session: number, packetId: number): void {

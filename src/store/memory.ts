@@ -106,6 +106,7 @@ class MemoryRecords implements BatchRecords {
   /** By namespace and topic. */
   #retained = new Map<string, MemoryRetained>()
   #wills = new Map<number, StoredWill>()
+  #clock: [time: number, wallOffset: number] | undefined
   #numbers: RecoveredNumbers = { nextSessionNumber: 1, nextMessageId: 1, retainedVersion: 0 }
 
   copy(): MemoryRecords {
@@ -119,6 +120,7 @@ class MemoryRecords implements BatchRecords {
     copy.#incoming = new Map(this.#incoming)
     copy.#retained = new Map(this.#retained)
     copy.#wills = new Map(this.#wills)
+    copy.#clock = this.#clock
     copy.#numbers = { ...this.#numbers }
     return copy
   }
@@ -239,7 +241,12 @@ class MemoryRecords implements BatchRecords {
     for (const id of this.#messages.keys()) if (!named.has(id)) this.#messages.delete(id)
   }
 
+  clock(time: number, wallOffset: number): void {
+    this.#clock = [time, wallOffset]
+  }
+
   recover(recovery: Recovery): RecoveredNumbers {
+    if (this.#clock !== undefined) recovery.onClock?.(...this.#clock)
     for (const session of this.#sessions.values()) recovery.onSession(session)
     for (const subscription of this.#subscriptions.values()) recovery.onSubscription(subscription)
     let retainedVersion = 0

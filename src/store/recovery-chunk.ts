@@ -35,6 +35,10 @@ export class RecoveryPacker implements Recovery {
     this.#send = send
   }
 
+  onClock(time: number, wallOffset: number): void {
+    this.#records.clock(time, wallOffset)
+  }
+
   onSession(session: StoredSession): void {
     this.#records.sessionPut(session)
     this.#sendIfFull()
@@ -102,6 +106,7 @@ function recoverySink(recovery: Recovery): BatchRecords {
   let message: StoredMessage | undefined
   return {
     ...refusingSink,
+    clock: (time, wallOffset) => recovery.onClock?.(time, wallOffset),
     sessionPut: (session) => recovery.onSession(session),
     subscriptionPut: (subscription) => recovery.onSubscription(subscription),
     messagePut: (read) => {
@@ -154,6 +159,7 @@ const refuse = (): never => {
 }
 
 const refusingSink: BatchRecords = {
+  clock: refuse,
   sessionPut: refuse,
   sessionDelete: refuse,
   subscriptionPut: refuse,

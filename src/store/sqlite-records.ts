@@ -8,6 +8,7 @@
  */
 import type { Database, Statement } from 'better-sqlite3'
 import type { BatchRecords } from './batch.ts'
+import { ClockRow } from './records/clock.ts'
 import { IncomingRows } from './records/incoming.ts'
 import { MessageRows } from './records/message.ts'
 import { recoverQueues } from './records/queue-reader.ts'
@@ -43,6 +44,7 @@ export class SqliteRecords implements BatchRecords {
   readonly #incoming: IncomingRows
   readonly #retained: RetainedRows
   readonly #wills: WillRows
+  readonly #clock: ClockRow
   #nextSessionNumber = 0
   #nextMessageId = 0
   #numbersChanged = false
@@ -61,11 +63,13 @@ export class SqliteRecords implements BatchRecords {
     this.#incoming = new IncomingRows(database)
     this.#retained = new RetainedRows(database, this.#messages)
     this.#wills = new WillRows(database)
+    this.#clock = new ClockRow(database)
     this.hasEnded = this.#statements.anyEnded.get() !== undefined
   }
 
   /** Hands over what survived, in the order that `Recovery` asks for. */
   recover(recovery: Recovery): RecoveredNumbers {
+    this.#clock.recover(recovery)
     this.#sessions.recover(recovery)
     this.#subscriptions.recover(recovery)
     const retainedVersion = this.#retained.recover(recovery)
@@ -161,6 +165,10 @@ export class SqliteRecords implements BatchRecords {
   /** The body keeps its references: one goes and one comes. */
   move(session: number, position: number, to: StoredReference): void {
     this.#queues.move(session, position, to)
+  }
+
+  clock(time: number, wallOffset: number): void {
+    this.#clock.put(time, wallOffset)
   }
 
   sent(session: number, position: number): void {

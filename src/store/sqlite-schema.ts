@@ -140,6 +140,12 @@ const version3 = `
 ALTER TABLE session ADD COLUMN namespace TEXT NOT NULL DEFAULT '';
 ALTER TABLE session ADD COLUMN principal TEXT NOT NULL DEFAULT '';
 
+CREATE TABLE clock (
+  id INTEGER PRIMARY KEY,
+  time INTEGER NOT NULL,
+  wall_offset INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE log (
   number INTEGER PRIMARY KEY,
   namespace TEXT NOT NULL DEFAULT '',

@@ -44,6 +44,11 @@ export interface StoredRetained {
 
 /** Everything that survived, handed over in this order at start; queues are only counted. */
 export interface Recovery {
+  /**
+   * What the engine's clock had reached, and by how much the system's was ahead of it; without a call, it was the system's. All
+   * times are the engine's.
+   */
+  onClock?(time: number, wallOffset: number): void
   onSession(session: StoredSession): void
   onSubscription(subscription: StoredSubscription): void
   onRetained(retained: StoredRetained): void

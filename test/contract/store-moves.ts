@@ -148,6 +148,16 @@ export function describeMoves(name: string, factory: () => StoreEnvironment): vo
       expect(await content(1, '$share/nobody/a')).toEqual([])
     })
 
+    it('remembers the clock, the last one, and hands it over before everything else', async () => {
+      await commit((records) => {
+        records.clock(1_800_000_000_000, -3_600_000)
+        records.clock(1_800_000_000_001, 7)
+      })
+      const survived = await restarted()
+      expect(survived.clock).toEqual([1_800_000_000_001, 7])
+      expect(survived.order[0]).toBe('clock')
+    })
+
     it('remembers how far each queue was sent, never less, until its session ends', async () => {
       await commit((records) => {
         records.sessionPut(session(1))

@@ -19,6 +19,8 @@ export interface Survived {
   released: [session: number, position: number][]
   sent: [session: number, position: number][]
   queues: { session: number; messages: number; bytes: number; firstPosition: number; lastPosition: number }[]
+  /** Absent where none was stored. */
+  clock?: [time: number, wallOffset: number]
   /** The methods called, without repetitions: the order of the groups. */
   order: string[]
 }
@@ -40,6 +42,10 @@ export async function open(store: Store): Promise<Survived> {
     if (survived.order.at(-1) !== name) survived.order.push(name)
   }
   const recovery: Recovery = {
+    onClock: (time, wallOffset) => {
+      seen('clock')
+      survived.clock = [time, wallOffset]
+    },
     onSession: (session) => seen('session') ?? survived.sessions.push(session),
     onSubscription: (subscription) => seen('subscription') ?? survived.subscriptions.push(subscription),
     onRetained: ({ message, ...retained }) =>

@@ -20,9 +20,17 @@ import { delayWill } from './will.ts'
 
 export class BrokerRecovery {
   readonly #broker: Broker
+  readonly #setClock: (time: number, wallOffset: number) => void
 
-  constructor(broker: Broker) {
+  /** `setClock`: whoever drives the broker sets its clock, and `Broker.now`, by where that of the last process was. */
+  constructor(broker: Broker, setClock: (time: number, wallOffset: number) => void = () => {}) {
     this.#broker = broker
+    this.#setClock = setClock
+  }
+
+  /** Comes before everything else. */
+  onClock(time: number, wallOffset: number): void {
+    this.#setClock(time, wallOffset)
   }
 
   onSession(stored: RecoveredSession): void {

@@ -21,4 +21,5 @@ export const Kind = {
   complete: 16,
   sent: 17,
   move: 18,
+  clock: 19,
 } as const

@@ -1,4 +1,5 @@
 /** Every table of records, for check and salvage: in the order in which rows must be known to judge the next. */
+import { clockTable } from './clock.ts'
 import { incomingTable } from './incoming.ts'
 import { messageTable } from './message.ts'
 import { queueTables } from './queue-entry.ts'
@@ -22,5 +23,6 @@ export const tables: readonly StoredTable[] = [
   releasedTable,
   incomingTable,
   logTable,
+  clockTable,
   ...queueTables,
 ]
