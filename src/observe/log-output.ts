@@ -47,14 +47,23 @@ export class LogOutput {
     this.#options = options
   }
 
+  /** Lines that aren't urgent are being dropped: they need not be made, and are counted by `refuse`. */
+  get refuses(): boolean {
+    return this.#dropped > 0
+  }
+
+  refuse(): void {
+    this.#dropped++
+    this.droppedLines++
+  }
+
   /** @param urgent it says why the process ends */
   write(line: string, urgent: boolean): void {
     const bytes = Buffer.from(line)
     const { bufferBytesMax } = this.#options
     const max = urgent ? bufferBytesMax + urgentBytesMax : this.#dropped > 0 ? 0 : bufferBytesMax
     if (this.#bufferedBytes() + bytes.length > max) {
-      this.#dropped++
-      this.droppedLines++
+      this.refuse()
       return
     }
     this.#waiting.push(bytes)

@@ -79,8 +79,11 @@ export function createLog(level: LogLevel): Log {
       formatters: { level: (label) => ({ level: label }) },
       hooks: {
         logMethod(parts, method, number) {
-          const isLimited = number >= limited.from && number < limited.below && !telling
-          if (!isLimited || limit.admits(reasonOf(parts), number)) method.apply(this, parts)
+          const isUrgent = number >= limited.below
+          if (!isUrgent && output?.refuses) output.refuse()
+          else if (isUrgent || telling || number < limited.from || limit.admits(reasonOf(parts), number)) {
+            method.apply(this, parts)
+          }
         },
       },
     },
