@@ -9,8 +9,12 @@ export interface AuthenticationRequest {
   username: string | undefined
   password: Uint8Array | undefined
   version: ProtocolVersion
-  /** The peer's address, "address:port". */
+  /** The client's address, "address:port". */
   remoteAddress: string
+  /** Name of the listener that it came by. */
+  listener: string
+  /** Fields of its TLS certificate, which was verified; absent: it showed none. */
+  certificate?: Readonly<Record<string, string>>
 }
 
 /** What comes with a yes. */

@@ -7,6 +7,7 @@
  */
 import { inspect } from 'node:util'
 import type { Admission, Authority, ClientLimits, Exchange, ExchangeStep, Verdict } from '../core/ports/authority.ts'
+import type { Peer } from '../core/ports/peer.ts'
 import type { ConnectPacket } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import type {
@@ -41,23 +42,24 @@ export function createAuthority(options: AuthorityOptions, context: AuthorityCon
   const { authenticator, methods = {}, allowAnonymous = false } = options
   const asksNobody = authenticator === undefined && Object.keys(methods).length === 0
   return {
-    authenticate(packet, remoteAddress, done) {
-      const anonymous = packet.username === undefined && packet.password === undefined
+    authenticate(packet, peer, done) {
+      const anonymous = packet.username === undefined && packet.password === undefined && peer.certificate === null
       if (asksNobody || (anonymous && allowAnonymous)) {
         done({ reasonCode: ReasonCode.success })
       } else if (authenticator === undefined) {
         done(anonymous ? refused : wrongCredentials)
       } else {
-        const request = requestOf(packet, remoteAddress)
+        const request = requestOf(packet, peer)
         const read = (value: unknown): Verdict => readVerdict(value, packet.username, context)
         answer(() => authenticator.authenticate(request), read, failedVerdict, context, done)
       }
     },
-    beginExchange(method, clientId, username) {
+    beginExchange(method, { clientId, username, peer }) {
       const found = Object.hasOwn(methods, method) ? methods[method] : undefined
       if (found === undefined) return null
       try {
-        return exchangeOf(found.begin(username === undefined ? { clientId } : { clientId, username }), context)
+        const request = { clientId, ...fieldsOfPeer(peer) }
+        return exchangeOf(found.begin(username === undefined ? request : { ...request, username }), context)
       } catch (error) {
         context.onError(error)
         return null
@@ -66,9 +68,13 @@ export function createAuthority(options: AuthorityOptions, context: AuthorityCon
   }
 }
 
-function requestOf(packet: ConnectPacket, remoteAddress: string): AuthenticationRequest {
+function requestOf(packet: ConnectPacket, peer: Peer): AuthenticationRequest {
   const { clientId, username, password, version } = packet
-  return { clientId, username, password, version, remoteAddress }
+  return { clientId, username, password, version, ...fieldsOfPeer(peer) }
+}
+
+function fieldsOfPeer({ address, listener, certificate }: Peer) {
+  return certificate === null ? { remoteAddress: address, listener } : { remoteAddress: address, listener, certificate }
 }
 
 function exchangeOf(exchange: AuthenticationExchange, context: AuthorityContext): Exchange {

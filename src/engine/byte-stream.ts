@@ -1,6 +1,8 @@
-/** A byte stream to a peer, as a transport makes it. */
+import type { Peer } from '../core/ports/peer.ts'
+
+/** A byte stream to a peer, as a listener makes it. */
 export interface ByteStream {
-  readonly remoteAddress: string
+  readonly peer: Peer
   /** Bytes to leave free before the first frame of a write, for the transport's own framing. */
   readonly headroomBytes: number
   /**

@@ -56,7 +56,7 @@ export class Connection implements Link {
     this.#engine = engine
     this.#stream = stream
     this.durability = levelOf(durability)
-    this.client = new Client(engine.broker, this, stream.remoteAddress)
+    this.client = new Client(engine.broker, this, stream.peer)
     this.#decoder = new Decoder(this.client, {
       role: 'server',
       packetBytesMax: engine.broker.options.packetBytesMax,
@@ -64,7 +64,7 @@ export class Connection implements Link {
       memory: chunkMemory,
     })
     // A fault that its peer meets may come before there is a client id to refuse.
-    if (engine.broker.bans.refuses('', stream.remoteAddress)) this.client.end('banned')
+    if (engine.broker.bans.refuses('', stream.peer.address)) this.client.end('banned')
   }
 
   get full(): boolean {

@@ -33,6 +33,8 @@ export interface EngineOptions {
 
 /** What a listener gives the connections that it accepts. */
 export interface ListenerOptions {
+  /** Its identity in the log and in metrics. */
+  name: string
   connectionsMax: number
   /** What its clients' acknowledgements wait for. */
   durability: Durability

@@ -20,8 +20,6 @@ export interface Address {
 }
 
 export interface ListenerSettings extends ListenerOptions {
-  /** Its identity in the log and in metrics. */
-  name: string
   kind: ListenerKind
   host: string
   /** 0 takes a free one. */

@@ -1,7 +1,9 @@
 /** MQTT over TCP: each accepted socket becomes a connection of the engine. */
 import { createServer, type Server, type Socket } from 'node:net'
+import type { Peer } from '../core/ports/peer.ts'
 import { type ByteStream, Connection } from '../engine/connection.ts'
 import type { Engine, ListenerOptions } from '../engine/engine.ts'
+import { peerOf } from './peer.ts'
 import { readingInPlace } from './reading-in-place.ts'
 
 /** How long a peer may take to read our last words and close its side. */
@@ -11,15 +13,15 @@ const nothing = Buffer.alloc(0)
 
 /** A socket as the engine's byte stream. */
 export class SocketStream implements ByteStream {
-  readonly remoteAddress: string
+  readonly peer: Peer
   readonly headroomBytes: number = 0
   readonly #socket: Socket
   readonly #onDrain: () => void
 
-  constructor(socket: Socket, onDrain: () => void) {
+  constructor(socket: Socket, peer: Peer, onDrain: () => void) {
     this.#socket = socket
     this.#onDrain = onDrain
-    this.remoteAddress = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`
+    this.peer = peer
   }
 
   write(buffer: Buffer, start: number, end: number): boolean {
@@ -83,11 +85,12 @@ export function createTcpServer(engine: Engine, options: ListenerOptions): Serve
 }
 
 /** A socket that is ready becomes a connection of the engine. */
-export function acceptSocket(engine: Engine, accepted: Socket, { durability }: ListenerOptions): void {
+export function acceptSocket(engine: Engine, accepted: Socket, options: ListenerOptions): void {
   engine.beginTurn()
+  const peer = peerOf(accepted, options.name)
   const socket = readingInPlace(accepted, (chunk) => connection.onData(chunk))
-  const stream = new SocketStream(socket, () => connection.onDrain())
-  const connection: Connection = new Connection(engine, stream, durability)
+  const stream = new SocketStream(socket, peer, () => connection.onDrain())
+  const connection: Connection = new Connection(engine, stream, options.durability)
   engine.connections.add(connection)
   let reason = 'closed_by_peer'
   socket.on('error', () => {

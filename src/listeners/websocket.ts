@@ -9,9 +9,11 @@ import { createHash } from 'node:crypto'
 import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { Peer } from '../core/ports/peer.ts'
 import { type ByteStream, Connection } from '../engine/connection.ts'
 import type { Engine, ListenerOptions } from '../engine/engine.ts'
 import type { HostCheck } from '../http/host-check.ts'
+import { peerOf } from './peer.ts'
 import { readingInPlace } from './reading-in-place.ts'
 import { endLingering, keepAliveProbeMs, lingerMs } from './tcp.ts'
 import { CloseCode, FrameError, FrameReader, type FrameSink } from './websocket-frames.ts'
@@ -31,7 +33,7 @@ const nothing = Buffer.alloc(0)
 
 /** A WebSocket after its handshake: the engine's byte stream, and what becomes of the client's frames. */
 class WebSocketStream implements ByteStream, FrameSink {
-  readonly remoteAddress: string
+  readonly peer: Peer
   readonly headroomBytes: number = headerBytesMax
   readonly #engine: Engine
   readonly #socket: Socket
@@ -45,13 +47,13 @@ class WebSocketStream implements ByteStream, FrameSink {
   #reason = 'closed_by_peer'
 
   /** @param handshake our answer, to be written before any frame */
-  constructor(engine: Engine, accepted: Socket, handshake: string, durability: ListenerOptions['durability']) {
+  constructor(engine: Engine, accepted: Socket, handshake: string, options: ListenerOptions) {
     this.#engine = engine
-    this.remoteAddress = `${accepted.remoteAddress ?? ''}:${accepted.remotePort ?? 0}`
+    this.peer = peerOf(accepted, options.name)
     const socket = readingInPlace(accepted, (chunk) => this.onChunk(chunk))
     this.#socket = socket
     socket.write(handshake)
-    this.#connection = new Connection(engine, this, durability)
+    this.#connection = new Connection(engine, this, options.durability)
     engine.connections.add(this.#connection)
     socket.on('error', () => {
       this.#reason = 'socket_error'
@@ -100,7 +102,7 @@ class WebSocketStream implements ByteStream, FrameSink {
     const label = closeCode === CloseCode.unsupportedData ? 'websocket_text' : 'websocket'
     broker.counters.protocolErrors.add(label)
     const { clientId } = this.#connection.client
-    log.warn({ clientId, address: this.remoteAddress, reason: label }, `WebSocket closed: ${message}`)
+    log.warn({ clientId, address: this.peer.address, reason: label }, `WebSocket closed: ${message}`)
     this.#reason = 'protocol_error'
     this.#writeClose(closeCode)
     endLingering(this.#socket)
@@ -208,7 +210,7 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
     socket.setTimeout(0)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, keepAliveProbeMs)
-    const stream = new WebSocketStream(engine, socket, handshakeFor(request), limits.durability)
+    const stream = new WebSocketStream(engine, socket, handshakeFor(request), limits)
     if (head.length > 0) stream.onChunk(head)
   })
 }

@@ -249,7 +249,11 @@ export class Device {
     this.#world = world
     this.version = version
     this.link = new FakeLink(() => world.broker.journal.committed, levelOf(durability))
-    this.client = new Client(world.broker, this.link, '192.0.2.1:4711')
+    this.client = new Client(world.broker, this.link, {
+      address: '192.0.2.1:4711',
+      listener: 'test',
+      certificate: null,
+    })
     this.#decoder = new Decoder(this.client, { role: 'server', packetBytesMax: world.broker.options.packetBytesMax })
     this.#incoming = new Decoder(this.#reader, { role: 'client', version, packetBytesMax: 268_435_460 })
   }

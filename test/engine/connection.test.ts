@@ -9,7 +9,7 @@ import { encodeConnect } from '../../src/mqtt/encoder.ts'
 import { noProperties } from '../../src/mqtt/packet.ts'
 
 class FakeStream implements ByteStream {
-  readonly remoteAddress = '192.0.2.1:4711'
+  readonly peer = { address: '192.0.2.1:4711', listener: 'test', certificate: null }
   readonly headroomBytes = 0
   written = 0
   blocked = false

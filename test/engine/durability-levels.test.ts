@@ -16,7 +16,7 @@ import type { Durability } from '../../src/store/store.ts'
 import { SlowStore } from '../core/durable-world.ts'
 
 class Recording implements ByteStream {
-  readonly remoteAddress = '192.0.2.1:4711'
+  readonly peer = { address: '192.0.2.1:4711', listener: 'test', certificate: null }
   readonly headroomBytes = 0
   #hex = ''
   write(buffer: Buffer, start: number, end: number): boolean {

@@ -20,14 +20,11 @@ const stepTimeout: ExchangeStep = { type: 'failure', reasonCode: ReasonCode.serv
 export function authenticate(broker: Broker, client: Client, packet: ConnectPacket): void {
   const method = packet.properties.authenticationMethod
   if (method === undefined) {
-    client.askAuthority(
-      (done) => broker.authority.authenticate(packet, client.remoteAddress, done),
-      onVerdict,
-      verdictTimeout,
-    )
+    client.askAuthority((done) => broker.authority.authenticate(packet, client.peer, done), onVerdict, verdictTimeout)
     return
   }
-  client.exchange = broker.authority.beginExchange(method, packet.clientId, packet.username)
+  const { clientId, username } = packet
+  client.exchange = broker.authority.beginExchange(method, { clientId, username, peer: client.peer })
   if (client.exchange === null) {
     refuse(broker, client, ReasonCode.badAuthenticationMethod)
     return

@@ -23,6 +23,7 @@ import type { Broker } from '../broker.ts'
 import { Deadline } from '../deadlines.ts'
 import type { ClientLimits, Exchange, Grant } from '../ports/authority.ts'
 import type { Link } from '../ports/link.ts'
+import type { Peer } from '../ports/peer.ts'
 import { onPuback, onPubcomp, onPubrec } from '../publish/acknowledge.ts'
 import { pump } from '../publish/deliver.ts'
 import { onPublish, onPubrel } from '../publish/receive.ts'
@@ -42,7 +43,7 @@ const pingresp = encodePingresp()
 export class Client implements PacketSink {
   readonly broker: Broker
   readonly link: Link
-  readonly remoteAddress: string
+  readonly peer: Peer
   /** 0 until CONNECT. */
   version: ProtocolVersion | 0 = 0
   clientId = ''
@@ -81,15 +82,20 @@ export class Client implements PacketSink {
   /** When what the authority said ends. */
   #expiry: Deadline | null = null
 
-  constructor(broker: Broker, link: Link, remoteAddress: string) {
+  constructor(broker: Broker, link: Link, peer: Peer) {
     this.broker = broker
     this.link = link
-    this.remoteAddress = remoteAddress
+    this.peer = peer
     this.lastReceivedAt = broker.now
     this.#timeout = new Deadline((now) => this.#onTimeout(now))
     this.#connectBy = broker.now + broker.options.connectTimeoutMs
     broker.deadlines.set(this.#timeout, this.#connectBy)
     broker.connections++
+  }
+
+  /** For the log. */
+  get remoteAddress(): string {
+    return this.peer.address
   }
 
   /** Whether deliveries may be sent. */
@@ -181,11 +187,9 @@ export class Client implements PacketSink {
       throw new ProtocolError(ReasonCode.protocolError, 'AUTH names another method than CONNECT did [MQTT-4.12.0-5]')
     }
     if (packet.reasonCode === ReasonCode.reAuthenticate && this.connected && this.exchange === null) {
-      this.exchange = this.broker.authority.beginExchange(
-        this.authenticationMethod,
-        this.clientId,
-        this.session?.username,
-      )
+      const { clientId, peer } = this
+      const claimant = { clientId, username: this.session?.username, peer }
+      this.exchange = this.broker.authority.beginExchange(this.authenticationMethod, claimant)
       if (this.exchange === null) {
         throw new ProtocolError(ReasonCode.badAuthenticationMethod, 'the authentication method can not begin anew')
       }

@@ -2,6 +2,7 @@
  * Who may connect, and what they may do. The core asks, and goes on when it is answered, at once or later; it never waits.
  */
 import type { ConnectPacket, Qos } from '../../mqtt/packet.ts'
+import type { Peer } from './peer.ts'
 
 /** What a client may do. Absent (null): everything. Asked on the hot path, so that implementations cache. None throws. */
 export interface Grant {
@@ -47,13 +48,20 @@ export interface Exchange {
   next(data: Uint8Array | undefined, done: (step: ExchangeStep) => void): void
 }
 
+/** Who begins an exchange. */
+export interface Claimant {
+  clientId: string
+  username: string | undefined
+  peer: Peer
+}
+
 export interface Authority {
-  authenticate(packet: ConnectPacket, remoteAddress: string, done: (verdict: Verdict) => void): void
+  authenticate(packet: ConnectPacket, peer: Peer, done: (verdict: Verdict) => void): void
   /** null: the method is not known. */
-  beginExchange(method: string, clientId: string, username: string | undefined): Exchange | null
+  beginExchange(method: string, claimant: Claimant): Exchange | null
 }
 
 export const anonymousAuthority: Authority = {
-  authenticate: (_packet, _remoteAddress, done) => done({ reasonCode: 0 }),
+  authenticate: (_packet, _peer, done) => done({ reasonCode: 0 }),
   beginExchange: () => null,
 }

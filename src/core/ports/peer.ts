@@ -1,0 +1,9 @@
+/** Who is at the other end of a connection, as far as its listener knows before the first packet. */
+export interface Peer {
+  /** "address:port" of the client itself, also behind a proxy that is trusted to name it. */
+  readonly address: string
+  /** Name of the listener that it came by. */
+  readonly listener: string
+  /** Fields of the client certificate, which was verified: cn, o, ou, san, fingerprint, …; null: it showed none. */
+  readonly certificate: Readonly<Record<string, string>> | null
+}

@@ -1,0 +1,46 @@
+/** What a listener knows of the client at an accepted socket: its address, and its certificate where it showed a good one. */
+import type { Socket } from 'node:net'
+import type { PeerCertificate, TLSSocket } from 'node:tls'
+import type { Peer } from '../core/ports/peer.ts'
+
+export function peerOf(socket: Socket, listener: string): Peer {
+  const address = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`
+  return { address, listener, certificate: certificateOf(socket) }
+}
+
+/** Only a certificate that was verified counts. */
+function certificateOf(socket: Socket): Peer['certificate'] {
+  const { encrypted, authorized } = socket as Partial<TLSSocket>
+  if (encrypted !== true || authorized !== true) return null
+  const certificate = (socket as TLSSocket).getPeerCertificate()
+  return Object.keys(certificate).length === 0 ? null : fieldsOf(certificate)
+}
+
+/** Node writes a value that holds a comma or a quote as a JSON string, so that it can't pass for several names. */
+function alternativeNames(text: string): { kind: string; value: string }[] {
+  return [...text.matchAll(/([A-Za-z][\w ]*):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/gy)].map(([, kind, value]) => ({
+    kind: kind!,
+    value: value!.startsWith('"') ? (JSON.parse(value!) as string) : value!,
+  }))
+}
+
+/** Names as rules and configurations use them; of a field that occurs several times, the first. */
+export function fieldsOf({
+  subject,
+  subjectaltname = '',
+  fingerprint256 = '',
+}: PeerCertificate): Record<string, string> {
+  const { CN, O, OU, C, L, ST, emailAddress } = subject as unknown as Record<string, string | string[] | undefined>
+  const alternatives = alternativeNames(subjectaltname)
+  const alternative = (kind: string): string | undefined => alternatives.find((name) => name.kind === kind)?.value
+  const fields: Record<string, string | string[] | undefined> = {
+    ...{ cn: CN, o: O, ou: OU, c: C, l: L, st: ST, email: emailAddress ?? alternative('email') },
+    ...{ san: alternative('DNS'), uri: alternative('URI') },
+    fingerprint: fingerprint256.replaceAll(':', '').toLowerCase(),
+  }
+  const present = Object.entries(fields).flatMap(([name, value]) => {
+    const first = Array.isArray(value) ? value[0] : value
+    return first === undefined || first === '' ? [] : [[name, first] as const]
+  })
+  return Object.fromEntries(present)
+}
