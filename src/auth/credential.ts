@@ -7,10 +7,8 @@ import type { Rule } from './rule.ts'
 /** Fields of a client's TLS certificate: cn, o, ou, c, l, st, email, san (the first DNS name), fingerprint (SHA-256). */
 export type CertificateFields = Readonly<Record<string, string>>
 
-export interface Credential extends AuthenticationRequest {
-  /** Name of the listener that it came by. */
+export interface Credential extends Omit<AuthenticationRequest, 'listener'> {
   listener?: string
-  certificate?: CertificateFields
 }
 
 /** Who somebody was found to be. */

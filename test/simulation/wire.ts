@@ -12,7 +12,7 @@ export type { Packet }
 export type Version = 4 | 5
 
 export class Wire implements ByteStream {
-  readonly remoteAddress = '192.0.2.1:4711'
+  readonly peer = { address: '192.0.2.1:4711', listener: 'test', certificate: null }
   readonly headroomBytes: number
   readonly version: Version
   /** Written by the gateway and not read yet. */
