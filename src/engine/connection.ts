@@ -226,8 +226,8 @@ export class Connection implements Link {
   }
 
   fault(reasonCode: ReasonCode, text: string): void {
-    const { clientId, remoteAddress } = this.client
-    this.#engine.log.warn({ clientId, address: remoteAddress, reason: reasonName(reasonCode) }, text)
+    const { clientId, peer } = this.client
+    this.#engine.log.warn({ clientId, address: peer.address, reason: reasonName(reasonCode) }, text)
   }
 
   /** Everything up to the engine's `committed` may leave now. */

@@ -187,7 +187,7 @@ export class Engine {
     if (this.#stopped) return
     this.broker.counters.internalErrors++
     const client = this.broker.faultyClient
-    const culprit = { clientId: client?.clientId ?? '', address: client?.remoteAddress ?? '', packet }
+    const culprit = { clientId: client?.clientId ?? '', address: client?.peer.address ?? '', packet }
     this.stop()
     for (const connection of [...this.connections]) connection.destroy()
     this.#onFault(error instanceof Error ? error : new Error(String(error)), culprit)

@@ -32,12 +32,12 @@ export const layers: readonly Layer[] = [
   {
     of: 'src/listeners/',
     imports: ['src/mqtt/', 'src/engine/connection.ts'],
-    types: ['src/engine/engine.ts', 'src/config/listeners.ts', 'src/http/host-check.ts'],
+    types: ['src/core/ports/peer.ts', 'src/engine/engine.ts', 'src/config/listeners.ts', 'src/http/host-check.ts'],
   },
   // The store's worker gives its thread's memory back.
   { of: 'src/store/', imports: ['src/mqtt/', 'src/store/store.ts', 'src/process/'] },
   { of: 'src/process/', imports: [] },
-  { of: 'src/auth/', imports: ['src/mqtt/', 'src/auth/authenticator.ts'], types: ['src/core/ports/authority.ts'] },
+  { of: 'src/auth/', imports: ['src/mqtt/', 'src/auth/authenticator.ts'], types: ['src/core/ports/'] },
   { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
   // Metrics, $SYS and the log put names to what the core counts, at the level that the configuration gives.
   { of: 'src/observe/', imports: ['src/mqtt/'], types: ['src/core/', 'src/config/schema.ts'] },

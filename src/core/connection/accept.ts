@@ -38,7 +38,7 @@ function mayHaveSession(broker: Broker, client: Client): boolean {
   const { clientId, principal } = client
   const owner = broker.sessions.get(clientId)?.principal ?? principal
   if (owner === principal || options.sessionOwnership === 'none') return true
-  const fields = { audit: true, clientId, principal, address: client.remoteAddress }
+  const fields = { audit: true, clientId, principal, address: client.peer.address }
   if (owner === '' && options.sessionOwnership === 'adopt') {
     counters.sessionsAdopted++
     log.info(fields, 'a session that belonged to nobody is adopted')
@@ -91,7 +91,7 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
   if (sessionPresent) counters.sessionsResumed++
   client.startKeepAlive()
   broker.log.info(
-    { clientId: session.clientId, version: packet.version, sessionPresent, address: client.remoteAddress },
+    { clientId: session.clientId, version: packet.version, sessionPresent, address: client.peer.address },
     'client connected',
   )
   client.pump()

@@ -93,11 +93,6 @@ export class Client implements PacketSink {
     broker.connections++
   }
 
-  /** For the log. */
-  get remoteAddress(): string {
-    return this.peer.address
-  }
-
   /** Whether deliveries may be sent. */
   get mayDeliver(): boolean {
     return this.connected && !this.ended

@@ -12,7 +12,7 @@ export function onConnect(broker: Broker, client: Client, packet: ConnectPacket)
   client.version = packet.version
   client.problemInformation = packet.properties.requestProblemInformation !== 0
   client.maximumPacketSize = packet.properties.maximumPacketSize ?? Infinity
-  const banned = broker.bans.refuses(packet.clientId, client.remoteAddress)
+  const banned = broker.bans.refuses(packet.clientId, client.peer.address)
   const problem = banned ? ReasonCode.banned : checkConnect(broker, packet)
   if (problem !== undefined) {
     refuse(broker, client, problem)
