@@ -361,10 +361,10 @@ export class Committer implements Journal, Commits {
       }
       this.#store.commit(packer.take(), durabilityLevels[level]!).then(
         () => this.#onCommitted(),
-        (error: unknown) => this.#onFailed(error),
+        (error: unknown) => this.fail(error),
       )
     } catch (error) {
-      this.#onFailed(error)
+      this.fail(error)
     }
   }
 
@@ -376,7 +376,8 @@ export class Committer implements Journal, Commits {
     this.#advance()
   }
 
-  #onFailed(cause: unknown): void {
+  /** Nothing more is handed over. */
+  fail(cause: unknown): void {
     if (this.#failure !== null) return
     const error = cause instanceof Error ? cause : new Error(String(cause))
     this.#failure = error
@@ -391,7 +392,7 @@ export class Committer implements Journal, Commits {
     for (const { session, fromPosition, sharedFilter } of pages) {
       this.#store.readQueue(session.number, fromPosition, pageMessagesMax, pageBytesMax, sharedFilter).then(
         (page) => this.#events.onPage(page),
-        (error: unknown) => this.#onFailed(error),
+        (error: unknown) => this.fail(error),
       )
     }
   }

@@ -21,6 +21,8 @@ export interface Commits {
   readonly failed: boolean
   /** More waits for a commit than `pendingCommitBytesMax`. */
   readonly backlogged: boolean
+  /** From here on nothing is handed to the store. */
+  fail?(error: Error): void
   /** Hands the gathered records to the store unless a batch is under way. */
   endTurn(): void
 }
@@ -158,25 +160,29 @@ export class Engine {
   endTurn(): void {
     if (this.#stopped) return
     this.#scheduled = false
-    if (this.broker.turnWanted) this.run(() => this.broker.onTurn())
-    this.#commits.endTurn()
-    this.#flush()
-    this.#arm()
+    try {
+      if (this.broker.turnWanted) this.broker.onTurn()
+      this.#commits.endTurn()
+      this.#flush()
+      this.#arm()
+    } catch (error) {
+      this.fault(error)
+    }
     if (this.broker.turnWanted) this.beginTurn()
   }
 
   /** The committer's `committed` has moved on. */
   onCommit(): void {
-    if (this.#stopped) return
-    this.beginTurn()
-    const holding = this.#holding
-    this.#holding = []
-    for (const connection of holding) if (!connection.release()) this.#holding.push(connection)
-    this.run(() => this.broker.onCommit())
-    if (this.#commits.backlogged) return
-    const paused = this.#pausedForCommit
-    this.#pausedForCommit = []
-    for (const connection of paused) connection.resumeAfterCommit()
+    this.run(() => {
+      const holding = this.#holding
+      this.#holding = []
+      for (const connection of holding) if (!connection.release()) this.#holding.push(connection)
+      this.broker.onCommit()
+      if (this.#commits.backlogged) return
+      const paused = this.#pausedForCommit
+      this.#pausedForCommit = []
+      for (const connection of paused) connection.resumeAfterCommit()
+    })
   }
 
   /**
@@ -190,7 +196,10 @@ export class Engine {
     const culprit = { clientId: client?.clientId ?? '', address: client?.peer.address ?? '', packet }
     this.stop()
     for (const connection of [...this.connections]) connection.destroy()
-    this.#onFault(error instanceof Error ? error : new Error(String(error)), culprit)
+    const fault = error instanceof Error ? error : new Error(String(error))
+    this.#onFault(fault, culprit)
+    // Not even the records of this turn: what they say may be half of it.
+    this.#commits.fail?.(fault)
   }
 
   stop(): void {
@@ -200,7 +209,7 @@ export class Engine {
 
   #flush(): void {
     // A flush may end connections, whose clients' wills make others dirty: those leave in this turn too.
-    while (this.#dirty.length > 0) {
+    while (this.#dirty.length > 0 && !this.#stopped) {
       const dirty = this.#dirty
       this.#dirty = []
       for (const connection of dirty) connection.flush()

@@ -111,6 +111,29 @@ describe('a fault of the gateway itself', () => {
     await gateway.close()
   })
 
+  it('leaves nothing of its turn in the store, and tells who waits', async () => {
+    const gateway = await faultyGateway()
+    const waiting = gateway.publish({ topic: 'kept', payload: 'x', retain: true })
+    await expect(gateway.publish({ topic: 'fault', payload: 'x', retain: true })).rejects.toThrow('a fault')
+    await expect(waiting).rejects.toThrow('a fault')
+    await gateway.close()
+    const next = await faultyGateway()
+    expect([next.broker.retained.get('kept'), next.broker.retained.get('fault')]).toEqual([null, null])
+    await next.close()
+  })
+
+  it.each(['onTurn', 'onCommit'] as const)('in %s ends everything as well', async (name) => {
+    const gateway = await faultyGateway()
+    const { broker } = gateway
+    broker[name] = () => {
+      throw new Error('a fault')
+    }
+    if (name === 'onTurn') Object.defineProperty(broker, 'turnWanted', { get: () => true })
+    await gateway.publish({ topic: 't', payload: 'x', retain: true }).catch(() => {})
+    await expect(gateway.failed).rejects.toThrow('a fault')
+    await gateway.close()
+  })
+
   it('is not what a program does wrong', async () => {
     const gateway = await faultyGateway()
     expect(() => gateway.subscribe('a/#/b')).toThrow("can't subscribe")
