@@ -19,8 +19,10 @@ import { ClockKeeper } from './engine/clock-keeper.ts'
 import { Committer } from './engine/committer.ts'
 import { type Culprit, Engine } from './engine/engine.ts'
 import { Failure } from './engine/failure.ts'
+import { Room } from './engine/room.ts'
 import { createHostCheck } from './http/host-check.ts'
 import { createHttpServer, type HttpSources } from './http/http.ts'
+import { HttpSockets } from './listeners/http-sockets.ts'
 import { Listener, type ListenerSettings } from './listeners/listener.ts'
 import { createTcpServer } from './listeners/tcp.ts'
 import { acceptWebSockets } from './listeners/websocket.ts'
@@ -146,14 +148,15 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
     hashSeed: randomBytes(4).readInt32LE(),
     ...(faults !== undefined && { bans: faults }),
   })
-  const { outputBufferBytesMax } = config.limits
+  const { outputBufferBytesMax, connectionsMax, handshakesMax } = config.limits
+  const roomLimits = { connectionsMax, handshakesMax }
   const onFault = (error: Error, { clientId, address, packet }: Culprit): void => {
     const culprit = { clientId, address, packet: packet === null ? '' : Buffer.from(packet).toString('hex') }
     faults?.record({ ...culprit, error: String(error) })
     log.fatal(culprit, 'a fault of the gateway itself: please report it')
     failure.report(error)
   }
-  const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax, onFault })
+  const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax, roomLimits, onFault })
   return { broker, engine, committer, onRuleError }
 }
 
@@ -230,16 +233,27 @@ function createListeners(
     metrics: () => metricsText(broker.counters, broker.gauges()),
     version,
   }
+  const { httpSocketsMax } = config.limits
+  const httpSockets = new HttpSockets(httpSocketsMax, () => broker.counters.connectionsRefused++)
   return listenersOf(config).map((given) => {
     const { name, kind, host, port, durability, limits } = given
-    const connectionsMax = limits.connectionsMax ?? config.limits.connectionsMax
-    const settings = { name, kind, host, port, durability, connectionsMax }
-    return new Listener(settings, createServer(settings, engine, sources, config))
+    const { connectionsMax = Infinity, handshakesMax = Infinity } = limits
+    const room = new Room({ connectionsMax, handshakesMax }, engine.room)
+    const settings = { name, kind, host, port, durability, room }
+    return new Listener(settings, createServer(settings, { engine, sources, httpSockets, config }))
   })
 }
 
 /** What each kind of listener is made of. */
-function createServer(settings: ListenerSettings, engine: Engine, sources: HttpSources, config: GatewayConfig): Server {
+function createServer(
+  settings: ListenerSettings,
+  {
+    engine,
+    sources,
+    httpSockets,
+    config,
+  }: { engine: Engine; sources: HttpSources; httpSockets: HttpSockets; config: GatewayConfig },
+): Server {
   const { kind, host } = settings
   switch (kind) {
     case 'tcp':
@@ -250,6 +264,7 @@ function createServer(settings: ListenerSettings, engine: Engine, sources: HttpS
       const hostCheck = createHostCheck({ boundHost: host, allowedHosts, allowedOrigins })
       const server = createHttpServer(hostCheck, kind === 'http' ? sources : undefined)
       acceptWebSockets(engine, server, { ...settings, hostCheck })
+      httpSockets.watch(server)
       return server
     }
     default:

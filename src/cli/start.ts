@@ -15,6 +15,7 @@ import type { Gateway, ListenError, ListenerAddress } from '../gateway.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { processMetrics } from '../observe/metrics.ts'
 import { version } from '../observe/version.ts'
+import { fileDescriptorsMax } from '../process/file-descriptors.ts'
 import { giveBackWhenIdle } from '../process/idle-heap.ts'
 import { type Durability, durabilities } from '../store/store.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
@@ -98,6 +99,7 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
     context.stdout.write(`${readyLine(gateway, context.pid)}\n`)
     if (context.stdout.isTTY) context.stdout.write(hints(gateway, config))
     warnIfOpen(config, log)
+    warnOfFileDescriptors(config, log)
     await untilStopped(gateway, context, signals.stopped)
   } finally {
     signals.release()
@@ -206,6 +208,20 @@ function warnIfOpen(config: GatewayConfig, log: Log): void {
   for (const host of hosts) {
     log.warn({ host }, 'clients from other machines may connect without credentials, as allowAnonymous says')
   }
+}
+
+/** What is open besides sockets: the database, the log, the program's own files. */
+const ownFiles = 64
+
+function warnOfFileDescriptors({ limits }: GatewayConfig, log: Log): void {
+  const allowed = fileDescriptorsMax()
+  const { connectionsMax, handshakesMax, httpSocketsMax } = limits
+  const wanted = connectionsMax + handshakesMax + httpSocketsMax + ownFiles
+  if (allowed === undefined || wanted <= allowed) return
+  log.warn(
+    { allowed, connectionsMax, handshakesMax, httpSocketsMax },
+    'the limits allow more connections than this process may open files: lower them, or raise LimitNOFILE (ulimit -n)',
+  )
 }
 
 interface Running {

@@ -27,6 +27,9 @@ const listenersMax = 100
 export const listenerLimitsSchema = z.strictObject(
   {
     connectionsMax: wholeNumber(1, 10_000_000).optional().describe('Clients of this listener at the same time.'),
+    handshakesMax: wholeNumber(1, 10_000_000)
+      .optional()
+      .describe('Connections of this listener at the same time whose CONNECT is not accepted yet.'),
   },
   'expected the limits of this listener as names and values',
 )

@@ -51,7 +51,19 @@ const limitsSchema = z.strictObject(
     sessionExpirySecondsMax: wholeNumber(0, 0xffff_ffff)
       .default(core.sessionExpirySecondsMax)
       .describe('Longest session expiry; 4294967295 lets sessions that ask for it live for ever.'),
-    connectionsMax: wholeNumber(1, 10_000_000).default(100_000).describe('Connections at the same time.'),
+    connectionsMax: wholeNumber(1, 10_000_000)
+      .default(100_000)
+      .describe(
+        'Clients at the same time; beyond it CONNECT is refused (0x97), but for a client that takes over its own connection.',
+      ),
+    handshakesMax: wholeNumber(1, 10_000_000)
+      .default(5_000)
+      .describe(
+        'Connections whose CONNECT is not accepted yet; beyond it a new one displaces the one that has waited longest.',
+      ),
+    httpSocketsMax: wholeNumber(1, 10_000_000)
+      .default(1_000)
+      .describe('HTTP connections, WebSockets aside; beyond it a new one displaces the one that has waited longest.'),
     subscriptionsPerSessionMax: wholeNumber(1, 10_000_000)
       .default(core.subscriptionsPerSessionMax)
       .describe('Subscriptions of one session.'),

@@ -20,6 +20,7 @@ import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
 import { HeldFrames } from './held-frames.ts'
 import { chunkMemory, copy, giveBackChunk, largeChunkBytes, patch, takeChunk } from './output-buffers.ts'
+import type { Room } from './room.ts'
 
 export type { ByteStream }
 
@@ -28,6 +29,7 @@ const pausedFor = { answer: 1, commit: 2, output: 4 } as const
 
 export class Connection implements Link {
   readonly #engine: Engine
+  readonly #room: Room
   readonly #stream: ByteStream
   readonly #decoder: Decoder
   readonly client: Client
@@ -36,7 +38,6 @@ export class Connection implements Link {
   #chunk: Buffer | null = null
   #length = 0
   #chunks: { buffer: Buffer; end: number }[] = []
-  /** Bytes in `#chunks`. */
   #chunksBytes = 0
   /** Writes that the stream took and the kernel did not take whole yet. */
   #blockedWrites = 0
@@ -51,9 +52,10 @@ export class Connection implements Link {
   /** Why the peer's bytes are left in the socket: any of `pausedFor`; 0: they are read. */
   #paused = 0
 
-  /** `durability`: of the listener that accepted it. */
-  constructor(engine: Engine, stream: ByteStream, durability: Durability) {
+  /** `durability` and `room`: of the listener that accepted it. */
+  constructor(engine: Engine, stream: ByteStream, durability: Durability, room: Room = engine.room) {
     this.#engine = engine
+    this.#room = room
     this.#stream = stream
     this.durability = levelOf(durability)
     this.client = new Client(engine.broker, this, stream.peer)
@@ -63,6 +65,7 @@ export class Connection implements Link {
       connectPacketBytesMax: Math.min(400_000, engine.broker.options.packetBytesMax),
       memory: chunkMemory,
     })
+    room.enter(this)
     // A fault that its peer meets may come before there is a client id to refuse.
     if (engine.broker.bans.refuses('', stream.peer.address)) this.client.end('banned')
   }
@@ -216,7 +219,12 @@ export class Connection implements Link {
     if (this.#paused === 0 && !this.#closing) this.#stream.resume()
   }
 
+  admit(replaced: Link | null): boolean {
+    return this.#room.admit(this, replaced as Connection | null)
+  }
+
   close(_reason: string): void {
+    this.#room.leave(this)
     if (this.#closing || this.#closed) return
     this.#closing = true
     this.#decoder.close()

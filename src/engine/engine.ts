@@ -12,6 +12,7 @@ import type { Durability } from '../store/store.ts'
 import type { Clock } from './clock.ts'
 import type { Connection } from './connection.ts'
 import { durabilityLevels, levelNone } from './durability.ts'
+import { Room, type RoomLimits } from './room.ts'
 
 /** What the engine needs of whoever commits. */
 export interface Commits {
@@ -29,6 +30,8 @@ export interface Commits {
 
 export interface EngineOptions {
   outputBufferBytesMax: number
+  /** For all listeners; absent: no limits. */
+  roomLimits?: RoomLimits
   /** A fault of ours has stopped the engine: the process has to end. */
   onFault?: (error: Error, culprit: Culprit) => void
 }
@@ -37,7 +40,7 @@ export interface EngineOptions {
 export interface ListenerOptions {
   /** Its identity in the log and in metrics. */
   name: string
-  connectionsMax: number
+  room: Room
   /** What its clients' acknowledgements wait for. */
   durability: Durability
 }
@@ -69,6 +72,8 @@ export class Engine {
   readonly log: EngineLog
   readonly outputBufferBytesMax: number
   readonly connections = new Set<Connection>()
+  /** Of all listeners. */
+  readonly room: Room
   readonly #clock: Clock
   readonly #commits: Commits
   #dirty: Connection[] = []
@@ -85,6 +90,7 @@ export class Engine {
     this.broker = broker
     this.log = log
     this.outputBufferBytesMax = options.outputBufferBytesMax
+    this.room = new Room(options.roomLimits ?? { connectionsMax: Infinity, handshakesMax: Infinity })
     this.#clock = clock
     this.#commits = commits
     this.#onFault = options.onFault ?? (() => {})

@@ -74,7 +74,7 @@ export function createTcpServer(engine: Engine, options: ListenerOptions): Serve
   }
   return createServer(socketOptions, (socket) => {
     const { counters } = engine.broker
-    if (engine.connections.size >= options.connectionsMax) {
+    if (!options.room.makePlace()) {
       counters.connectionsRefused++
       socket.destroy()
       return
@@ -90,7 +90,7 @@ export function acceptSocket(engine: Engine, accepted: Socket, options: Listener
   const peer = peerOf(accepted, options.name)
   const socket = readingInPlace(accepted, (chunk) => connection.onData(chunk))
   const stream = new SocketStream(socket, peer, () => connection.onDrain())
-  const connection: Connection = new Connection(engine, stream, options.durability)
+  const connection: Connection = new Connection(engine, stream, options.durability, options.room)
   engine.connections.add(connection)
   let reason = 'closed_by_peer'
   socket.on('error', () => {

@@ -53,7 +53,7 @@ class WebSocketStream implements ByteStream, FrameSink {
     const socket = readingInPlace(accepted, (chunk) => this.onChunk(chunk))
     this.#socket = socket
     socket.write(handshake)
-    this.#connection = new Connection(engine, this, options.durability)
+    this.#connection = new Connection(engine, this, options.durability, options.room)
     engine.connections.add(this.#connection)
     socket.on('error', () => {
       this.#reason = 'socket_error'
@@ -192,7 +192,7 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
       return
     }
     const refusal = refusalOf(request, limits)
-    if (refusal !== undefined || engine.connections.size >= limits.connectionsMax) {
+    if (refusal !== undefined || !limits.room.makePlace()) {
       counters.connectionsRefused++
       const [status, text] = refusal ?? ['503 Service Unavailable', 'too many connections']
       engine.log.warn(

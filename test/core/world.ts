@@ -181,6 +181,10 @@ export class FakeLink implements Link {
   pauseReading(): void {}
   resumeReading(): void {}
 
+  admit(): boolean {
+    return true
+  }
+
   close(reason: string): void {
     this.closed = reason
   }

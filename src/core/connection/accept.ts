@@ -25,8 +25,10 @@ const claimTimeout: Claim = { reasonCode: ReasonCode.serverUnavailable }
 
 function onClaim(broker: Broker, client: Client, { reasonCode, serverReference }: Claim): void {
   if (reasonCode !== 0) refuse(broker, client, reasonCode, serverReference === undefined ? {} : { serverReference })
-  else if (mayHaveSession(broker, client)) accept(broker, client, client.connect!)
-  else refuse(broker, client, ReasonCode.clientIdentifierNotValid)
+  else if (!mayHaveSession(broker, client)) refuse(broker, client, ReasonCode.clientIdentifierNotValid)
+  else if (client.link.admit(broker.sessions.get(client.clientId)?.link ?? null))
+    accept(broker, client, client.connect!)
+  else refuse(broker, client, ReasonCode.quotaExceeded, { reasonString: 'connectionsMax clients are connected' })
 }
 
 /**

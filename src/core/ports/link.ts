@@ -38,6 +38,8 @@ export interface Link {
   /** Stops and resumes the decoding of packets, for instance while an authenticator decides. */
   pauseReading(): void
   resumeReading(): void
+  /** Makes it a client's, in place of the connection that it takes over from if there is one; false: there is no room for it. */
+  admit(replaced: Link | null): boolean
   /** Flushes, ends the connection and, after a time for the peer to read, destroys it. What is held dies with it. */
   close(reason: string): void
   /** Logs and counts a fault of the peer. */

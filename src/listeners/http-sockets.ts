@@ -1,0 +1,53 @@
+/**
+ * How many sockets of HTTP there may be, before and between requests and while they are answered; those that became WebSockets
+ * are none any more. Where there are too many, a newcomer displaces the one that has waited longest without a request.
+ */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+
+export class HttpSockets {
+  readonly #socketsMax: number
+  readonly #onRefused: () => void
+  readonly #waiting = new Set<Socket>()
+  readonly #answered = new Set<Socket>()
+
+  /** @param onRefused a socket was closed because there were too many */
+  constructor(socketsMax: number, onRefused: () => void) {
+    this.#socketsMax = socketsMax
+    this.#onRefused = onRefused
+  }
+
+  get size(): number {
+    return this.#waiting.size + this.#answered.size
+  }
+
+  /** Counts the server's sockets; to be called before others listen to its events. */
+  watch(server: Server): void {
+    server.prependListener('connection', (socket: Socket) => this.#accept(socket))
+    server.prependListener('upgrade', (_request: IncomingMessage, socket) => this.#forget(socket as Socket))
+    server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+      if (!this.#waiting.delete(socket)) return
+      this.#answered.add(socket)
+      response.once('close', () => {
+        if (this.#answered.delete(socket) && !socket.destroyed) this.#waiting.add(socket)
+      })
+    })
+  }
+
+  #accept(socket: Socket): void {
+    if (this.size >= this.#socketsMax) {
+      this.#onRefused()
+      const [oldest = socket] = this.#waiting
+      oldest.destroy()
+      this.#forget(oldest)
+      if (oldest === socket) return
+    }
+    this.#waiting.add(socket)
+    socket.once('close', () => this.#forget(socket))
+  }
+
+  #forget(socket: Socket): void {
+    this.#waiting.delete(socket)
+    this.#answered.delete(socket)
+  }
+}
