@@ -48,6 +48,11 @@ export interface BrokerPorts {
 
 const hashSeedOfTests = 0x811c9dc5
 
+/** Has more to do than a turn allows. */
+interface Pumped {
+  pump(): void
+}
+
 export class Broker {
   readonly options: BrokerOptions
   readonly journal: Journal
@@ -81,7 +86,7 @@ export class Broker {
   readonly #assignedIdPrefix: string
   #assignedIds = 0
   readonly #awaitingCommit = new Set<Client>()
-  readonly #awaitingTurn = new Set<Client>()
+  readonly #awaitingTurn = new Set<Pumped>()
 
   constructor(options: BrokerOptions, ports: BrokerPorts = {}) {
     this.options = options
@@ -145,7 +150,7 @@ export class Broker {
   }
 
   /** The client's deliveries go on in the next turn. */
-  awaitTurn(client: Client): void {
+  awaitTurn(client: Pumped): void {
     this.#awaitingTurn.add(client)
   }
 

@@ -1,9 +1,12 @@
 /** Writes turns' records into one batch: bodies before what names them, and how far was sent of what is written. */
+
+import type { QueuePlace } from '../core/ports/journal.ts'
 import type { Message } from '../core/publish/message.ts'
 import { DeliveryState } from '../core/session/delivery-queue.ts'
 import { recoveredForm } from '../core/session/recovery.ts'
 import type { Session } from '../core/session/session.ts'
 import { BatchWriter } from '../store/batch.ts'
+import type { StoredReference } from '../store/store.ts'
 import type { PendingReference } from './slice.ts'
 
 export class BatchPacker {
@@ -26,15 +29,7 @@ export class BatchPacker {
     }
     const alone = message.id === 0 && message.references === 1
     if (!alone) this.body(message)
-    const reference = {
-      session: session.number,
-      position,
-      messageId: message.id,
-      qos: delivery.qos,
-      retain: delivery.retain,
-      sharedFilter: delivery.group?.filter ?? '',
-      subscriptionIdentifiers: delivery.identifiers,
-    }
+    const reference = storedReference({ session, position, delivery }, message.id)
     if (!alone) this.writer.enqueue(reference)
     else {
       this.writer.enqueueMessage(reference, recoveredForm(message))
@@ -48,5 +43,17 @@ export class BatchPacker {
     if (message.id !== 0) return
     message.id = this.nextMessageId++
     this.writer.messagePut(recoveredForm(message), Math.max(1, message.references))
+  }
+}
+
+export function storedReference({ session, position, delivery }: QueuePlace, messageId: number): StoredReference {
+  return {
+    session: session.number,
+    position,
+    messageId,
+    qos: delivery.qos,
+    retain: delivery.retain,
+    sharedFilter: delivery.group?.filter ?? '',
+    subscriptionIdentifiers: delivery.identifiers,
   }
 }

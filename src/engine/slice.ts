@@ -31,6 +31,8 @@ export class Slice {
    */
   level = 0
   bytes = 0
+  /** Something besides the store has to have it: it is a turn even without records. */
+  hasLegs = false
 
   constructor(ticket: number) {
     this.ticket = ticket

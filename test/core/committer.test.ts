@@ -71,3 +71,57 @@ describe('the wait for acknowledgements', () => {
     expect(publisher.take()).toMatchObject([{ type: 'puback' }])
   })
 })
+
+describe('a turn with a second leg', () => {
+  async function published() {
+    const world = new DurableWorld()
+    world
+      .device()
+      .connect({ clientId: 's', ...lasting })
+      .subscribe('t', 1)
+      .drop()
+    const publisher = world.device().connect({ clientId: 'p' })
+    await world.settle()
+    publisher.take()
+    return { world, publisher }
+  }
+
+  it('is committed when both are done, and the turns after it not before', async () => {
+    const { world, publisher } = await published()
+    publisher.publish('t', 'first', { qos: 1 })
+    const done = world.committer.openLeg()
+    world.turn()
+    await world.store.finish()
+    publisher.publish('t', 'second', { qos: 1 })
+    await world.settle()
+    expect(publisher.take()).toEqual([])
+    done()
+    expect(publisher.take()).toMatchObject([
+      { type: 'puback', packetId: 1 },
+      { type: 'puback', packetId: 2 },
+    ])
+  })
+
+  it('waits for the store as well, whichever comes first', async () => {
+    const { world, publisher } = await published()
+    publisher.publish('t', 'x', { qos: 1 })
+    const [first, second] = [world.committer.openLeg(), world.committer.openLeg()]
+    world.turn()
+    first()
+    second()
+    expect(publisher.take()).toEqual([])
+    await world.store.finish()
+    expect(publisher.take()).toMatchObject([{ type: 'puback' }])
+  })
+
+  it('waits for the leg alone when it records nothing', async () => {
+    const { world } = await published()
+    const { ticket } = world.committer
+    const done = world.committer.openLeg()
+    await world.settle()
+    expect(world.committer.committed).toBe(ticket - 1)
+    done()
+    expect(world.committer.committed).toBe(ticket)
+    expect(world.store.waiting).toBe(0)
+  })
+})

@@ -5,5 +5,5 @@ export const knownFaults = {
   /** What a group's member had is lost where it can't be handed over. */
   handOverLoses: true,
   /** The first messages of a queue that were recovered are taken for sent: they carry DUP and do not expire. */
-  recoveredTakenForSent: true,
+  recoveredTakenForSent: false,
 }

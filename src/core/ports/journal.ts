@@ -11,6 +11,13 @@ import type { Session } from '../session/session.ts'
 import type { PendingWill } from '../session/will.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 
+/** A delivery at its place in a session's queue. */
+export interface QueuePlace {
+  readonly session: Session
+  readonly position: number
+  readonly delivery: Delivery
+}
+
 /** How far a session's queue was sent, as one turn records it. */
 export interface SentMark {
   ticket: number
@@ -39,6 +46,8 @@ export interface Journal {
   /** `delivery` is null for a reference that is in the store only. */
   dequeue(session: Session, position: number, delivery: Delivery | null): void
   release(session: Session, position: number, delivery: Delivery): void
+  /** One reference leaves a queue and joins another. `delivery`: as it was; null: it is in the store only. */
+  move(session: Session, position: number, delivery: Delivery | null, to: QueuePlace): void
   incoming(session: Session, packetId: number): void
   incomingEnd(session: Session, packetId: number): void
   retain(topic: string, message: Message | null, previous: Message | null): void
@@ -69,6 +78,7 @@ export const noJournal: Journal = {
   enqueue: nothing,
   dequeue: nothing,
   release: nothing,
+  move: nothing,
   incoming: nothing,
   incomingEnd: nothing,
   retain: nothing,

@@ -71,23 +71,28 @@ export function enqueue(broker: Broker, session: Session, delivery: Delivery): v
   const client = session.client
   if (client === null && !session.durable) return
   const sendNow = client !== null && queue.drained && !client.link.full && queue.windowOpen(client.inflightMax)
-  const message = delivery.message!
   if (!sendNow && !session.hasRoom && !makeRoom(broker, session)) {
-    drop(broker, message, 'queue_full', session)
+    drop(broker, delivery.message, 'queue_full', session)
     return
   }
+  const position = put(broker, session, delivery)
+  if (session.stored) broker.journal.enqueue(session, position, delivery)
+  pump(broker, session)
+}
+
+/** Puts a delivery at the queue's end, in memory or, where that has no place, into the store only. Returns its position. */
+export function put(broker: Broker, session: Session, delivery: Delivery): number {
+  const { queue } = session
+  const message = delivery.message!
   queue.waiting++
   queue.bytes += messageBytes(message)
   if (session.stored && !isResident(broker, session)) {
-    queue.storedExpiry = Math.min(queue.storedExpiry, message.expiresAt)
-    broker.journal.enqueue(session, queue.pushStored(), delivery)
-    return
+    if (message.expiresAt < queue.storedExpiry) queue.storedExpiry = message.expiresAt
+    return queue.pushStored()
   }
   queue.resident++
   if (message.expiresAt < queue.residentExpiry) queue.residentExpiry = message.expiresAt
-  const position = queue.push(delivery)
-  if (session.stored) broker.journal.enqueue(session, position, delivery)
-  pump(broker, session)
+  return queue.push(delivery)
 }
 
 /**

@@ -42,7 +42,13 @@ export class Publication {
     this.#expiry = frame.messageExpiryInterval
   }
 
-  beginMessage(message: Message, entry: TopicEntry, retain: boolean, publisher: Session | null, now: number): void {
+  beginMessage(
+    message: Message,
+    entry: TopicEntry | null,
+    retain: boolean,
+    publisher: Session | null,
+    now: number,
+  ): void {
     this.#reset(entry, message.qos, retain, publisher, now)
     this.frame = null
     this.verbatim = false
@@ -51,7 +57,7 @@ export class Publication {
     this.#expiry = remainingExpiry(message, now)
   }
 
-  #reset(entry: TopicEntry, qos: Qos, retain: boolean, publisher: Session | null, now: number): void {
+  #reset(entry: TopicEntry | null, qos: Qos, retain: boolean, publisher: Session | null, now: number): void {
     // What the last one left that a fault ended: its message must not pass for this one.
     if (this.#made) this.end()
     this.entry = entry

@@ -60,6 +60,7 @@ export function onQueuePage(broker: Broker, page: RecoveredPage): void {
   session.pageUse = null
   use(page)
   session.client?.pump()
+  if (session.handOvers !== null) for (const handOver of session.handOvers) handOver.pump()
 }
 
 /** `pageEnd`: where the queue ended when the page was asked for. */

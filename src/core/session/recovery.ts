@@ -15,7 +15,7 @@ import { setRetained } from '../retained/retained-changes.ts'
 import { Subscription } from '../subscriptions/subscription-index.ts'
 import { messageOf, restoreReleased } from './queue-pages.ts'
 import { neverExpires, Session } from './session.ts'
-import { endSession, scheduleExpiry } from './session-lifecycle.ts'
+import { endedAt, endSession, scheduleExpiry } from './session-lifecycle.ts'
 import { delayWill } from './will.ts'
 
 export class BrokerRecovery {
@@ -41,7 +41,9 @@ export class BrokerRecovery {
     session.expiryInterval = stored.expiryInterval
     session.recorded = true
     session.stored = true
-    sessions.set(session.clientId, session)
+    // One that had ended may have a successor by the same client id.
+    if (stored.expiresAt === endedAt) session.ended = true
+    else sessions.set(session.clientId, session)
     sessionsByNumber.set(session.number, session)
     const forever = stored.expiryInterval === neverExpires
     const sinceNow = forever ? Infinity : now + stored.expiryInterval * 1000

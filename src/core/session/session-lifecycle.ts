@@ -1,23 +1,23 @@
-/** The life of sessions: attach to a connection, detach, expire, end; and what a leaving member's shared subscriptions give on. */
-import type { Qos } from '../../mqtt/packet.ts'
+/** The life of sessions: attach to a connection, detach, expire, end. */
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import { Deadline } from '../deadlines.ts'
 import { drop } from '../drop.ts'
-import { discard, enqueue, rewind } from '../publish/deliver.ts'
-import { type Message, republished } from '../publish/message.ts'
-import { sendQos0 } from '../publish/send.ts'
-import { chooseMember } from '../subscriptions/shared-group.ts'
+import { rewind } from '../publish/deliver.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
-import { waitingDelivery } from './delivery-queue.ts'
-import { neverExpires, Session } from './session.ts'
+import { HandOver } from './hand-over.ts'
+import { neverExpires, type Session } from './session.ts'
 import { connectionLost, publishWill } from './will.ts'
+
+/** In the store, of a session that has ended and is there only for what its share groups have not taken over yet. */
+export const endedAt = 0
 
 export function attach(broker: Broker, session: Session, client: Client): void {
   session.client = client
   session.link = client.link
   session.version = client.version || session.version
   if (session.expiry !== null) broker.deadlines.clear(session.expiry)
+  cancelHandOvers(session)
   session.stored ||= broker.journal.durable && session.durable
   if (session.stored) broker.journal.session(session, Infinity)
   rewind(session)
@@ -34,9 +34,7 @@ export function detach(broker: Broker, session: Session): void {
     endSession(broker, session)
     return
   }
-  for (const subscription of session.subscriptions.values()) {
-    if (subscription.group !== null) handOver(broker, session, subscription, false)
-  }
+  leaveGroups(broker, session, session.subscriptions.values())
   const { expiryInterval } = session
   const expiresAt = expiryInterval === neverExpires ? Infinity : broker.now + expiryInterval * 1000
   scheduleExpiry(broker, session, expiresAt)
@@ -55,58 +53,47 @@ export function scheduleExpiry(broker: Broker, session: Session, expiresAt: numb
 export function endSession(broker: Broker, session: Session): void {
   if (session.expiry !== null) broker.deadlines.clear(session.expiry)
   publishWill(broker, session)
+  if (broker.sessions.get(session.clientId) === session) broker.sessions.delete(session.clientId)
+  session.pendingRetained.clear()
+  cancelHandOvers(session)
+  session.ended = true
+  session.expiryInterval = 0
   for (const subscription of session.subscriptions.values()) {
     broker.index.remove(subscription)
-    if (subscription.group !== null) handOver(broker, session, subscription, true)
   }
+  const groups = [...session.subscriptions.values()]
   session.subscriptions.clear()
-  broker.sessionsByNumber.delete(session.number)
-  if (broker.sessions.get(session.clientId) === session) broker.sessions.delete(session.clientId)
+  leaveGroups(broker, session, groups)
+  if (!finishIfLeft(broker, session) && session.recorded) broker.journal.session(session, endedAt)
+}
+
+/** A session leaves its share groups: what it has of them goes to other members, as far as they can take it. */
+export function leaveGroups(broker: Broker, session: Session, left: Iterable<Subscription>): void {
+  const onEnd = (): void => {
+    if (session.ended) finishIfLeft(broker, session)
+  }
+  const handOvers: HandOver[] = []
+  for (const subscription of left) {
+    if (subscription.group !== null) handOvers.push(new HandOver(broker, session, subscription, onEnd))
+  }
+  if (handOvers.length === 0) return
+  session.handOvers = [...(session.handOvers ?? []), ...handOvers]
+  for (const handOver of handOvers) handOver.pump()
+}
+
+function cancelHandOvers(session: Session): void {
+  if (session.handOvers === null) return
+  for (const handOver of session.handOvers) handOver.cancel()
+  session.handOvers = null
+}
+
+/** Whether the last that an ended session had has gone to others, or has nobody to go to. */
+function finishIfLeft(broker: Broker, session: Session): boolean {
+  if (session.handOvers !== null) return false
+  if (!broker.sessionsByNumber.delete(session.number)) return true
   if (session.queue.waiting > 0) drop(broker, null, 'session_ended', session, session.queue.waiting)
   if (session.recorded) broker.journal.sessionEnd(session)
   // Routes that are resolved anew only when their topic comes again still name the session.
   session.queue.abandon()
-  session.pendingRetained.clear()
-}
-
-/**
- * What a leaving member had of its group goes to another: QoS 1, and whatever was never sent. QoS 2 in flight stays with its
- * session and ends with it [MQTT-4.8.2-4, MQTT-4.8.2-5]. While the session lives on, only a member that is connected takes over.
- */
-export function handOver(broker: Broker, session: Session, leaving: Subscription, ending: boolean): void {
-  const queue = session.queue
-  const group = leaving.group!
-  // A client that merely unsubscribed still acknowledges what is in flight to it.
-  const first = session.link === null ? queue.base : queue.sendPosition
-  for (let position = first; position < queue.residentEnd; position++) {
-    const delivery = queue.at(position)
-    if (delivery === null || delivery.group !== group || delivery.message === null) continue
-    if (delivery.qos === 2 && delivery.dup) continue
-    const { message } = delivery
-    const member = chooseMember(group, message.publisher, message.name, message.qos, leaving)
-    if (member === null || (!ending && !member.destination.online)) return
-    discard(broker, session, position, delivery)
-    passOn(broker, member, message, delivery.retain)
-  }
-}
-
-function passOn(broker: Broker, member: Subscription, message: Message, retain: boolean): void {
-  const { destination: session, identifiers, group } = member
-  if (!(session instanceof Session)) {
-    const { publication } = broker
-    publication.beginMessage(message, broker.topics.lookupName(message.name), retain, null, broker.now)
-    session.accept(broker, publication, member)
-    publication.end()
-    return
-  }
-  const qos: Qos = message.qos < member.qos ? message.qos : member.qos
-  if (qos > 0) {
-    enqueue(broker, session, waitingDelivery(republished(message), qos, retain, identifiers, group))
-  } else if (session.client?.grant?.mayReceive(message.name, 0, retain, group!.name) === false) {
-    drop(broker, message, 'not_authorized', session)
-  } else if (session.client !== null && !session.client.link.full) {
-    sendQos0(broker, session.client, message, retain, identifiers)
-  } else {
-    drop(broker, message, 'slow_consumer', session)
-  }
+  return true
 }

@@ -15,6 +15,7 @@ import { RetainedQueue } from '../retained/retained-delivery.ts'
 import type { Destination } from '../subscriptions/destination.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { DeliveryQueue } from './delivery-queue.ts'
+import type { HandOver } from './hand-over.ts'
 import type { PendingWill } from './will.ts'
 
 /** Session Expiry Interval that never expires. */
@@ -50,6 +51,10 @@ export class Session implements Destination {
   recoveredSent = 0
   /** Positions of recovered QoS 2 deliveries whose PUBREL is due, in order, not yet back in the queue. */
   releasedPositions: number[] = []
+  /** It is over, and there only until its share groups have taken over what it had of them. */
+  ended = false
+  /** Of share groups that it left; null: none is under way. */
+  handOvers: HandOver[] | null = null
   /** A drop because of its full queue was logged since it last drained. */
   dropLogged = false
   /** Messages that it did not get. Kept by `drop`. */

@@ -67,32 +67,35 @@ function presenceOf(member: Subscription, qos: Qos): number {
   return destination.durable && qos > 0 && member.qos > 0 ? Rank.keepsAway : Rank.none
 }
 
-/** The member that gets a message; null: none can take it. `except`: the one that is leaving. */
+/** Members that are not asked. */
+type Excluded = ((member: Subscription) => boolean) | null
+
+/** The member that gets a message; null: none can take it. */
 export function chooseMember(
   group: SharedGroup,
   publisher: string,
   topic: string,
   qos: Qos,
-  except: Subscription | null = null,
+  excluded: Excluded = null,
 ): Subscription | null {
   const { members } = group
   switch (group.strategy) {
     case 'round-robin':
-      return nextFrom(group, group.cursor + 1, qos, except)
+      return nextFrom(group, group.cursor + 1, qos, excluded)
     case 'random':
       group.cursor = xorshift(group.cursor)
-      return nextFrom(group, group.cursor, qos, except)
+      return nextFrom(group, group.cursor, qos, excluded)
     case 'sticky':
-      if (group.sticky === null || group.sticky === except || !staysSticky(group, group.sticky, qos)) {
-        group.sticky = nextFrom(group, group.cursor, qos, except)
+      if (group.sticky === null || excluded?.(group.sticky) || !staysSticky(group, group.sticky, qos)) {
+        group.sticky = nextFrom(group, group.cursor, qos, excluded)
       }
       return group.sticky
     case 'least-inflight':
-      return leastLoaded(members, qos, except)
+      return leastLoaded(members, qos, excluded)
     case 'hash-publisher':
-      return byHash(members, publisher, qos, except)
+      return byHash(members, publisher, qos, excluded)
     case 'hash-topic':
-      return byHash(members, topic, qos, except)
+      return byHash(members, topic, qos, excluded)
     default:
       return group.strategy satisfies never
   }
@@ -139,14 +142,14 @@ function xorshift(state: number): number {
   return x >>> 0
 }
 
-function nextFrom(group: SharedGroup, start: number, qos: Qos, except: Subscription | null): Subscription | null {
+function nextFrom(group: SharedGroup, start: number, qos: Qos, excluded: Excluded): Subscription | null {
   const { members } = group
   let best: Subscription | null = null
   let bestRank: number = Rank.none
   for (let i = 0; i < members.length && bestRank > Rank.ready; i++) {
     const place = (start + i) % members.length
     const member = members[place]!
-    if (member === except) continue
+    if (excluded?.(member)) continue
     const rank = rankOf(member, qos)
     if (rank >= bestRank) continue
     best = member
@@ -156,12 +159,12 @@ function nextFrom(group: SharedGroup, start: number, qos: Qos, except: Subscript
   return best
 }
 
-function leastLoaded(members: Subscription[], qos: Qos, except: Subscription | null): Subscription | null {
+function leastLoaded(members: Subscription[], qos: Qos, excluded: Excluded): Subscription | null {
   let best: Subscription | null = null
   let bestRank: number = Rank.none
   let bestLoad = Infinity
   for (const member of members) {
-    if (member === except) continue
+    if (excluded?.(member)) continue
     const rank = rankOf(member, qos)
     if (rank === Rank.none || rank > bestRank) continue
     const { load } = member.destination
@@ -177,12 +180,12 @@ function leastLoaded(members: Subscription[], qos: Qos, except: Subscription | n
  * Rendezvous hashing: each member's weight is a hash of its name with the key, the highest wins. When a member leaves or
  * joins, only its own keys move.
  */
-function byHash(members: Subscription[], key: string, qos: Qos, except: Subscription | null): Subscription | null {
+function byHash(members: Subscription[], key: string, qos: Qos, excluded: Excluded): Subscription | null {
   let best: Subscription | null = null
   let bestPresence: number = Rank.none
   let bestWeight = -1
   for (const member of members) {
-    if (member === except) continue
+    if (excluded?.(member)) continue
     const presence = presenceOf(member, qos)
     if (presence === Rank.none || presence > bestPresence) continue
     const weight = hashText(`${member.destination.name}\0${key}`)

@@ -8,7 +8,7 @@ import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import type { BrokerOptions } from '../options.ts'
 import type { Session } from '../session/session.ts'
-import { handOver } from '../session/session-lifecycle.ts'
+import { leaveGroups } from '../session/session-lifecycle.ts'
 import { noIdentifiers, Subscription } from './subscription-index.ts'
 
 /** SUBACK's only failure code in 3.1.1. */
@@ -134,6 +134,6 @@ export function unsubscribe(broker: Broker, session: Session, filter: string): n
   session.subscriptions.delete(filter)
   broker.index.remove(subscription)
   if (session.stored) broker.journal.unsubscription(session, filter)
-  if (subscription.group !== null) handOver(broker, session, subscription, false)
+  if (subscription.group !== null) leaveGroups(broker, session, [subscription])
   return ReasonCode.success
 }

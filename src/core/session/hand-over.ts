@@ -1,0 +1,229 @@
+/**
+ * What a member leaves behind when it goes away from its share group: QoS 1, and whatever was never sent, goes to another
+ * member. QoS 2 in flight stays with its session and ends with it [MQTT-4.8.2-4, MQTT-4.8.2-5].
+ *
+ * A message never leaves before another has it. Between two stored sessions it moves by one record, body and all, also when it
+ * is in the store only. Who may take it over:
+ *
+ * - While the leaver's session lives on: a member that is connected; of a stored session, only one that is stored too. Without
+ *   such a member the message stays and waits for its own client.
+ * - When the session ends: stored members first, connected or not, then any that is connected. From then on the message is
+ *   as safe as whoever has it. Only where nobody is left who could take it does it end with the session, counted.
+ *
+ * Where those who could take it have no room now, it waits with the leaver and is tried again. So an ended session stays, and
+ * is in the store as ended (`endedSession`), until the last of its groups' messages is gone; a restart goes on with it.
+ * It is done in steps, so many messages in a turn.
+ */
+import type { Qos } from '../../mqtt/packet.ts'
+import type { Broker } from '../broker.ts'
+import { Deadline } from '../deadlines.ts'
+import { drop } from '../drop.ts'
+import type { RecoveredPage } from '../ports/recovered.ts'
+import { discard, enqueue, put } from '../publish/deliver.ts'
+import { type Message, messageBytes, republished } from '../publish/message.ts'
+import { sendQos0 } from '../publish/send.ts'
+import { chooseMember, type SharedGroup } from '../subscriptions/shared-group.ts'
+import type { Subscription } from '../subscriptions/subscription-index.ts'
+import { type Delivery, waitingDelivery } from './delivery-queue.ts'
+import { firstUnsentStored } from './full-queue.ts'
+import { messageOf, requestPage } from './queue-pages.ts'
+import { Session } from './session.ts'
+
+const messagesPerTurnMax = 500
+/** So long a hand-over waits when nobody has room. */
+const retryMs = 1000
+
+/** 'stays': as long as things are as they are, nobody can take it. 'waits': nobody has room now. */
+type Outcome = 'given' | 'stays' | 'waits'
+
+export class HandOver {
+  readonly #broker: Broker
+  readonly #session: Session
+  readonly #leaving: Subscription
+  readonly #group: SharedGroup
+  readonly #onEnd: () => void
+  /** Everything of the group before this position was looked at. */
+  #position: number
+  #retry: Deadline | null = null
+  /** Nobody has room until `#retry`. */
+  #waits = false
+  #over = false
+
+  /** `onEnd`: of an ended session, which is to be told. */
+  constructor(broker: Broker, session: Session, leaving: Subscription, onEnd: () => void) {
+    this.#broker = broker
+    this.#session = session
+    this.#leaving = leaving
+    this.#group = leaving.group!
+    this.#onEnd = onEnd
+    // A client that merely unsubscribed still acknowledges what is in flight to it.
+    this.#position = session.link === null ? session.queue.base : session.queue.sendPosition
+  }
+
+  /** The client is back, and so are its messages. */
+  cancel(): void {
+    this.#over = true
+    if (this.#retry !== null) this.#broker.deadlines.clear(this.#retry)
+  }
+
+  /** Goes on; called too when a page of the queue has come, and in a turn that was asked for. */
+  pump(): void {
+    if (this.#over || this.#waits) return
+    const { queue } = this.#session
+    if (this.#session.link !== null) this.#position = Math.max(this.#position, queue.sendPosition)
+    for (let budget = messagesPerTurnMax; this.#position < queue.residentEnd; this.#position++) {
+      const delivery = queue.at(this.#position)
+      if (delivery === null || delivery.group !== this.#group || delivery.message === null) continue
+      if (delivery.qos === 2 && delivery.dup) continue
+      if (budget-- === 0) {
+        this.#broker.awaitTurn(this)
+        return
+      }
+      if (delivery.message.expiresAt <= this.#broker.now) {
+        // Its own client may get again what it was sent [MQTT-4.3.3-7], another may not [MQTT-3.3.2-5].
+        if (delivery.dup && !this.#session.ended) continue
+        drop(this.#broker, delivery.message, 'expired', this.#session)
+        discard(this.#broker, this.#session, this.#position, delivery)
+        continue
+      }
+      const outcome = this.#give(this.#position, delivery, delivery.message, delivery.retain)
+      if (outcome !== 'given' && this.#pause(outcome)) return
+    }
+    if (!this.#session.stored || this.#position >= queue.nextPosition) this.#end()
+    else requestPage(this.#broker, this.#session, this.#position, this.#leaving.filter, (page) => this.#onPage(page))
+  }
+
+  /** Entries that only the store has. */
+  #onPage(page: RecoveredPage): void {
+    if (this.#over) return
+    const session = this.#session
+    for (const { reference, message } of page.entries) {
+      const { position, qos, retain } = reference
+      if (position < this.#position) continue
+      const sent = position < session.recoveredSent
+      if (sent ? qos === 2 : position < firstUnsentStored(session)) continue
+      this.#position = position
+      if (message.expiresAt <= this.#broker.now) {
+        if (sent && !session.ended) continue
+        drop(this.#broker, null, 'expired', session)
+        this.#broker.journal.dequeue(session, position, null)
+        this.#leftStore(message.payload.length)
+        continue
+      }
+      const outcome = this.#give(position, null, messageOf(message), retain)
+      if (outcome !== 'given' && this.#pause(outcome)) return
+    }
+    const last = page.entries.at(-1)
+    if (last !== undefined) this.#position = Math.max(this.#position, last.reference.position + 1)
+    if (!page.more) this.#end()
+    // Else onQueuePage calls `pump`, which asks for the next.
+  }
+
+  /** Returns false where the rest is to be tried all the same. */
+  #pause(outcome: 'stays' | 'waits'): boolean {
+    if (outcome === 'stays') {
+      // Of an ended session, another message may have another taker: QoS 2, or another key.
+      if (this.#session.ended) return false
+      this.#end()
+      return true
+    }
+    this.#waits = true
+    this.#retry ??= new Deadline(() => this.#onRetry())
+    this.#broker.deadlines.set(this.#retry, this.#broker.now + retryMs)
+    return true
+  }
+
+  #onRetry(): void {
+    this.#waits = false
+    this.pump()
+  }
+
+  #end(): void {
+    this.cancel()
+    const left = this.#session.handOvers!.filter((one) => one !== this)
+    this.#session.handOvers = left.length === 0 ? null : left
+    this.#onEnd()
+  }
+
+  /** `delivery`: null where it is in the store only. */
+  #give(position: number, delivery: Delivery | null, message: Message, retain: boolean): Outcome {
+    const session = this.#session
+    const storedOnly = session.stored ? this.#choose(message, true) : null
+    const member = storedOnly ?? (session.stored && !session.ended ? null : this.#choose(message, false))
+    if (member === null) return 'stays'
+    const qos: Qos = message.qos < member.qos ? message.qos : member.qos
+    const { destination } = member
+    if (!(destination.ready || (qos > 0 && destination.hasRoom))) return 'waits'
+    if (qos > 0 && destination instanceof Session) {
+      const next = waitingDelivery(message, qos, retain && member.retainAsPublished, member.identifiers, member.group)
+      if (session.stored && destination.stored) this.#move(position, delivery, destination, next)
+      else {
+        enqueue(this.#broker, destination, { ...next, message: republished(message) })
+        this.#takeAway(position, delivery, message)
+      }
+      return 'given'
+    }
+    this.#send(member, message, retain && member.retainAsPublished)
+    this.#takeAway(position, delivery, message)
+    return 'given'
+  }
+
+  #choose(message: Message, storedOnly: boolean): Subscription | null {
+    const { ended } = this.#session
+    const excluded = (member: Subscription): boolean =>
+      member === this.#leaving ||
+      member.destination === this.#session ||
+      (!ended && !member.destination.online) ||
+      (storedOnly && (!member.destination.stored || member.qos === 0))
+    return chooseMember(this.#group, message.publisher, message.name, message.qos, excluded)
+  }
+
+  /** From one stored session to another, by one record. */
+  #move(position: number, delivery: Delivery | null, to: Session, next: Delivery): void {
+    const { journal } = this.#broker
+    const toPosition = put(this.#broker, to, next)
+    journal.move(this.#session, position, delivery, { session: to, position: toPosition, delivery: next })
+    const bytes = messageBytes(next.message!)
+    if (delivery === null) this.#leftStore(bytes)
+    else this.#leftMemory(position, bytes)
+    to.client?.pump()
+  }
+
+  /** At QoS 0, or to a subscriber inside the program. */
+  #send(member: Subscription, message: Message, retain: boolean): void {
+    const { destination, identifiers, group } = member
+    const broker = this.#broker
+    if (!(destination instanceof Session)) {
+      const { publication } = broker
+      publication.beginMessage(republished(message), null, retain, null, broker.now)
+      destination.accept(broker, publication, member)
+      publication.end()
+    } else if (destination.client!.grant?.mayReceive(message.name, 0, retain, group!.name) === false) {
+      drop(broker, message, 'not_authorized', destination)
+    } else {
+      sendQos0(broker, destination.client!, message, retain, identifiers)
+    }
+  }
+
+  /** Another has it, and not by a record that takes it from here. */
+  #takeAway(position: number, delivery: Delivery | null, message: Message): void {
+    if (delivery !== null) {
+      discard(this.#broker, this.#session, position, delivery)
+      return
+    }
+    this.#broker.journal.dequeue(this.#session, position, null)
+    this.#leftStore(messageBytes(message))
+  }
+
+  #leftMemory(position: number, bytes: number): void {
+    const { queue } = this.#session
+    queue.taken(bytes)
+    queue.clear(position)
+  }
+
+  #leftStore(bytes: number): void {
+    const { queue } = this.#session
+    queue.takenStored(-1, bytes)
+    queue.denseFrom = queue.nextPosition
+  }
+}

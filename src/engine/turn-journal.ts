@@ -1,0 +1,225 @@
+/**
+ * What the core records, turn by turn: gathered here until the committer hands it over.
+ *
+ * Elision: a reference that its recipient acknowledged before its turn was handed over is not written, and a message body whose
+ * references all went is not written either. Under load, online durable traffic so hardly touches the disk. The core does not
+ * know of this.
+ */
+import type { Journal, QueuePlace, SentMark } from '../core/ports/journal.ts'
+import { type Message, messageBytes } from '../core/publish/message.ts'
+import { type Delivery, DeliveryState } from '../core/session/delivery-queue.ts'
+import { recoveredSession } from '../core/session/recovery.ts'
+import type { Session } from '../core/session/session.ts'
+import type { PendingWill } from '../core/session/will.ts'
+import type { Subscription } from '../core/subscriptions/subscription-index.ts'
+import { nextRetainedVersion } from '../store/batch.ts'
+import { BatchPacker, storedReference } from './batch-packer.ts'
+import type { Clock } from './clock.ts'
+import { type PendingReference, recordBytes, Slice } from './slice.ts'
+
+const nothing = (): void => {}
+
+export abstract class TurnJournal implements Journal {
+  readonly durable: boolean
+  ticket = 1
+  abstract readonly committed: number
+  appended = 0
+  /** Of the latest retained change. */
+  retainedVersion = 0
+  elidedReferences = 0
+  protected readonly packer = new BatchPacker()
+  protected current = new Slice(1)
+  /** Ended and not handed over, oldest first. */
+  protected sealed: Slice[] = []
+  protected pendingBytes = 0
+  /** Every turn up to this one is committed or on its way. */
+  protected handedOver = 0
+  protected pages: { session: Session; fromPosition: number; sharedFilter: string | undefined }[] = []
+  protected readonly time: Clock
+  readonly #retained = new Map<string, number>()
+  /** What the records of the moment ask for. */
+  #level: number
+
+  constructor(durable: boolean, time: Clock, level: number) {
+    this.durable = durable
+    this.time = time
+    this.#level = level
+  }
+
+  demand(durability: number): number {
+    const before = this.#level
+    this.#level = durability
+    return before
+  }
+
+  session(session: Session, expiresAt: number): void {
+    session.recorded = true
+    const stored = recoveredSession(session, expiresAt)
+    this.#append(({ writer }) => writer.sessionPut(stored))
+  }
+
+  sessionEnd(session: Session): void {
+    session.recorded = false
+    session.stored = false
+    this.#append(({ writer }) => writer.sessionDelete(session.number))
+  }
+
+  subscription(session: Session, subscription: Subscription): void {
+    const { filter: topicFilter, qos, noLocal, retainAsPublished, retainHandling, identifiers } = subscription
+    const identifier = identifiers[0] ?? 0
+    const stored = { session: session.number, topicFilter, qos, noLocal, retainAsPublished, retainHandling, identifier }
+    this.#append(({ writer }) => writer.subscriptionPut(stored))
+  }
+
+  unsubscription(session: Session, filter: string): void {
+    this.#append(({ writer }) => writer.subscriptionDelete(session.number, filter))
+  }
+
+  enqueue(session: Session, position: number, delivery: Delivery): void {
+    const message = delivery.message!
+    const slice = this.current
+    delivery.ticket = this.ticket
+    delivery.record = slice.records.length
+    message.references++
+    this.appended++
+    this.#grow(messageBytes(message) + recordBytes)
+    slice.live++
+    if (session.link === null) slice.urgent = true
+    else if (delivery.qos === 2) {
+      // Not even sent before its commit, which has to survive what its recipient's frames wait for: should it be lost after
+      // it was sent, its packet identifier would go to another message, which the recipient then takes for this one.
+      slice.urgent = true
+      slice.raise(session.link.durability)
+    }
+    slice.records.push({ session, position, delivery, message, elided: false })
+  }
+
+  dequeue(session: Session, position: number, delivery: Delivery | null): void {
+    if (delivery !== null && delivery.record >= 0 && delivery.ticket > this.handedOver) {
+      const slice =
+        delivery.ticket === this.ticket ? this.current : this.sealed[delivery.ticket - this.sealed[0]!.ticket]!
+      const record = slice.records[delivery.record] as PendingReference
+      record.elided = true
+      record.message.references--
+      slice.live--
+      this.elidedReferences++
+      return
+    }
+    const { number } = session
+    const released = delivery?.state === DeliveryState.released
+    // Nobody waits for a removal.
+    this.#append(
+      ({ writer }) => (released ? writer.complete(number, position) : writer.dequeue(number, position)),
+      false,
+    )
+  }
+
+  release(session: Session, position: number, delivery: Delivery): void {
+    // The reference of this very batch stays: what follows needs its packet identifier.
+    delivery.record = -1
+    delivery.ticket = this.ticket
+    const { number } = session
+    this.#append(({ writer }) => writer.release(number, position))
+  }
+
+  /** The old reference is written first, even if its turn is still being gathered: an acknowledgement may wait for it. */
+  move(from: Session, fromPosition: number, old: Delivery | null, to: QueuePlace): void {
+    if (old !== null) old.record = -1
+    to.delivery.ticket = this.ticket
+    if (to.session.link !== null) this.current.raise(to.session.link.durability)
+    const reference = storedReference(to, 0)
+    this.#append(({ writer }) => writer.move(from.number, fromPosition, reference))
+  }
+
+  incoming(session: Session, packetId: number): void {
+    this.#append(({ writer }) => writer.incomingPut(session.number, packetId))
+  }
+
+  incomingEnd(session: Session, packetId: number): void {
+    this.#append(({ writer }) => writer.incomingDelete(session.number, packetId))
+  }
+
+  /** Of several changes of one topic within a batch only the last is written. */
+  retain(topic: string, message: Message | null): void {
+    const earlier = this.#retained.get(topic)
+    if (earlier !== undefined) this.current.records[earlier] = nothing
+    this.#retained.set(topic, this.current.records.length)
+    const version = nextRetainedVersion(this.retainedVersion, this.time.now())
+    this.retainedVersion = version
+    if (message === null) {
+      this.#append(({ writer }) => writer.retainedDelete(topic, version))
+      return
+    }
+    this.#grow(messageBytes(message))
+    message.references++
+    this.#append((packer) => {
+      packer.body(message)
+      packer.writer.retainedPut(topic, message.id, version)
+    })
+  }
+
+  will(session: Session, pending: PendingWill): void {
+    const { topic, payload, forwardProperties: properties, qos, retain, properties: all } = pending.will
+    const delayInterval = all.willDelayInterval ?? 0
+    const messageExpiryInterval = all.messageExpiryInterval ?? -1
+    const dueAt = pending.deadline?.at ?? Infinity
+    const will = { session: session.number, topic, payload, properties, qos, retain, delayInterval }
+    this.#append(({ writer }) => writer.willPut({ ...will, messageExpiryInterval, dueAt }))
+  }
+
+  willEnd(session: Session): void {
+    if (session.recorded) this.#append(({ writer }) => writer.willDelete(session.number))
+  }
+
+  sent(session: Session, position: number, delivery: Delivery | null): void {
+    if (delivery !== null && delivery.record >= 0 && delivery.ticket > this.handedOver) return
+    const end = position + 1
+    session.queue.marked = Math.max(session.queue.marked, end)
+    if (delivery === null) {
+      this.current.urgent = true
+      if (session.link !== null) this.current.raise(session.link.durability)
+    }
+    const { mark, number } = session
+    if (mark !== null && mark.ticket === this.ticket) {
+      mark.end = Math.max(mark.end, end)
+      return
+    }
+    const own: SentMark = { ticket: this.ticket, end }
+    session.mark = own
+    this.#append(({ writer }) => writer.sent(number, own.end), false)
+  }
+
+  /** What the clock has reached, for the next process. */
+  clock(time: number, wallOffset: number): void {
+    this.#append(({ writer }) => writer.clock(time, wallOffset))
+  }
+
+  requestPage(session: Session, fromPosition: number, sharedFilter?: string): void {
+    this.pages.push({ session, fromPosition, sharedFilter })
+  }
+
+  #append(write: (packer: BatchPacker) => void, urgent = true): void {
+    this.appended++
+    this.#grow(recordBytes)
+    const slice = this.current
+    slice.live++
+    if (urgent) slice.urgent = true
+    slice.records.push(write)
+  }
+
+  #grow(bytes: number): void {
+    this.pendingBytes += bytes
+    this.current.bytes += bytes
+    this.current.raise(this.#level)
+  }
+
+  /** Ends the turn's records, if there are any. */
+  protected seal(): void {
+    if (this.current.records.length === 0 && !this.current.hasLegs) return
+    this.current.sealedAt = this.time.now()
+    this.sealed.push(this.current)
+    this.#retained.clear()
+    this.ticket++
+    this.current = new Slice(this.ticket)
+  }
+}
