@@ -311,10 +311,10 @@ const slowSubscriber: Case = {
   ...memory,
   slowSubscriber: true,
   name: 'slow-in-process',
-  title: '50,000 messages to an in-process subscriber that takes 100 ms for each',
+  title: '160,000 messages to an in-process subscriber that takes 100 ms for each',
   async prepare({ mqtt }) {
     const publisher = await Peer.connect(mqtt, { clientId: 'publisher' })
-    const packets = times(50_000, () => publish('slow', Buffer.alloc(64)))
+    const packets = times(160_000, () => publish('slow', Buffer.alloc(64)))
     return async () => {
       await sendAll(publisher, packets)
       await publisher.roundTrip()

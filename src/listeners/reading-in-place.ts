@@ -7,6 +7,26 @@ import { type Server, Socket, type SocketConstructorOpts } from 'node:net'
 
 const readBuffer = Buffer.allocUnsafeSlow(64 * 1024)
 
+/**
+ * What one socket may bring in one iteration of the event loop: libuv otherwise reads up to 32 times where each read fills
+ * the buffer, and 2 MB of small packets are a long time for those who wait behind them.
+ */
+const fullReadsPerTurnMax = 2
+/** Sockets that have brought it; they are read again in the next iteration. */
+let resting: Socket[] = []
+
+function readOn(): void {
+  const rested = resting
+  resting = []
+  // Who was paused meanwhile begins to read again when it is resumed.
+  for (const socket of rested) if (!socket.destroyed && !socket.isPaused()) socket.resume()
+}
+
+function rest(socket: Socket): void {
+  if (resting.length === 0) setImmediate(readOn)
+  resting.push(socket)
+}
+
 /** What a server knows of an accepted socket and Node's types do not tell. */
 interface AcceptedSocket {
   _handle: { useUserBuffer?: unknown } | null
@@ -32,14 +52,25 @@ export function readingInPlace(accepted: Socket, onData: (chunk: Buffer) => void
     return accepted
   }
   inner._handle = null
+  let fullReads = 0
   const onread = {
     buffer: readBuffer,
     callback: (bytes: number) => {
       onData(readBuffer.subarray(0, bytes))
-      return true
+      // A read that does not fill the buffer is the last of its iteration.
+      fullReads = bytes < readBuffer.length ? 0 : fullReads + 1
+      if (fullReads < fullReadsPerTurnMax) return true
+      fullReads = 0
+      rest(socket)
+      return false
     },
   }
-  const socket = new Socket({ handle, onread, readable: true, writable: true } as object as SocketConstructorOpts)
+  const socket: Socket = new Socket({
+    handle,
+    onread,
+    readable: true,
+    writable: true,
+  } as object as SocketConstructorOpts)
   // The server counts its connections down when this socket closes.
   const own = socket as unknown as AcceptedSocket
   own._server = inner._server
