@@ -97,6 +97,15 @@ describe('a grant', () => {
     expect(dropped(world)).toBe(1)
   })
 
+  it('is asked for retained messages, and what it withholds is counted', () => {
+    const { world } = ruledWorld({ mayReceive: (topic) => topic !== 'secret' })
+    const other = world.connected('other')
+    for (const topic of ['open', 'secret']) other.publish(topic, topic, { retain: true })
+    const ruled = world.connected('ruled').subscribe('+', 1)
+    expect(ruled.takePublishes()).toMatchObject([{ topic: 'open' }])
+    expect(dropped(world)).toBe(1)
+  })
+
   it('is asked when a leaving member hands over to one at QoS 0', () => {
     const { world } = ruledWorld({ mayReceive: () => false })
     const leaver = world.connected('leaver', lasting).subscribe('$share/g/t', 1)

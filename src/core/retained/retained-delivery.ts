@@ -6,6 +6,7 @@ import type { Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import { retainedStepsMax } from '../cost.ts'
+import { drop } from '../drop.ts'
 import { enqueue } from '../publish/deliver.ts'
 import { type Message, republished } from '../publish/message.ts'
 import { sendQos0 } from '../publish/send.ts'
@@ -116,7 +117,10 @@ function sendRetained(
   }
   const { identifiers } = pending
   const qos: Qos = message.qos < pending.qos ? message.qos : pending.qos
-  if (client.grant?.mayReceive(message.name, qos, true, null) === false) return
+  if (client.grant?.mayReceive(message.name, qos, true, null) === false) {
+    drop(broker, message, 'not_authorized', session)
+    return
+  }
   if (qos > 0) {
     // A retained message's body is in the store as long as it is retained, but for $SYS, which is retained in memory only.
     const own = message.name.startsWith('$SYS/') ? republished(message) : message
