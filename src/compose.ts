@@ -29,7 +29,7 @@ import { acceptWebSockets } from './listeners/websocket.ts'
 import type { Qos } from './mqtt/packet.ts'
 import { Health } from './observe/health.ts'
 import { createLog, type Log } from './observe/log.ts'
-import { metricsText } from './observe/metrics.ts'
+import { type ListenerGauges, metricsText } from './observe/metrics.ts'
 import { version } from './observe/version.ts'
 import { FaultHistory } from './process/fault-history.ts'
 import { DiskWatch } from './store/disk-watch.ts'
@@ -227,21 +227,26 @@ function createDiskWatch(
 function createListeners(
   config: GatewayConfig,
   { broker, engine, health }: Pick<GatewayParts, 'broker' | 'engine' | 'health'>,
-): Listener[] {
+): readonly Listener[] {
   const sources = {
     health: () => health.report(),
-    metrics: () => metricsText(broker.counters, broker.gauges()),
+    metrics: () => metricsText(broker.counters, broker.gauges(), listeners.map(gaugesOf)),
     version,
   }
   const { httpSocketsMax } = config.limits
   const httpSockets = new HttpSockets(httpSocketsMax, () => broker.counters.connectionsRefused++)
-  return listenersOf(config).map((given) => {
+  const listeners: readonly Listener[] = listenersOf(config).map((given) => {
     const { name, kind, host, port, durability, limits } = given
     const { connectionsMax = Infinity, handshakesMax = Infinity } = limits
     const room = new Room({ connectionsMax, handshakesMax }, engine.room)
     const settings = { name, kind, host, port, durability, room }
     return new Listener(settings, createServer(settings, { engine, sources, httpSockets, config }))
   })
+  return listeners
+}
+
+function gaugesOf({ settings: { name, kind, room } }: Listener): ListenerGauges {
+  return { name, kind, clients: room.clients, handshakes: room.handshakes }
 }
 
 /** What each kind of listener is made of. */

@@ -197,8 +197,21 @@ export const metricsContentType = Registry.PROMETHEUS_CONTENT_TYPE
 
 let processRegistry: Registry | undefined
 
+/** What is so at one listener now. */
+export interface ListenerGauges {
+  /** From the configuration, so that their number is bounded. */
+  name: string
+  kind: string
+  clients: number
+  handshakes: number
+}
+
 /** The text that Prometheus scrapes: the gateway's metrics, then those of Node and of the process. */
-export async function metricsText(counters: Counters, gauges: Gauges): Promise<string> {
+export async function metricsText(
+  counters: Counters,
+  gauges: Gauges,
+  listeners: readonly ListenerGauges[] = [],
+): Promise<string> {
   const registry = new Registry()
   for (const metric of metrics) {
     const reading = metric.read(counters, gauges)
@@ -207,7 +220,22 @@ export async function metricsText(counters: Counters, gauges: Gauges): Promise<s
     if (typeof reading === 'number') set({}, reading)
     else for (const [value, count] of reading) set({ [metric.label!]: value }, count)
   }
+  if (listeners.length > 0) setListeners(listeners, registry)
   return (await registry.metrics()) + (await processMetrics().metrics())
+}
+
+function setListeners(listeners: readonly ListenerGauges[], registry: Registry): void {
+  const options = { labelNames: ['listener', 'protocol'], registers: [registry] }
+  const clients = new Gauge({ ...options, name: 'mqtt_listener_clients', help: 'Clients of each listener now.' })
+  const handshakes = new Gauge({
+    ...options,
+    name: 'mqtt_listener_handshakes',
+    help: 'Connections of each listener now whose CONNECT is not accepted yet.',
+  })
+  for (const { name: listener, kind: protocol, ...now } of listeners) {
+    clients.set({ listener, protocol }, now.clients)
+    handshakes.set({ listener, protocol }, now.handshakes)
+  }
 }
 
 type SetValue = (labels: Record<string, string>, value: number) => void

@@ -47,6 +47,12 @@ describe('a list of listeners', () => {
     for (const client of clients) await client.subscribeAsync('a')
     for (const client of clients) await client.publishAsync('a', 'x')
     await all
+    const http = gateway.listeners[3]!.port
+    const lines = (await (await fetch(`http://127.0.0.1:${http}/metrics`)).text()).split('\n')
+    for (const { name, kind } of gateway.listeners) {
+      expect(lines).toContain(`mqtt_listener_clients{listener="${name}",protocol="${kind}"} 1`)
+      expect(lines).toContain(`mqtt_listener_handshakes{listener="${name}",protocol="${kind}"} 0`)
+    }
     for (const client of clients) await client.endAsync()
   })
 
