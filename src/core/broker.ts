@@ -85,7 +85,7 @@ export class Broker {
   nextInProcessNumber = 1
   readonly #assignedIdPrefix: string
   #assignedIds = 0
-  readonly #awaitingCommit = new Set<Client>()
+  readonly #awaitingCommit = new Set<Pumped>()
   readonly #awaitingTurn = new Set<Pumped>()
 
   constructor(options: BrokerOptions, ports: BrokerPorts = {}) {
@@ -145,7 +145,7 @@ export class Broker {
   }
 
   /** The client's deliveries go on after the next commit. */
-  awaitCommit(client: Client): void {
+  awaitCommit(client: Pumped): void {
     this.#awaitingCommit.add(client)
   }
 
@@ -169,9 +169,11 @@ export class Broker {
   }
 
   onCommit(): void {
-    const clients = [...this.#awaitingCommit]
-    this.#awaitingCommit.clear()
-    for (const client of clients) client.pump()
+    // One at a time: a fault of one leaves the others waiting, not forgotten. Who waits again waits for the next commit.
+    for (const client of [...this.#awaitingCommit]) {
+      this.#awaitingCommit.delete(client)
+      client.pump()
+    }
   }
 
   /** Counted by walking all sessions: for scrapes, not for the hot path. */

@@ -182,3 +182,20 @@ describe('the room in a queue', () => {
     expect(sessions.get('s')!.queue.waiting).toBe(3)
   })
 })
+
+describe('a fault in the deliveries of one client', () => {
+  it('does not keep those of the others from going on after a commit', () => {
+    const { broker } = new DurableWorld()
+    const pumped: string[] = []
+    const faulty = {
+      pump: () => {
+        throw new Error('a fault of our own')
+      },
+    }
+    broker.awaitCommit(faulty)
+    broker.awaitCommit({ pump: () => pumped.push('other') })
+    expect(() => broker.onCommit()).toThrow('a fault of our own')
+    broker.onCommit()
+    expect(pumped).toEqual(['other'])
+  })
+})

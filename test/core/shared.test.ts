@@ -121,6 +121,20 @@ describe('who has a share', () => {
     },
   )
 
+  it.each(['hash-topic', 'hash-publisher', 'sticky'] as const)(
+    '%s: a member at QoS 0 with a full output does not take a message that another would keep',
+    (strategy) => {
+      const world = new World({ sharedStrategy: strategy })
+      const zero = world.connected('zero').subscribe('$share/g/t', 0)
+      zero.link.full = true
+      zero.link.empty = false
+      const one = world.connected('one', lasting).subscribe('$share/g/t', 1)
+      const publishers = Array.from({ length: 10 }, (_, i) => world.connected(`p${i}`))
+      for (const publisher of publishers) publisher.publish('t', '', { qos: 1 })
+      expect(one.drain()).toHaveLength(10)
+    },
+  )
+
   it('sticky stays with its member while the output of that is full', () => {
     const { devices, publisher } = group('sticky', 3)
     publisher.publish('t', '0', { qos: 1 })

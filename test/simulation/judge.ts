@@ -132,9 +132,7 @@ function judgeGroups(books: Books, epochs: ReadonlyMap<string, number>): void {
       if (twice) books.fault(`${id} reached two members of ${filter} at QoS 2`)
       if (answered === never || expirySeconds > 0) continue
       if (!staying.some((span) => covers(span, publication))) continue
-      const done =
-        got.some(({ acknowledged }) => acknowledged) ||
-        sent.some((one) => one.qos !== 1 || (one.fleeting && books.crashedSince(one.at)))
+      const done = got.length > 0 || sent.some((one) => one.qos !== 1 || (one.fleeting && books.crashedSince(one.at)))
       if (!done && !knownFaults.handOverLoses)
         books.fault(`${id} on ${publication.topic} was acknowledged and reached no member of ${filter}`)
     }

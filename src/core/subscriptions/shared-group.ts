@@ -60,10 +60,13 @@ function rankOf(member: Subscription, qos: Qos): number {
   return destination.hasRoom ? Rank.keepsAway : Rank.dropsAway
 }
 
-/** For strategies that hold on to a member: whoever is connected is as good as any other that is. */
+/**
+ * For strategies that hold on to a member: whoever is connected is as good as any other that is, but for one at QoS 0 with a full
+ * output, where a message of a higher QoS would not wait but be lost.
+ */
 function presenceOf(member: Subscription, qos: Qos): number {
   const { destination } = member
-  if (destination.online) return Rank.ready
+  if (destination.online) return qos === 0 || member.qos > 0 || destination.ready ? Rank.ready : Rank.drops
   return destination.durable && qos > 0 && member.qos > 0 ? Rank.keepsAway : Rank.none
 }
 
