@@ -35,8 +35,9 @@ import { FaultHistory } from './process/fault-history.ts'
 import { DiskWatch } from './store/disk-watch.ts'
 import { createMemoryStore } from './store/memory.ts'
 import { quarantineIfDamaged } from './store/quarantine-if-damaged.ts'
+import type { SqliteEvents } from './store/sqlite.ts'
 import { createSqliteStore } from './store/sqlite-store.ts'
-import type { Store } from './store/store.ts'
+import type { DamageReport, Store } from './store/store.ts'
 
 /** Things that tests put in the place of the world. */
 export interface GatewayWorld {
@@ -74,11 +75,14 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
     health.failure = error
     log.fatal({ err: error }, 'nothing can be made safe any more: nothing is acknowledged, and the process has to end')
   })
-  const store = world.store ?? createStore(config, log, failure)
+  let diskWatch: DiskWatch | undefined
+  const onDamage = (report: DamageReport) => reportDamage(broker, log, report)
+  const onFull = (full: boolean) => diskWatch?.report(full)
+  const store = world.store ?? createStore(config, { log, failure, onFull, onDamage })
   const faults = world.store === undefined && !config.inMemory ? openFaultHistory(config, log) : undefined
   const core = composeCore(config, { store, log, clock, failure, faults })
   const { broker, engine } = core
-  const diskWatch = store.durable ? createDiskWatch(config, { store, log, broker, failure }) : undefined
+  diskWatch = store.durable ? createDiskWatch(config, { store, log, broker, failure }) : undefined
   let clockKeeper: ClockKeeper | undefined
   try {
     clockKeeper = await loadStored({ ...core, store, clock, log })
@@ -90,10 +94,21 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   return { ...core, config, log, clock, clockKeeper, store, health, failure, listeners, diskWatch }
 }
 
-function createStore(config: GatewayConfig, log: Log, failure: Failure): Store {
+function createStore(
+  config: GatewayConfig,
+  { log, failure, onFull, onDamage }: Pick<GatewayParts, 'log' | 'failure'> & Required<SqliteEvents>,
+): Store {
   if (config.inMemory) return createMemoryStore()
   if (config.quarantineStore) quarantineIfDamaged(config.dataDir, log)
-  return createSqliteStore({ dataDir: config.dataDir, onFailure: (error) => failure.report(error) })
+  const { diskFreeBytesMin, ballastBytes } = config.limits
+  const onFailure = (error: Error) => failure.report(error)
+  return createSqliteStore({ dataDir: config.dataDir, diskFreeBytesMin, ballastBytes, onFailure, onFull, onDamage })
+}
+
+function reportDamage(broker: Broker, log: Log, { session, messages, finding }: DamageReport): void {
+  const clientId = broker.sessionsByNumber.get(session)?.clientId
+  broker.counters.storeDamaged += Math.max(1, messages)
+  log.error({ clientId, messages, finding }, 'part of a queue could not be read: it is set aside and lost')
 }
 
 type Foundation = Pick<GatewayParts, 'store' | 'log' | 'clock' | 'failure'> & { faults?: FaultHistory | undefined }
@@ -210,14 +225,14 @@ function createDiskWatch(
   { store, log, broker, failure }: Pick<GatewayParts, 'store' | 'log' | 'broker' | 'failure'>,
 ): DiskWatch {
   const { diskFreeBytesMin } = config.limits
-  return new DiskWatch(store, diskFreeBytesMin, {
+  return new DiskWatch(store, {
     onStatistics: (statistics) => {
       broker.counters.store = { ...statistics }
     },
     onFull: (full) => {
       broker.storeFull = full
       const fields = { diskFreeBytes: broker.counters.store?.diskFreeBytes, diskFreeBytesMin }
-      if (full) log.error(fields, 'the disk is nearly full: what would have to be stored is refused')
+      if (full) log.error(fields, 'the disk is full or nearly so: what would have to be stored is refused')
       else log.info(fields, 'the disk has room again')
     },
     onError: (error) => failure.report(error),

@@ -85,7 +85,14 @@ const limitsSchema = z.strictObject(
       .describe('After a restart or a crash, how long clients may take to come back before their wills are published.'),
     diskFreeBytesMin: wholeNumber(0, 1024 * GiB)
       .default(64 * MiB)
-      .describe('Free disk below which nothing new is accepted that would have to be stored; 5.0 clients get 0x97.'),
+      .describe(
+        'Room on the disk below which nothing new is accepted that would have to be stored; 5.0 clients get 0x97.',
+      ),
+    ballastBytes: wholeNumber(0, 64 * GiB)
+      .default(16 * MiB)
+      .describe(
+        'A file beside the database that is deleted when the disk is full, so that removals have room. 0: none.',
+      ),
   },
   'expected the limits as names and values',
 )

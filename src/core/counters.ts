@@ -32,6 +32,8 @@ export const dropReasons = [
   'not_authorized',
   'session_ended',
   'retained_limit',
+  /** The disk has no room for what would have to be kept. */
+  'store_full',
   'retained_expired',
   'will_refused',
 ] as const
@@ -43,7 +45,11 @@ export interface StoreFigures {
   recordsWritten: number
   databaseBytes: number
   walBytes: number
+  /** What the database file can use of itself. */
+  unusedBytes: number
   diskFreeBytes: number
+  /** Nothing new is taken in that would have to be stored. */
+  full: boolean
 }
 
 export class Counters {
@@ -95,6 +101,8 @@ export class Counters {
   acknowledgedAtOnce = 0
   /** Those that waited for a commit, by what it survives: fsync, process, none. */
   readonly acknowledgements = new LabelledCounter()
+  /** Messages that the store could not read; they are lost. */
+  storeDamaged = 0
   /** What the store said of itself last. */
   store: StoreFigures | undefined
   /** Times that reading stopped because too much waited for a commit. */

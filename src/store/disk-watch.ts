@@ -1,4 +1,4 @@
-/** Asks the store now and then for its sizes and the room that is left on its disk, and says when that is too little. */
+/** Asks the store now and then for its sizes; and says when the disk has become full or has room again, as the store finds it. */
 import type { Store, StoreStatistics } from './store.ts'
 
 const intervalMs = 5_000
@@ -12,15 +12,13 @@ export interface DiskWatchSink {
 
 export class DiskWatch {
   readonly #store: Store
-  readonly #diskFreeBytesMin: number
   readonly #sink: DiskWatchSink
   #timer: NodeJS.Timeout | undefined
   #full = false
   #stopped = false
 
-  constructor(store: Store, diskFreeBytesMin: number, sink: DiskWatchSink) {
+  constructor(store: Store, sink: DiskWatchSink) {
     this.#store = store
-    this.#diskFreeBytesMin = diskFreeBytesMin
     this.#sink = sink
   }
 
@@ -36,14 +34,18 @@ export class DiskWatch {
     clearInterval(this.#timer)
   }
 
+  /** The store says so when it happens. */
+  report(full: boolean): void {
+    if (full === this.#full) return
+    this.#full = full
+    this.#sink.onFull(full)
+  }
+
   async #look(): Promise<void> {
     try {
       const statistics = await this.#store.statistics()
       this.#sink.onStatistics(statistics)
-      const full = statistics.diskFreeBytes < this.#diskFreeBytesMin
-      if (full === this.#full) return
-      this.#full = full
-      this.#sink.onFull(full)
+      this.report(statistics.full)
     } catch (error) {
       if (!this.#stopped) this.#sink.onError(error instanceof Error ? error : new Error(String(error)))
     }

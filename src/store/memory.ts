@@ -66,7 +66,9 @@ export class MemoryStore implements Store {
       recordsWritten: this.#recordsWritten,
       databaseBytes: 0,
       walBytes: 0,
+      unusedBytes: 0,
       diskFreeBytes: Number.POSITIVE_INFINITY,
+      full: false,
     }
   }
 

@@ -8,8 +8,10 @@
 import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { collectOrphans } from './check.ts'
+import { isFull } from './disk-room.ts'
 import { checkLog } from './log-check.ts'
 import { writeLogOrigin } from './log-origin.ts'
+import { isDamage } from './records/damaged-runs.ts'
 import { finishReplacement } from './replacement.ts'
 import { checkFiles, databasePath, fileBytes, makePrivateFile, remedy } from './sqlite-files.ts'
 import { migrate } from './sqlite-schema.ts'
@@ -43,7 +45,7 @@ export function openDatabase({ dataDir, wholeCheckBytesMax, busyTimeoutMs }: Ope
     if (isSmall) quickCheck(database, path, dataDir)
     forceLog(database, path, dataDir)
     migrate(database, path)
-    if (isSmall) collectOrphans(database)
+    if (isSmall) collect(database)
     database.pragma(`busy_timeout = ${busyTimeoutMs}`)
     return database
   } catch (error) {
@@ -66,11 +68,30 @@ function configure(database: Database.Database, isNew: boolean): void {
   database.pragma('analysis_limit = 400')
 }
 
+/**
+ * What can't be read of the queues' runs is set aside when it is met, and costs its sessions only. Anything else that is broken
+ * ends the start.
+ */
 function quickCheck(database: Database.Database, path: string, dataDir: string): void {
-  const findings = database.pragma('quick_check(3)') as { quick_check: string }[]
-  const faults = findings.map((row) => row.quick_check).filter((finding) => finding !== 'ok')
+  if (findingsIn(database, '').length === 0) return
+  const tables = database
+    .prepare(`SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'queue_run'`)
+    .pluck()
+    .all() as string[]
+  const faults = tables.flatMap((table) => findingsIn(database, `('${table}')`))
   if (faults.length > 0) {
-    throw new StoreError('corrupt', `${path} is damaged: ${faults.join('; ')}. ${remedy(dataDir)}`)
+    throw new StoreError('corrupt', `${path} is damaged: ${faults.slice(0, 3).join('; ')}. ${remedy(dataDir)}`)
+  }
+}
+
+/** Some damage ends the check itself; that is a finding too. */
+function findingsIn(database: Database.Database, what: string): string[] {
+  try {
+    const findings = database.pragma(`quick_check${what}`) as { quick_check: string }[]
+    return findings.map((row) => row.quick_check).filter((finding) => finding !== 'ok')
+  } catch (error) {
+    if (isDamage(error)) return [error.message]
+    throw error
   }
 }
 
@@ -78,11 +99,30 @@ function quickCheck(database: Database.Database, path: string, dataDir: string):
 function forceLog(database: Database.Database, path: string, dataDir: string): void {
   if (fileBytes(`${path}-wal`) > 0) {
     database.pragma(`busy_timeout = ${readerTimeoutMs}`)
-    const [{ busy }] = database.pragma('wal_checkpoint(TRUNCATE)') as [{ busy: number }]
-    // A reader needs the log as it is. So the log itself is written once more.
-    if (busy === 1) rewrite(`${path}-wal`)
+    // A reader needs the log as it is, or the database has no room to grow. So the log itself is written once more.
+    if (!foldWhole(database)) rewrite(`${path}-wal`)
   }
   writeLogOrigin(path, dataDir, true)
+}
+
+/** Bodies that nothing names are garbage, no more: while a run can't be read they are left alone. */
+function collect(database: Database.Database): void {
+  try {
+    collectOrphans(database)
+  } catch (error) {
+    if (!isDamage(error) && (error as Error).message !== 'malformed JSON') throw error
+  }
+}
+
+/** Returns whether all of the log is in the database now. */
+function foldWhole(database: Database.Database): boolean {
+  try {
+    const [{ busy }] = database.pragma('wal_checkpoint(TRUNCATE)') as [{ busy: number }]
+    return busy === 0
+  } catch (error) {
+    if (isFull(error)) return false
+    throw error
+  }
 }
 
 /** Writes a file's bytes over themselves: none changes, and all are forced to the disk anew. */

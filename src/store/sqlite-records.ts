@@ -9,6 +9,7 @@
 import type { Database, Statement } from 'better-sqlite3'
 import type { BatchRecords } from './batch.ts'
 import { ClockRow } from './records/clock.ts'
+import type { DamagedRuns } from './records/damaged-runs.ts'
 import { IncomingRows } from './records/incoming.ts'
 import { MessageRows } from './records/message.ts'
 import { recoverQueues } from './records/queue-reader.ts'
@@ -34,6 +35,7 @@ const endedMessagesMax = 10_000
 
 export class SqliteRecords implements BatchRecords {
   readonly #database: Database
+  readonly #damagedRuns: DamagedRuns
   readonly #statements: ReturnType<typeof prepareStatements>
   readonly #sessions: SessionRows
   readonly #subscriptions: SubscriptionRows
@@ -51,13 +53,14 @@ export class SqliteRecords implements BatchRecords {
   /** Whether `collectEnded` has something to do. */
   hasEnded: boolean
 
-  constructor(database: Database) {
+  constructor(database: Database, damagedRuns: DamagedRuns) {
     this.#database = database
+    this.#damagedRuns = damagedRuns
     this.#statements = prepareStatements(database)
     this.#sessions = new SessionRows(database)
     this.#subscriptions = new SubscriptionRows(database)
     this.#messages = new MessageRows(database)
-    this.#queues = new QueueRows(database)
+    this.#queues = new QueueRows(database, damagedRuns)
     this.#sent = new SentRows(database)
     this.#released = new ReleasedRows(database)
     this.#incoming = new IncomingRows(database)
@@ -77,7 +80,7 @@ export class SqliteRecords implements BatchRecords {
     this.#incoming.recover(recovery)
     this.#released.recover(recovery)
     this.#sent.recover(recovery)
-    recoverQueues(this.#database, recovery)
+    recoverQueues(this.#database, recovery, this.#damagedRuns)
     const [nextSessionNumber, nextMessageId] = this.#statements.numbers.get() as [number, number]
     return { nextSessionNumber, nextMessageId, retainedVersion }
   }

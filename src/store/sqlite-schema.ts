@@ -164,6 +164,13 @@ SELECT '', topic, message_id, coalesce((SELECT published_at FROM message WHERE i
 DROP TABLE retained;
 ALTER TABLE retained_3 RENAME TO retained;
 
+-- Runs that could not be read and are passed over, see records/damaged-runs.ts.
+CREATE TABLE set_aside (
+  run INTEGER PRIMARY KEY,
+  session INTEGER NOT NULL,
+  finding TEXT NOT NULL
+) STRICT;
+
 ALTER TABLE queue_run ADD COLUMN entries_checksum INTEGER;
 ALTER TABLE queue_run ADD COLUMN bodies_checksum INTEGER;
 `

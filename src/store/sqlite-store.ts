@@ -5,8 +5,9 @@
  * rejects with the same error: a commit that was pending may or may not be on disk, and nothing acknowledged it.
  */
 import { Worker } from 'node:worker_threads'
+import { isFull, retryMs } from './disk-room.ts'
 import { type RecoveryChunk, unpackPage, unpackRecovery } from './recovery-chunk.ts'
-import { SqliteDatabase, type SqliteOptions } from './sqlite.ts'
+import { SqliteDatabase, type SqliteEvents, type SqliteOptions } from './sqlite.ts'
 import { SqliteUpkeep } from './sqlite-upkeep.ts'
 import type { CrossedError, StoreAnswer, StoreCall, StoreResult } from './sqlite-worker.ts'
 import {
@@ -19,7 +20,7 @@ import {
   type StoreStatistics,
 } from './store.ts'
 
-export interface SqliteStoreOptions extends SqliteOptions {
+export interface SqliteStoreOptions extends SqliteOptions, SqliteEvents {
   /** Told when the store fails while no call waits for it: in a deferred commit, in its upkeep, or by its thread's end. */
   onFailure?: (error: Error) => void
 }
@@ -44,6 +45,7 @@ export class SqliteWorkerStore implements Store {
   readonly durable = true
   readonly #options: SqliteOptions
   readonly #onFailure: (error: Error) => void
+  readonly #events: Required<SqliteEvents>
   readonly #worker: Worker
   readonly #pending = new Map<number, Pending>()
   #calls = 0
@@ -51,9 +53,10 @@ export class SqliteWorkerStore implements Store {
   #failure: Error | undefined
   #closing = false
 
-  constructor({ onFailure = () => {}, ...options }: SqliteStoreOptions) {
+  constructor({ onFailure = () => {}, onFull, onDamage, ...options }: SqliteStoreOptions) {
     this.#options = options
     this.#onFailure = onFailure
+    this.#events = { onFull: onFull ?? (() => {}), onDamage: onDamage ?? (() => {}) }
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
     this.#worker = new Worker(new URL(`./sqlite-worker.${extension}`, import.meta.url), {
       name: 'mqtide-store',
@@ -119,6 +122,14 @@ export class SqliteWorkerStore implements Store {
       this.#onRecovered(answer.recovered)
       return
     }
+    if ('full' in answer) {
+      this.#events.onFull(answer.full)
+      return
+    }
+    if ('damage' in answer) {
+      this.#events.onDamage(answer.damage)
+      return
+    }
     if ('failure' in answer) {
       this.#fail(uncrossed(answer.failure))
       return
@@ -168,16 +179,20 @@ export class SqliteInlineStore implements Store {
   readonly durable = true
   readonly #options: SqliteOptions
   readonly #onFailure: (error: Error) => void
+  readonly #events: Required<SqliteEvents>
+  /** A commit that waits for room on the disk; what is called later comes after it. */
+  #stuck: Promise<void> | undefined
   #database: SqliteDatabase | undefined
   #upkeep: SqliteUpkeep | undefined
 
-  constructor({ onFailure = () => {}, ...options }: SqliteStoreOptions) {
+  constructor({ onFailure = () => {}, onFull, onDamage, ...options }: SqliteStoreOptions) {
     this.#options = options
     this.#onFailure = onFailure
+    this.#events = { onFull: onFull ?? (() => {}), onDamage: onDamage ?? (() => {}) }
   }
 
   async open(recovery: Recovery): Promise<RecoveredNumbers> {
-    this.#database = new SqliteDatabase(this.#options)
+    this.#database = new SqliteDatabase(this.#options, this.#events)
     this.#upkeep = new SqliteUpkeep(this.#database, this.#onFailure)
     const numbers = this.#database.recover(recovery)
     this.#upkeep.touched()
@@ -185,8 +200,29 @@ export class SqliteInlineStore implements Store {
   }
 
   async commit(batch: ArrayBuffer, durability: Durability): Promise<void> {
-    this.#opened().commit(batch, durability)
+    if (this.#stuck !== undefined || !this.#committed(batch, durability)) {
+      const turn = this.#commitAfter(this.#stuck, batch, durability)
+      this.#stuck = turn
+      await turn
+      if (this.#stuck === turn) this.#stuck = undefined
+    }
     this.#upkeep?.touched()
+  }
+
+  async #commitAfter(earlier: Promise<void> | undefined, batch: ArrayBuffer, durability: Durability): Promise<void> {
+    await earlier
+    while (!this.#committed(batch, durability)) await new Promise((resolve) => setTimeout(resolve, retryMs))
+  }
+
+  /** False if the disk is full. */
+  #committed(batch: ArrayBuffer, durability: Durability): boolean {
+    try {
+      this.#opened().commit(batch, durability)
+      return true
+    } catch (error) {
+      if (isFull(error)) return false
+      throw error
+    }
   }
 
   async readQueue(
@@ -197,6 +233,7 @@ export class SqliteInlineStore implements Store {
     sharedFilter?: string,
   ): Promise<QueuePage> {
     const query = { session, fromPosition, messagesMax, bytesMax, sharedFilter }
+    if (this.#stuck !== undefined) await this.#stuck
     const { packed, more } = this.#opened().readQueue(query)
     return unpackPage(session, packed, more)
   }

@@ -5,6 +5,7 @@
  * has arrived meanwhile goes first, and continues until nothing is left. What batches at `none` left open is committed
  * within `deferredCommitMs`. A failure is reported once; the database refuses everything from then on.
  */
+import { isFull } from './disk-room.ts'
 import { deferredCommitMs, type SqliteDatabase } from './sqlite.ts'
 
 export class SqliteUpkeep {
@@ -44,7 +45,8 @@ export class SqliteUpkeep {
       this.#database.commitDeferred()
       this.touched()
     } catch (error) {
-      this.#onFailure(error as Error)
+      if (isFull(error)) this.touched()
+      else this.#onFailure(error as Error)
     }
   }
 }

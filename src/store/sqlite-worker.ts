@@ -6,11 +6,12 @@
 import { flushCompileCache } from 'node:module'
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import { giveBackWhenIdle } from '../process/idle-heap.ts'
+import { isFull, retryMs } from './disk-room.ts'
 import type { QueueQuery } from './records/queue-reader.ts'
 import { type RecoveryChunk, RecoveryPacker } from './recovery-chunk.ts'
 import { SqliteDatabase, type SqliteOptions } from './sqlite.ts'
 import { SqliteUpkeep } from './sqlite-upkeep.ts'
-import { type Durability, type RecoveredNumbers, StoreError, type StoreStatistics } from './store.ts'
+import { type DamageReport, type Durability, type RecoveredNumbers, StoreError, type StoreStatistics } from './store.ts'
 
 export type StoreCall =
   | { call: number; method: 'open'; options: SqliteOptions }
@@ -36,27 +37,54 @@ export type StoreAnswer =
   | { call: number; error: CrossedError }
   | { recovered: RecoveryChunk }
   | { failure: CrossedError }
+  | { full: boolean }
+  | { damage: DamageReport }
 
 class StoreThread {
   readonly #port: MessagePort
   #database: SqliteDatabase | undefined
   #upkeep: SqliteUpkeep | undefined
+  /** The first is a commit that met a full disk. */
+  readonly #held: StoreCall[] = []
 
   constructor(port: MessagePort) {
     this.#port = port
     port.on('message', (request: StoreCall) => this.#answer(request))
   }
 
+  /** Calls are served in order: behind a commit that waits for room on the disk, all wait but those that only look. */
   #answer(request: StoreCall): void {
+    const overtakes = request.method === 'statistics' || request.method === 'close'
+    if (this.#held.length > 0 && !overtakes) this.#held.push(request)
+    else if (!this.#answered(request)) this.#hold(request)
+  }
+
+  #hold(request: StoreCall): void {
+    this.#held.unshift(request)
+    setTimeout(() => this.#resume(), retryMs)
+  }
+
+  #resume(): void {
+    for (let request = this.#held.shift(); request !== undefined; request = this.#held.shift()) {
+      if (this.#answered(request)) continue
+      this.#hold(request)
+      return
+    }
+  }
+
+  /** False if it has to be tried again. */
+  #answered(request: StoreCall): boolean {
     try {
       const result = this.#serve(request)
       const transfer = result !== undefined && 'packed' in result ? [result.packed] : []
       this.#send({ call: request.call, result }, transfer)
     } catch (error) {
+      if (request.method === 'commit' && isFull(error)) return false
       this.#send({ call: request.call, error: crossed(error) })
     }
     if (request.method === 'commit') this.#upkeep?.touched()
     if (request.method === 'close') this.#port.close()
+    return true
   }
 
   #serve(request: StoreCall): StoreResult {
@@ -71,6 +99,8 @@ class StoreThread {
       case 'statistics':
         return this.#opened().statistics()
       case 'close':
+        // Whoever waits for them is told when the thread ends.
+        this.#held.length = 0
         this.#upkeep?.stop()
         this.#database?.close()
         return undefined
@@ -78,7 +108,10 @@ class StoreThread {
   }
 
   #open(options: SqliteOptions): RecoveredNumbers {
-    const database = new SqliteDatabase(options)
+    const database = new SqliteDatabase(options, {
+      onFull: (full) => this.#send({ full }),
+      onDamage: (damage) => this.#send({ damage }),
+    })
     this.#database = database
     this.#upkeep = new SqliteUpkeep(database, (error) => this.#send({ failure: crossed(error) }))
     const packer = new RecoveryPacker((recovered) =>

@@ -71,12 +71,24 @@ export interface RecoveredNumbers {
   retainedVersion: number
 }
 
+/** Part of a queue could not be read and is set aside: its messages are lost, everything else goes on. */
+export interface DamageReport {
+  session: number
+  /** 0: not even their number could be read. */
+  messages: number
+  finding: string
+}
+
 export interface StoreStatistics {
   commits: number
   recordsWritten: number
   databaseBytes: number
   walBytes: number
+  /** What the database file can use of itself. */
+  unusedBytes: number
   diskFreeBytes: number
+  /** The disk has too little room: nothing new should be taken in. It ends by itself. */
+  full: boolean
 }
 
 export interface Store {

@@ -83,7 +83,15 @@ describe('metrics', () => {
     const counters = counted()
     expect(Object.keys(flatMetrics(counters, gauges)).filter((name) => name.startsWith('storage_'))).toEqual([])
     expect(await metricsText(counters, gauges)).not.toContain('storage_')
-    counters.store = { commits: 1, recordsWritten: 2, databaseBytes: 3, walBytes: 4, diskFreeBytes: 5 }
+    counters.store = {
+      commits: 1,
+      recordsWritten: 2,
+      databaseBytes: 3,
+      walBytes: 4,
+      unusedBytes: 6,
+      diskFreeBytes: 5,
+      full: true,
+    }
     const storage = {
       storage_commits_total: 1,
       storage_records_written_total: 2,

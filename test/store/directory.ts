@@ -1,4 +1,8 @@
 /** Data directories in the states that tests of faults start from. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect } from 'vitest'
 import { SqliteInlineStore, type SqliteStoreOptions } from '../../src/store/sqlite-store.ts'
 import { StoreError } from '../../src/store/store.ts'
@@ -33,4 +37,19 @@ export async function filled(dataDir: string, messages = 2000): Promise<void> {
     'fsync',
   )
   await store.close()
+}
+
+/** Mounting takes root and a kernel that lets it. */
+export function canMount(): boolean {
+  if (process.getuid?.() !== 0) return false
+  const probe = mkdtempSync(join(tmpdir(), 'mqtide-mount-'))
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', probe], { stdio: 'ignore' })
+    execFileSync('umount', [probe], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  } finally {
+    rmSync(probe, { recursive: true, force: true })
+  }
 }

@@ -9,8 +9,7 @@ import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SqliteInlineStore, SqliteWorkerStore } from '../../src/store/sqlite-store.ts'
 import type { StoreError } from '../../src/store/store.ts'
-import { batch, message, reference, session } from '../contract/example-records.ts'
-import { open } from '../contract/survived.ts'
+import { batch, session } from '../contract/example-records.ts'
 import { filled, refused } from './directory.ts'
 import { acknowledgedBy, nothing, spawnCommitter } from './process.ts'
 
@@ -23,97 +22,6 @@ beforeEach(() => {
 })
 
 afterEach(() => rmSync(dataDir, { recursive: true, force: true }))
-
-describe('a full disk', () => {
-  it('fails the commit and every later one, acknowledges nothing, and loses nothing of before', async () => {
-    const store = new SqliteWorkerStore({ dataDir, databasePagesMax: 60 })
-    await store.open(nothing)
-    let acknowledged = 0
-    let failure: unknown
-    for (let n = 1; failure === undefined && n < 1000; n++) {
-      const packed = batch((records) => {
-        records.sessionPut(session(n))
-        records.messagePut(message(n, { payload: new Uint8Array(4000) }), 1)
-        records.enqueue(reference(n, 1, n))
-      })
-      await store.commit(packed, 'fsync').then(
-        () => acknowledged++,
-        (error: unknown) => {
-          failure = error
-        },
-      )
-    }
-    expect(failure).toMatchObject({ name: 'StoreError', kind: 'full' })
-    expect((failure as Error).message).toContain(path)
-    await expect(store.commit(new ArrayBuffer(0), 'fsync')).rejects.toMatchObject({ kind: 'full' })
-    await store.close()
-    const again = new SqliteInlineStore({ dataDir })
-    const survived = await open(again)
-    await again.close()
-    expect(acknowledged).toBeGreaterThan(10)
-    expect(survived.sessions).toHaveLength(acknowledged)
-    expect(survived.queues).toHaveLength(acknowledged)
-  })
-
-  it('fails a batch at durability none that was acknowledged before its commit, and says so without a call', async () => {
-    const failures: Error[] = []
-    const failed = Promise.withResolvers<void>()
-    const store = new SqliteWorkerStore({
-      dataDir,
-      databasePagesMax: 40,
-      onFailure: (error) => {
-        failures.push(error)
-        failed.resolve()
-      },
-    })
-    await store.open(nothing)
-    const big = batch((records) => {
-      records.messagePut(message(1, { payload: new Uint8Array(8192 * 60) }), 1)
-      records.enqueue(reference(1, 1, 1))
-    })
-    const outcome = await store.commit(big, 'none').catch((error: Error) => error)
-    if (outcome === undefined) await failed.promise
-    else failures.push(outcome)
-    expect(failures[0]).toMatchObject({ kind: 'full' })
-    await store.close().catch(() => {})
-  })
-
-  it.skipIf(!canMount())(
-    'of a small tmpfs ends the process with code 1, and after a clean-up all is there (needs root and mount)',
-    async () => {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', dataDir])
-      try {
-        const child = spawnCommitter({ dataDir, durability: 'fsync', worker: true })
-        const { exitCode, errors, acknowledged } = await acknowledgedBy(child)
-        expect(exitCode).toBe(1)
-        expect(errors).toMatch(/StoreError: .*mqtide\.db.*full/s)
-        expect(acknowledged.length).toBeGreaterThan(0)
-        execFileSync('mount', ['-o', 'remount,size=20m', dataDir])
-        const again = new SqliteInlineStore({ dataDir })
-        const { sessions } = await open(again)
-        await again.close()
-        expect(sessions.map((one) => one.number)).toEqual(expect.arrayContaining(acknowledged))
-      } finally {
-        execFileSync('umount', [dataDir])
-      }
-    },
-  )
-})
-
-/** Mounting takes root and a kernel that lets it. */
-function canMount(): boolean {
-  if (process.getuid?.() !== 0) return false
-  const probe = mkdtempSync(join(tmpdir(), 'mqtide-mount-'))
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', probe], { stdio: 'ignore' })
-    execFileSync('umount', [probe], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  } finally {
-    rmSync(probe, { recursive: true, force: true })
-  }
-}
 
 /** A user id that owns nothing here; root itself is never refused. */
 const stranger = 65_534

@@ -10,9 +10,9 @@ import { checkStore } from '../../src/store/check.ts'
 import { quarantineStore } from '../../src/store/quarantine.ts'
 import { migrate, migrations } from '../../src/store/sqlite-schema.ts'
 import { SqliteInlineStore } from '../../src/store/sqlite-store.ts'
+import type { DamageReport } from '../../src/store/store.ts'
 import { batch, message, reference, session } from '../contract/example-records.ts'
 import { open } from '../contract/survived.ts'
-import { refused } from './directory.ts'
 import { nothing } from './process.ts'
 
 let dataDir: string
@@ -239,57 +239,143 @@ describe('a damaged run', () => {
     ['the session', 'session = 3', 'does not match its entries'],
   ]
 
+  /** A store that says what it sets aside. */
+  async function opened() {
+    const damages: DamageReport[] = []
+    const store = new SqliteInlineStore({ dataDir, onDamage: (report) => damages.push(report) })
+    const { queues } = await open(store)
+    return { store, damages, queues }
+  }
+
   it.each(flips)(
     'with a change to %s, which SQLite does not see, is found by its checksum',
     async (_, damage, found) => {
       await committed(example)
       change(`UPDATE queue_run SET ${damage} WHERE session = 1`)
       expect(checkStore(dataDir).findings.join()).toContain(found)
-      const store = new SqliteInlineStore({ dataDir })
-      await store.open(nothing)
-      for (const owner of [1, 3]) {
-        const reading = store.readQueue(owner, 0, 10, 1e9)
-        if (queryAll(`SELECT 1 FROM queue_run WHERE session = ${owner}`).length === 0) await reading
-        else await expect(reading).rejects.toThrow(found)
-      }
+      const { store, damages } = await opened()
+      for (const owner of [1, 3]) expect((await store.readQueue(owner, 0, 10, 1e9)).entries).toEqual([])
+      expect(damages).toMatchObject([{ messages: 4, finding: expect.stringContaining(found) }])
       await store.close()
     },
   )
 
-  it('is found when something is taken from it or moved', async () => {
+  it('is set aside alone when it is read: its session goes on behind it, others do not notice, and it is said once', async () => {
+    await committed(
+      example,
+      (records) => records.enqueueMessage(reference(1, 65_538, 0), message(0)),
+      (records) => records.enqueueMessage(reference(2, 7, 0), message(0)),
+    )
+    change(`UPDATE queue_run SET ${flips[1]![1]} WHERE first_position = 65534`)
+    for (const expected of [1, 0]) {
+      const { store, damages, queues } = await opened()
+      const page = await store.readQueue(1, 0, 10, 1e9)
+      expect(page).toMatchObject({ entries: [{ reference: { position: 65_538 } }], more: false })
+      expect((await store.readQueue(2, 0, 10, 1e9)).entries).toHaveLength(2)
+      expect(damages).toHaveLength(expected)
+      if (expected === 0)
+        expect(queues.map((queue) => [queue.session, queue.messages])).toEqual([
+          [1, 1],
+          [2, 2],
+        ])
+      await store.commit(
+        batch((records) => records.enqueueMessage(reference(1, 65_539 + damages.length, 0), message(0))),
+        'fsync',
+      )
+      await store.commit(
+        batch((records) => records.dequeue(1, 65_539 + damages.length)),
+        'fsync',
+      )
+      await store.close()
+    }
+    const database = queryAll('SELECT session FROM set_aside')
+    expect(database).toEqual([{ session: 1 }])
+  })
+
+  it('is set aside when something is taken from it or moved, and the batch is committed', async () => {
     for (const flip of flips.slice(0, 2)) {
       await committed(example)
       change(`UPDATE queue_run SET ${flip[1]} WHERE session = 1`)
-      const store = new SqliteInlineStore({ dataDir })
-      await store.open(nothing)
-      const moved = batch((records) => records.move(1, 65_537, reference(2, 9, 0)))
-      await expect(store.commit(moved, 'fsync')).rejects.toThrow(flip[2])
+      const { store, damages } = await opened()
+      const moved = batch((records) => {
+        records.move(1, 65_537, reference(2, 9, 0))
+        records.dequeue(1, 65_534)
+        records.sessionPut(session(5))
+      })
+      await store.commit(moved, 'fsync')
+      expect(damages).toMatchObject([{ session: 1, messages: 4, finding: expect.stringContaining(flip[2]) }])
+      await store.commit(
+        batch((records) => records.sessionDelete(1)),
+        'fsync',
+      )
       await store.close()
+      const { store: again } = await opened()
+      expect((await again.readQueue(2, 0, 10, 1e9)).entries).toHaveLength(1)
+      await again.close()
       rmSync(path)
     }
   })
 
-  it('whose marks were changed is found when it is loaded', async () => {
+  it('whose marks were changed is set aside', async () => {
     await committed(example, (records) => records.dequeue(1, 65_534))
     change(`UPDATE queue_taken SET mask = '1100'`)
-    const store = new SqliteInlineStore({ dataDir })
-    await store.open(nothing)
-    const taking = batch((records) => records.dequeue(1, 65_537))
-    await expect(store.commit(taking, 'fsync')).rejects.toThrow('2 marks, and 1 are counted')
+    const { store, damages } = await opened()
+    await store.commit(
+      batch((records) => records.dequeue(1, 65_537)),
+      'fsync',
+    )
+    expect(damages).toMatchObject([{ finding: expect.stringContaining('2 marks, and 1 are counted') }])
     await store.close()
   })
 
-  it('ends the opening of a small database, and the reading of a large one, with the file and the remedy', async () => {
-    await committed(example)
-    change(`UPDATE queue_run SET entries = 'x', entries_checksum = NULL WHERE session = 1`)
-    await expect(refused({ dataDir })).resolves.toMatchObject({ kind: 'corrupt' })
-    const store = new SqliteInlineStore({ dataDir, wholeCheckBytesMax: 0 })
-    await store.open(nothing)
-    const reading = store.readQueue(1, 0, 10, 1e9)
-    await expect(reading).rejects.toMatchObject({ name: 'StoreError', kind: 'corrupt' })
-    await expect(reading).rejects.toThrow(/mqtide\.db is damaged: a run of a queue is no JSON.*--quarantine-store/)
+  it('is not counted at the start', async () => {
+    await committed(example, (records) => records.dequeue(1, 65_534))
+    change(`UPDATE queue_run SET entries = 'x' WHERE session = 1`)
+    const { store, damages, queues } = await opened()
+    expect(queues.map((queue) => queue.session)).toEqual([2])
+    expect(damages).toMatchObject([{ session: 1, messages: 4 }])
     await store.close()
   })
+
+  it.each([0, 1e9])(
+    'on a page that is broken costs what lies on it, and no start (looked at whole: up to %i)',
+    async (wholeCheckBytesMax) => {
+      await committed((records) => {
+        for (let owner = 1; owner <= 300; owner++) {
+          records.sessionPut(session(owner))
+          records.enqueueMessage(reference(owner, 1, 0), message(0, { payload: new Uint8Array(300) }))
+        }
+      })
+      const pages = queryAll(`SELECT pageno FROM dbstat WHERE name = 'queue_run' AND pagetype = 'leaf' ORDER BY pageno`)
+      const { pageno } = pages[Math.floor(pages.length / 2)] as { pageno: number }
+      const file = readFileSync(path)
+      file.set([0x77, 0xff, 0xff, 0xff, 0xff, 0xff], (pageno - 1) * 8192)
+      writeFileSync(path, file)
+      for (const isFirst of [true, false]) {
+        const damages: DamageReport[] = []
+        const store = new SqliteInlineStore({ dataDir, wholeCheckBytesMax, onDamage: (report) => damages.push(report) })
+        const { sessions, queues } = await open(store)
+        expect(sessions).toHaveLength(300)
+        expect(queues.length).toBeGreaterThan(250)
+        expect(queues.length).toBeLessThan(300)
+        if (isFirst) expect(damages).toHaveLength(300 - queues.length)
+        else expect(damages).toEqual([])
+        for (const { session: owner } of queues) {
+          expect((await store.readQueue(owner, 0, 10, 1e9)).entries.length).toBeGreaterThan(0)
+        }
+        const found = new Set(queues.map((queue) => queue.session))
+        await store.commit(
+          batch((records) => {
+            for (let owner = 1; owner <= 300; owner++) if (!found.has(owner)) records.dequeue(owner, 1)
+            records.enqueueMessage(reference(1, isFirst ? 2 : 3, 0), message(0))
+          }),
+          'fsync',
+        )
+        await store.close()
+      }
+      expect(checkStore(dataDir).findings.length).toBeGreaterThan(0)
+    },
+  )
 })
 
 it('an entry whose body is missing is passed over, counted by the check, and taken out by the repair', async () => {

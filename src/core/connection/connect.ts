@@ -34,7 +34,9 @@ function checkConnect(broker: Broker, packet: ConnectPacket): number | undefined
   // [MQTT-3.1.3-8] of 3.1.1: an empty client id needs Clean Session 1; 3.1 knows none.
   if (packet.clientId === '' && !emptyIdAllowed) return ReasonCode.clientIdentifierNotValid
   const known = broker.sessions.has(packet.clientId) && !packet.cleanStart
-  if (broker.storeFull && !known && requestedExpiry(packet) > 0) return ReasonCode.quotaExceeded
+  // Who comes back may: to take what waits is how room is made.
+  const storesAnew = requestedExpiry(packet) > 0 || packet.will !== undefined
+  if (broker.storeFull && !known && storesAnew) return ReasonCode.quotaExceeded
   if (packet.will === undefined) return undefined
   if (packet.will.qos > options.maximumQos) return ReasonCode.qosNotSupported
   if (packet.will.retain && !options.retainAvailable) return ReasonCode.retainNotSupported

@@ -70,7 +70,10 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
 /** Whether a message that would have to be kept can't be: nobody gets it then, and its publisher is told. */
 function mustRefuse(broker: Broker, publication: Publication, found: Route): boolean {
   if (broker.storeFull) {
-    if (publication.retain || found.recipients.some(({ destination, qos }) => destination.stored && qos > 0))
+    if (
+      (publication.retain && publication.payloadLength > 0) ||
+      found.recipients.some(({ destination, qos }) => destination.stored && qos > 0)
+    )
       return true
     if (found.groups.some((group) => group.members.some(({ destination, qos }) => destination.stored && qos > 0)))
       return true

@@ -5,13 +5,17 @@ import { drop } from '../drop.ts'
 import type { Message } from '../publish/message.ts'
 import type { Publication } from '../publish/publication.ts'
 
-/** Does what RETAIN says. False: one more retained message would pass the limit, and nothing was changed. */
+/** Does what RETAIN says. False: there is no room for one more retained message, and nothing was changed. */
 export function retain(broker: Broker, publication: Publication): boolean {
   const topic = publication.entry!.topic
   const { retained, journal, counters, options } = broker
   const message = publication.payloadLength === 0 ? null : publication.message
   if (message !== null && retained.count >= options.retainedMessagesMax && retained.get(topic) === null) {
     drop(broker, message, 'retained_limit', null)
+    return false
+  }
+  if (message !== null && broker.storeFull && !topic.startsWith('$SYS/')) {
+    drop(broker, message, 'store_full', null)
     return false
   }
   const previous = setRetained(broker, topic, message)

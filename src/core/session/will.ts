@@ -12,6 +12,9 @@ import type { Message } from '../publish/message.ts'
 import { publishMessage } from '../publish/publish.ts'
 import type { Session } from './session.ts'
 
+/** How long a will waits for room on the disk before it is tried again. */
+const storeFullRetryMs = 5000
+
 export interface PendingWill {
   readonly will: Will
   /** Set while it waits for its delay. */
@@ -23,18 +26,27 @@ export function connectionLost(broker: Broker, session: Session): void {
   const pending = session.will
   if (pending === null) return
   const delay = Math.min(pending.will.properties.willDelayInterval ?? 0, session.expiryInterval)
-  if (delay === 0) {
+  if (delay === 0 && !mustWait(broker, session)) {
     publishWill(broker, session)
     return
   }
-  delayWill(broker, session, broker.now + delay * 1000)
+  delayWill(broker, session, broker.now + Math.max(delay * 1000, mustWait(broker, session) ? storeFullRetryMs : 0))
   if (session.stored) broker.journal.will(session, pending)
 }
 
 export function delayWill(broker: Broker, session: Session, dueAt: number): void {
   const pending = session.will!
-  pending.deadline ??= new Deadline(() => publishWill(broker, session))
+  pending.deadline ??= new Deadline(() => {
+    if (mustWait(broker, session)) delayWill(broker, session, broker.now + storeFullRetryMs)
+    else publishWill(broker, session)
+  })
   broker.deadlines.set(pending.deadline, dueAt)
+}
+
+/** A will that might have to be stored waits for room as long as its session lives. */
+function mustWait(broker: Broker, session: Session): boolean {
+  const { qos, retain } = session.will!.will
+  return broker.storeFull && session.durable && (qos > 0 || retain)
 }
 
 /** Forgets the will without publishing it: DISCONNECT 0x00, or the client came back in time. */
@@ -53,7 +65,9 @@ export function publishWill(broker: Broker, session: Session): void {
   discardWill(broker, session)
   broker.counters.willsPublished++
   try {
-    publishMessage(broker, willMessage(will, session.clientId, broker.now), will.retain, session)
+    const message = willMessage(will, session.clientId, broker.now)
+    const outcome = publishMessage(broker, message, will.retain, session)
+    if (outcome === 'quota-exceeded') drop(broker, message, 'will_refused', null)
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error
     // For instance a recovered will, where fewer levels are allowed than before: what its session has to do goes on.

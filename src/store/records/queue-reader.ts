@@ -1,6 +1,7 @@
 /** What is read of the queues: at start their heads, and their content page by page. */
 import type { Database, Statement } from 'better-sqlite3'
 import { DamagedRowError, type Recovery, type StoredMessage, type StoredReference } from '../store.ts'
+import { type DamagedRuns, isDamage, notSetAside } from './damaged-runs.ts'
 import { messageColumns, messageOfRow } from './message.ts'
 import {
   checkBodies,
@@ -21,39 +22,75 @@ interface CountedQueue {
   lastPosition: number
 }
 
+type HeadRow = [session: number, first: number, last: number, messages: number, payloadBytes: number]
+type TakenRow = [
+  entries: string | null,
+  checksum: number | null,
+  mask: string | null,
+  messages: number,
+  payloadBytes: number,
+]
+const heads = `
+  SELECT r.session, r.first_position, r.last_position, r.messages, r.payload_bytes,
+    iif(t.run IS NULL, NULL, r.entries), r.entries_checksum, t.mask, coalesce(t.messages, 0), coalesce(t.payload_bytes, 0)
+  FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id`
+const ofLivingSessions = 'session NOT IN (SELECT number FROM ended_session)'
+
 /** Reads the runs' heads, not their bodies; only where something was taken are the entries looked at. */
-export function recoverQueues(database: Database, recovery: Recovery): void {
-  type RunRow = [session: number, first: number, last: number, messages: number, payloadBytes: number]
-  type TakenRow = [
-    entries: string | null,
-    checksum: number | null,
-    mask: string | null,
-    messages: number,
-    payloadBytes: number,
-  ]
-  const counted = `
-    SELECT r.session, r.first_position, r.last_position, r.messages, r.payload_bytes,
-      iif(t.run IS NULL, NULL, r.entries), r.entries_checksum, t.mask, coalesce(t.messages, 0), coalesce(t.payload_bytes, 0)
-    FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id
-    WHERE r.session NOT IN (SELECT number FROM ended_session)`
-  const queues = new Map<number, CountedQueue>()
-  for (const row of rowsOf<[...RunRow, ...TakenRow]>(database, counted)) {
-    const [session, first, last, messages, bytes, entries, checksum, mask, takenMessages, takenBytes] = row
-    const [firstPosition, lastPosition] =
-      entries === null ? [first, last] : waitingRange(parseEntries(session, entries, checksum), mask!)
-    let queue = queues.get(session)
-    if (queue === undefined) {
-      queue = { messages: 0, bytes: 0, firstPosition, lastPosition }
-      queues.set(session, queue)
-    }
-    queue.messages += messages - takenMessages
-    queue.bytes += bytes - takenBytes
-    queue.firstPosition = Math.min(queue.firstPosition, firstPosition)
-    queue.lastPosition = Math.max(queue.lastPosition, lastPosition)
+export function recoverQueues(database: Database, recovery: Recovery, damagedRuns: DamagedRuns): void {
+  let queues: Map<number, CountedQueue>
+  try {
+    queues = countedTogether(database)
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    queues = countedOneByOne(database, damagedRuns)
   }
   for (const [session, { messages, bytes, firstPosition, lastPosition }] of queues) {
     recovery.onQueue(session, messages, bytes, firstPosition, lastPosition)
   }
+}
+
+function countedTogether(database: Database): Map<number, CountedQueue> {
+  const queues = new Map<number, CountedQueue>()
+  const sql = `${heads} WHERE r.${ofLivingSessions} AND r.id ${notSetAside}`
+  for (const row of rowsOf<[...HeadRow, ...TakenRow]>(database, sql)) count(row, queues)
+  return queues
+}
+
+/** By the index, so that a run that can't be read costs itself only. */
+function countedOneByOne(database: Database, damagedRuns: DamagedRuns): Map<number, CountedQueue> {
+  const queues = new Map<number, CountedQueue>()
+  const head = database.prepare(`${heads} WHERE r.id = ?`).raw()
+  const runs = database
+    .prepare(
+      `SELECT id, session FROM queue_run INDEXED BY queue_run_position WHERE ${ofLivingSessions} AND id ${notSetAside}`,
+    )
+    .raw()
+    .all() as [run: number, session: number][]
+  for (const [run, session] of runs) {
+    try {
+      count(head.get(run) as [...HeadRow, ...TakenRow], queues)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      damagedRuns.setAside(run, session, error)
+    }
+  }
+  return queues
+}
+
+function count(row: [...HeadRow, ...TakenRow], queues: Map<number, CountedQueue>): void {
+  const [session, first, last, messages, bytes, entries, checksum, mask, takenMessages, takenBytes] = row
+  const [firstPosition, lastPosition] =
+    entries === null ? [first, last] : waitingRange(parseEntries(session, entries, checksum), mask!)
+  let queue = queues.get(session)
+  if (queue === undefined) {
+    queue = { messages: 0, bytes: 0, firstPosition, lastPosition }
+    queues.set(session, queue)
+  }
+  queue.messages += messages - takenMessages
+  queue.bytes += bytes - takenBytes
+  queue.firstPosition = Math.min(queue.firstPosition, firstPosition)
+  queue.lastPosition = Math.max(queue.lastPosition, lastPosition)
 }
 
 /** The positions of the first and the last entry that still waits: a run without any has no row. */
@@ -63,59 +100,83 @@ function waitingRange(entries: readonly RunEntry[], mask: string): [first: numbe
   return [positionOf(first), positionOf(last)]
 }
 
-export class QueueReader {
-  readonly #runs: Statement
-  readonly #sharedRuns: Statement
-  readonly #message: Statement
+type RunRow = [string, entriesChecksum: number | null, mask: string | null, Uint8Array | null, number | null]
 
-  constructor(database: Database) {
-    const runs = (and: string) =>
-      database
-        .prepare(
-          `SELECT r.entries, r.entries_checksum, t.mask, r.bodies, r.bodies_checksum
-          FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id
-          WHERE r.session = ? AND r.first_position >= coalesce(
-            (SELECT max(first_position) FROM queue_run WHERE session = ? AND first_position <= ?), 0) ${and}
-          ORDER BY r.first_position`,
-        )
-        .raw()
-    this.#runs = runs('')
-    this.#sharedRuns = runs('AND instr(r.entries, ?) > 0')
+export class QueueReader {
+  readonly #first: Statement
+  readonly #next: Statement
+  readonly #run: Statement
+  readonly #message: Statement
+  readonly #damagedRuns: DamagedRuns
+
+  constructor(database: Database, damagedRuns: DamagedRuns) {
+    this.#damagedRuns = damagedRuns
+    // The index alone says which run is next.
+    this.#next = database
+      .prepare(
+        `SELECT id, first_position FROM queue_run INDEXED BY queue_run_position
+        WHERE session = ? AND first_position >= ? AND id ${notSetAside} ORDER BY first_position LIMIT 1`,
+      )
+      .raw()
+    this.#first = database
+      .prepare(
+        `SELECT max(first_position) FROM queue_run INDEXED BY queue_run_position
+        WHERE session = ? AND first_position <= ? AND id ${notSetAside}`,
+      )
+      .pluck()
+    this.#run = database
+      .prepare(
+        `SELECT r.entries, r.entries_checksum, t.mask, r.bodies, r.bodies_checksum
+        FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id WHERE r.id = ?`,
+      )
+      .raw()
     this.#message = database.prepare(`SELECT ${messageColumns} FROM message m WHERE m.id = ?`).raw()
   }
 
   /**
-   * Hands over a page's entries in order, of all or of one shared filter; returns whether more follow. The statement is
-   * stepped: nothing is read ahead.
+   * Hands over a page's entries in order, of all or of one shared filter; returns whether more follow. Run by run: a run that
+   * can't be read is set aside, and the page goes on behind it.
    */
   read(query: QueueQuery, onEntry: (reference: StoredReference, message: StoredMessage) => void): boolean {
-    type RunRow = [string, entriesChecksum: number | null, mask: string | null, Uint8Array | null, number | null]
-    const { session, fromPosition, messagesMax, bytesMax, sharedFilter } = query
-    let messages = 0
-    let bytes = 0
-    const limit = Math.max(1, messagesMax)
-    const rows =
-      sharedFilter === undefined
-        ? this.#runs.iterate(session, session, fromPosition)
-        : this.#sharedRuns.iterate(session, session, fromPosition, JSON.stringify(sharedFilter))
-    for (const row of rows as IterableIterator<RunRow>) {
-      const [text, entriesChecksum, mask, bodies, bodiesChecksum] = row
-      const entries = parseEntries(session, text, entriesChecksum)
-      checkBodies(bodies, bodiesChecksum)
-      for (const [index, entry] of entries.entries()) {
-        if (positionOf(entry) < fromPosition || mask?.[index] === '1') continue
-        const reference = referenceOf(session, entry)
-        if (sharedFilter !== undefined && reference.sharedFilter !== sharedFilter) continue
-        const message = this.#messageOf(entry, bodies)
-        // Nothing that can be delivered: `check-store` counts it and repairs it.
-        if (message === undefined) continue
-        bytes += payloadBytesOf(entry)
-        if (messages > 0 && (messages >= limit || bytes > bytesMax)) return true
-        messages++
-        onEntry(reference, message)
+    const { session, fromPosition } = query
+    const page: OpenPage = { query, messages: 0, bytes: 0, onEntry }
+    let position = (this.#first.get(session, fromPosition) as number | null) ?? 0
+    for (;;) {
+      const next = this.#next.get(session, position) as [run: number, firstPosition: number] | undefined
+      if (next === undefined) return false
+      position = next[1] + 1
+      try {
+        if (!this.#readRun(next[0], page)) return true
+      } catch (error) {
+        if (!isDamage(error)) throw error
+        this.#damagedRuns.setAside(next[0], session, error)
       }
     }
-    return false
+  }
+
+  /** Returns whether the page has room for more. All of the run is judged before any of it is handed over. */
+  #readRun(run: number, page: OpenPage): boolean {
+    const { session, fromPosition, messagesMax, bytesMax, sharedFilter } = page.query
+    const [text, entriesChecksum, mask, bodies, bodiesChecksum] = this.#run.get(run) as RunRow
+    if (sharedFilter !== undefined && !text.includes(JSON.stringify(sharedFilter))) return true
+    const entries = parseEntries(session, text, entriesChecksum)
+    checkBodies(bodies, bodiesChecksum)
+    const read: [StoredReference, StoredMessage, payloadBytes: number][] = []
+    for (const [index, entry] of entries.entries()) {
+      if (positionOf(entry) < fromPosition || mask?.[index] === '1') continue
+      const reference = referenceOf(session, entry)
+      if (sharedFilter !== undefined && reference.sharedFilter !== sharedFilter) continue
+      const message = this.#messageOf(entry, bodies)
+      // Nothing that can be delivered: `check-store` counts it and repairs it.
+      if (message !== undefined) read.push([reference, message, payloadBytesOf(entry)])
+    }
+    for (const [reference, message, payloadBytes] of read) {
+      page.bytes += payloadBytes
+      if (page.messages > 0 && (page.messages >= messagesMax || page.bytes > bytesMax)) return false
+      page.messages++
+      page.onEntry(reference, message)
+    }
+    return true
   }
 
   #messageOf(entry: RunEntry, bodies: Uint8Array | null): StoredMessage | undefined {
@@ -132,4 +193,11 @@ export interface QueueQuery {
   messagesMax: number
   bytesMax: number
   sharedFilter?: string | undefined
+}
+
+interface OpenPage {
+  query: QueueQuery
+  messages: number
+  bytes: number
+  onEntry: (reference: StoredReference, message: StoredMessage) => void
 }

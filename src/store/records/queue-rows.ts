@@ -9,6 +9,7 @@
  */
 import type { Database, Statement } from 'better-sqlite3'
 import { DamagedRowError, type StoredMessage, type StoredReference } from '../store.ts'
+import { type DamagedRuns, isDamage, notSetAside } from './damaged-runs.ts'
 import {
   checkBodies,
   messageIdOf,
@@ -53,14 +54,16 @@ type RunRow = [
 
 export class QueueRows {
   readonly #statements: ReturnType<typeof prepareStatements>
+  readonly #damagedRuns: DamagedRuns
   readonly #open = new Map<number, OpenRun>()
   readonly #spare: OpenRun[] = []
   /** By session, the run taken from last. */
   readonly #loaded = new Map<number, LoadedRun>()
   readonly #texts = new QuotedTexts()
 
-  constructor(database: Database) {
+  constructor(database: Database, damagedRuns: DamagedRuns) {
     this.#statements = prepareStatements(database)
+    this.#damagedRuns = damagedRuns
   }
 
   /** Forgets what a failed batch left. */
@@ -105,8 +108,14 @@ export class QueueRows {
       return
     }
     const run = this.#loaded.get(session)!
-    run.bodies ??= this.#bodiesOf(run)
-    this.appendMessage(to, messageOf(entry, run.bodies))
+    try {
+      run.bodies ??= this.#bodiesOf(run)
+      this.appendMessage(to, messageOf(entry, run.bodies))
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.#damagedRuns.setAside(run.id, session, error)
+      this.#loaded.delete(session)
+    }
   }
 
   #bodiesOf(run: LoadedRun): Uint8Array | null {
@@ -138,8 +147,10 @@ export class QueueRows {
     if (loaded !== undefined) this.#mark(loaded)
     this.#loaded.delete(session)
     for (let messages = 0; messages < messagesMax; ) {
-      const run = loadedRun(this.#statements.first.get(session) as RunRow | undefined)
-      if (run === undefined) return false
+      const id = this.#statements.first.get(session)
+      if (id === undefined) return false
+      const run = this.#load(id, session)
+      if (run === undefined) continue
       for (const [index, entry] of run.entries.entries()) {
         if (run.mask[index] === waiting && messageIdOf(entry) !== 0) onMessageId(messageIdOf(entry))
       }
@@ -189,9 +200,21 @@ export class QueueRows {
       this.#mark(loaded)
       this.#loaded.delete(session)
     }
-    const run = loadedRun(this.#statements.at.get(session, position) as RunRow | undefined)
+    const run = this.#load(this.#statements.at.get(session, position), session)
     if (run !== undefined) this.#loaded.set(session, run)
     return run
+  }
+
+  /** A run that can't be read is set aside: none of its entries is there any more. */
+  #load(id: unknown, session: number): LoadedRun | undefined {
+    if (id === undefined) return undefined
+    try {
+      return loadedRun(this.#statements.run.get(id) as RunRow)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.#damagedRuns.setAside(id as number, session, error)
+      return undefined
+    }
   }
 
   #mark(run: LoadedRun): void {
@@ -207,8 +230,7 @@ export class QueueRows {
   }
 }
 
-function loadedRun(row: RunRow | undefined): LoadedRun | undefined {
-  if (row === undefined) return undefined
+function loadedRun(row: RunRow): LoadedRun {
   const [id, session, text, checksum, mask, messages, payloadBytes] = row
   const entries = parseEntries(session, text, checksum)
   const marks = maskOf(mask, entries.length, messages ?? 0)
@@ -253,13 +275,13 @@ function indexOf(entries: readonly RunEntry[], position: number): number {
 
 function prepareStatements(database: Database) {
   const run = (sql: string): Statement => database.prepare(sql)
-  const rows = (where: string): Statement =>
+  const id = (where: string): Statement =>
     database
       .prepare(
-        `SELECT r.id, r.session, r.entries, r.entries_checksum, t.mask, t.messages, t.payload_bytes
-        FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id WHERE ${where} LIMIT 1`,
+        `SELECT id FROM queue_run INDEXED BY queue_run_position
+        WHERE session = ? AND ${where} LIMIT 1`,
       )
-      .raw()
+      .pluck()
   return {
     insert: run(
       `INSERT INTO queue_run
@@ -268,8 +290,14 @@ function prepareStatements(database: Database) {
       VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?, ?)`,
     ),
     bodies: database.prepare('SELECT bodies, bodies_checksum FROM queue_run WHERE id = ?').raw(),
-    at: rows('r.session = ? AND r.first_position <= ? ORDER BY r.first_position DESC'),
-    first: rows('r.session = ? ORDER BY r.first_position'),
+    at: id(`first_position <= ? AND id ${notSetAside} ORDER BY first_position DESC`),
+    first: id(`id ${notSetAside} ORDER BY first_position`),
+    run: database
+      .prepare(
+        `SELECT r.id, r.session, r.entries, r.entries_checksum, t.mask, t.messages, t.payload_bytes
+        FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id WHERE r.id = ?`,
+      )
+      .raw(),
     delete: run('DELETE FROM queue_run WHERE id = ?'),
     takenPut: run('INSERT OR REPLACE INTO queue_taken VALUES (?, ?, ?, ?)'),
     takenDelete: run('DELETE FROM queue_taken WHERE run = ?'),
