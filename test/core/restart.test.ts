@@ -95,4 +95,26 @@ describe('restart', () => {
     await next.settle()
     expect((await next.restart()).broker.sessions.has('s')).toBe(false)
   })
+
+  it('again and again begins neither the expiry of a session nor the delay of its will anew', async () => {
+    const world = new DurableWorld()
+    const watcher = await world.ready('watcher')
+    watcher.subscribe('gone', 1)
+    const will = { topic: 'gone', payload: new TextEncoder().encode('x'), qos: 1 as const, retain: false }
+    const properties = { willDelayInterval: 600 }
+    await world.ready('s', { ...lasting, will: { ...will, properties, forwardProperties: new Uint8Array(0) } })
+    await world.settle()
+
+    let next = await world.restart()
+    const restartedAt = next.now
+    const delayed = () => next.broker.sessions.get('s')?.will?.deadline?.at
+    const expires = () => next.broker.sessions.get('s')?.expiry?.at
+    expect([delayed(), expires()]).toEqual([restartedAt + 600_000, restartedAt + 3_600_000])
+    for (const afterMs of [200_000, 300_000]) {
+      await next.settle()
+      next.now += afterMs
+      next = await next.restart()
+      expect([delayed(), expires()]).toEqual([restartedAt + 600_000, restartedAt + 3_600_000])
+    }
+  })
 })

@@ -20,6 +20,8 @@ import { delayWill } from './will.ts'
 
 export class BrokerRecovery {
   readonly #broker: Broker
+  /** Whose clients were connected when the last process ended. */
+  readonly #left: Session[] = []
   readonly #setClock: (time: number, wallOffset: number) => void
 
   /** `setClock`: whoever drives the broker sets its clock, and `Broker.now`, by where that of the last process was. */
@@ -48,6 +50,7 @@ export class BrokerRecovery {
     const forever = stored.expiryInterval === neverExpires
     const sinceNow = forever ? Infinity : now + stored.expiryInterval * 1000
     scheduleExpiry(this.#broker, session, stored.connected ? sinceNow : stored.expiresAt)
+    if (stored.connected) this.#left.push(session)
   }
 
   onSubscription(stored: RecoveredSubscription): void {
@@ -125,6 +128,17 @@ export class BrokerRecovery {
     }
     for (const session of [...this.#broker.sessionsByNumber.values()]) {
       if (session.expiryInterval === 0 && session.will === null) endSession(this.#broker, session)
+    }
+    this.#recordLeaving()
+  }
+
+  /** From now on the store knows when they end: another restart does not begin their time anew. */
+  #recordLeaving(): void {
+    const { journal } = this.#broker
+    for (const session of this.#left) {
+      if (!session.recorded) continue
+      journal.session(session, session.expiry?.at ?? Infinity)
+      if (session.will !== null) journal.will(session, session.will)
     }
   }
 }
