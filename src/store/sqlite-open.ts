@@ -79,8 +79,22 @@ function quickCheck(database: Database.Database, path: string, dataDir: string):
     .pluck()
     .all() as string[]
   const faults = tables.flatMap((table) => findingsIn(database, `('${table}')`))
+  faults.push(...unreachable(database))
   if (faults.length > 0) {
     throw new StoreError('corrupt', `${path} is damaged: ${faults.slice(0, 3).join('; ')}. ${remedy(dataDir)}`)
+  }
+}
+
+/** Without the index of the runs nothing can be set aside, and without the way to the last of them nothing can be appended. */
+function unreachable(database: Database.Database): string[] {
+  if (database.prepare(`SELECT 1 FROM sqlite_schema WHERE name = 'queue_run_position'`).get() === undefined) return []
+  try {
+    database.prepare('SELECT count(first_position) FROM queue_run INDEXED BY queue_run_position').get()
+    database.prepare('SELECT max(id) FROM queue_run').get()
+    return []
+  } catch (error) {
+    if (isDamage(error)) return [error.message]
+    throw error
   }
 }
 

@@ -6,6 +6,10 @@
  * time to `commit` and releases the frames that the batch backs when it resolves. The store is read at start (`open`), and
  * page by page when a session drains a queue that is larger than memory (`readQueue`).
  *
+ * A resolved `commit` is the only promise of safety there is: what has not been committed may be lost, whatever else was called. So
+ * a store may stand around another one, to send batches elsewhere as well, and resolves when all of them have what they were given.
+ * The buffer is transferred by whoever takes it last: one that stands around copies it before it hands it on.
+ *
  * Calls are served in the order in which they are made: a `readQueue` sees every batch handed over before it.
  *
  * All times are absolute, in milliseconds since the epoch; `Infinity` is never.
@@ -96,7 +100,7 @@ export interface Store {
   readonly durable: boolean
   /** Locks, checks, migrates and loads. Rejects with a `StoreError` that names the file and the remedy. */
   open(recovery: Recovery): Promise<RecoveredNumbers>
-  /** Applies one packed batch in one transaction; resolves when it is as safe as `durability` says. The buffer is taken over. */
+  /** Applies one packed batch in one transaction; resolves when it is as safe as `durability` says, however long a full disk takes. The buffer is taken over. */
   commit(batch: ArrayBuffer, durability: Durability): Promise<void>
   /**
    * The references of a session from a position on, unreleased ones only, up to both limits (at least one entry if any); of

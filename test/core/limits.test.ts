@@ -244,4 +244,47 @@ describe('further limits', () => {
       { type: 'suback', reasonCodes: [0x97] },
     ])
   })
+
+  it('with the disk full nothing is kept at QoS 0 either, no will is taken anew, and one that is due waits; deletions pass', async () => {
+    const world = new DurableWorld()
+    const online = await world.ready('online', {})
+    online.subscribe('#', 1)
+    const publisher = await world.ready('p', {})
+    publisher.publish('old', 'x', { retain: true })
+    const will = {
+      topic: 'gone',
+      payload: new TextEncoder().encode('will'),
+      qos: 1 as const,
+      retain: true,
+      properties: {},
+      forwardProperties: new Uint8Array(0),
+    }
+    const leaving = await world.ready('leaving', { ...lasting, will })
+    await world.settle()
+    online.take()
+    publisher.take()
+    world.broker.storeFull = true
+    publisher.publish('new', 'passing', { retain: true })
+    publisher.publish('old', '', { qos: 1, retain: true })
+    await world.settle()
+    expect(online.takePublishes().map((one) => one.payload)).toEqual(['passing', ''])
+    expect(publisher.take()).toMatchObject([{ type: 'puback', reasonCode: 0 }])
+    expect(world.broker.retained.count).toBe(0)
+    expect(world.broker.counters.messagesDropped.get('store_full')).toBe(1)
+    expect(world.device().connect({ clientId: 'w', will }).take()).toMatchObject([
+      { type: 'connack', reasonCode: 0x97 },
+    ])
+    leaving.drop()
+    const tick = async () => {
+      world.now += 6000
+      world.broker.advance(world.now)
+      await world.settle()
+    }
+    await tick()
+    expect(online.takePublishes()).toEqual([])
+    world.broker.storeFull = false
+    await tick()
+    expect(online.takePublishes().map((one) => one.payload)).toEqual(['will'])
+    expect(world.broker.retained.count).toBe(1)
+  })
 })

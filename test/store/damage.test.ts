@@ -6,6 +6,7 @@ import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { migrate, migrations } from '../../src/store/sqlite-schema.ts'
 import { SqliteWorkerStore } from '../../src/store/sqlite-store.ts'
+import type { DamageReport } from '../../src/store/store.ts'
 import { filled, refused } from './directory.ts'
 import { acknowledgedBy, nothing, spawnCommitter } from './process.ts'
 
@@ -90,13 +91,15 @@ describe('a damaged database', () => {
     expect(await refused({ dataDir })).toMatchObject({ kind: 'corrupt' })
   })
 
-  it('with flipped bits in any page is refused while it is small enough to be checked whole', async () => {
+  it('with flipped bits in any page is refused while it is small enough to be checked whole, but for pages of queues', async () => {
     await filled(dataDir)
     const pages = statSync(path).size / 8192
+    const queues = pagesOf('queue_run')
     for (let page = 1; page < pages; page += 7) {
+      if (queues.includes(page)) continue
       const original = readFileSync(path)
       // A b-tree page starts with its type and its cell pointers.
-      overwrite(page * 8192, Buffer.from([0x77, 0xff, 0xff, 0xff, 0xff, 0xff]))
+      overwrite((page - 1) * 8192, Buffer.from([0x77, 0xff, 0xff, 0xff, 0xff, 0xff]))
       const error = await refused({ dataDir })
       expect(error.kind, `page ${page}`).toBe('corrupt')
       for (const text of [path, ...remedies]) expect(error.message).toContain(text)
@@ -104,25 +107,32 @@ describe('a damaged database', () => {
     }
   })
 
-  it('that is too large to be checked whole is found out when the page is read', async () => {
+  it('that is too large to be checked whole is found out when the page is read: its messages are passed over, and said', async () => {
     await filled(dataDir)
-    // The last page holds message bodies: the queue is written after them but is far smaller.
-    const database = new Database(path, { readonly: true })
-    const page = database.prepare(`SELECT max(pageno) FROM dbstat WHERE name = 'message'`).pluck().get() as number
-    database.close()
-    overwrite((page - 1) * 8192, Buffer.from([0x77, 0xff, 0xff, 0xff, 0xff, 0xff]))
-    const store = new SqliteWorkerStore({ dataDir, wholeCheckBytesMax: 0 })
+    const damages: DamageReport[] = []
+    overwrite((pagesOf('message').at(-1)! - 1) * 8192, Buffer.from([0x77, 0xff, 0xff, 0xff, 0xff, 0xff]))
+    const onDamage = (report: DamageReport) => damages.push(report)
+    const store = new SqliteWorkerStore({ dataDir, wholeCheckBytesMax: 0, onDamage })
     await store.open(nothing)
-    const read = async () => {
-      for (let from = 0, more = true; more; ) {
-        const queue = await store.readQueue(1, from, 100, 1e9)
-        from = queue.entries.at(-1)!.reference.position + 1
-        more = queue.more
-      }
+    let read = 0
+    for (let from = 0, more = true; more; ) {
+      const queue = await store.readQueue(1, from, 100, 1e9)
+      read += queue.entries.length
+      from = queue.entries.at(-1)!.reference.position + 1
+      more = queue.more
     }
-    await expect(read()).rejects.toMatchObject({ kind: 'corrupt' })
+    expect(read).toBeGreaterThan(1900)
+    expect(damages.length).toBeGreaterThanOrEqual(2000 - read)
+    expect(damages[0]).toMatchObject({ session: 1, messages: 1, finding: expect.stringContaining('malformed') })
     await store.close()
   })
+
+  function pagesOf(table: string): number[] {
+    const database = new Database(path, { readonly: true })
+    const pages = database.prepare('SELECT pageno FROM dbstat WHERE name = ? ORDER BY pageno').pluck().all(table)
+    database.close()
+    return pages as number[]
+  }
 
   function overwrite(position: number, bytes: Uint8Array): void {
     const file = readFileSync(path)

@@ -30,6 +30,11 @@ export class DamagedRuns {
     this.#onDamage({ session, messages: this.#count(run), finding: error.message })
   }
 
+  /** One message's body, which others may name too, can't be read. */
+  passOver(session: number, error: Error): void {
+    this.#onDamage({ session, messages: 1, finding: error.message })
+  }
+
   /** As far as its row says, 0 if it does not. */
   #count(run: number): number {
     try {

@@ -166,7 +166,7 @@ export class QueueReader {
       if (positionOf(entry) < fromPosition || mask?.[index] === '1') continue
       const reference = referenceOf(session, entry)
       if (sharedFilter !== undefined && reference.sharedFilter !== sharedFilter) continue
-      const message = this.#messageOf(entry, bodies)
+      const message = this.#messageOf(session, entry, bodies)
       // Nothing that can be delivered: `check-store` counts it and repairs it.
       if (message !== undefined) read.push([reference, message, payloadBytesOf(entry)])
     }
@@ -179,11 +179,17 @@ export class QueueReader {
     return true
   }
 
-  #messageOf(entry: RunEntry, bodies: Uint8Array | null): StoredMessage | undefined {
+  #messageOf(session: number, entry: RunEntry, bodies: Uint8Array | null): StoredMessage | undefined {
     const id = messageIdOf(entry)
     if (id === 0) return messageOf(entry, bodies)
-    const row = this.#message.get(id) as readonly unknown[] | undefined
-    return row === undefined ? undefined : messageOfRow(row, 0)
+    try {
+      const row = this.#message.get(id) as readonly unknown[] | undefined
+      return row === undefined ? undefined : messageOfRow(row, 0)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.#damagedRuns.passOver(session, error)
+      return undefined
+    }
   }
 }
 
