@@ -19,6 +19,7 @@ const names = [
   'complete',
   'move',
   'sent',
+  'clock',
   'incomingPut',
   'incomingDelete',
   'retainedPut',
@@ -138,6 +139,7 @@ export const batchCalls: fc.Arbitrary<BatchCall> = fc.oneof(
     reference.map((one) => ({ ...one, messageId: 0 })),
   ),
   call('sent', session, integer),
+  call('clock', time, integer),
   call('retainedPut', text, session, integer, text),
   call('retainedDelete', text, integer, text),
   call(
