@@ -20,7 +20,7 @@ const busyShareMax = 0.05
 const growthBytesMin = 16 * 1024 * 1024
 
 export interface Heap {
-  /** What V8 has of the system's memory for this thread. */
+  /** What V8 has of the system's memory for this thread, buffers outside its heap included. */
   committedBytes(): number
   /** The share of the time since the last call in which the thread was busy, 0 to 1. */
   busyShare(): number
@@ -52,7 +52,10 @@ export class IdleHeap {
 export function threadHeap(): Heap {
   let before = performance.eventLoopUtilization()
   return {
-    committedBytes: () => getHeapStatistics().total_heap_size,
+    committedBytes() {
+      const { total_heap_size: heap, external_memory: external } = getHeapStatistics()
+      return heap + external
+    },
     busyShare() {
       const now = performance.eventLoopUtilization()
       const { utilization } = performance.eventLoopUtilization(now, before)

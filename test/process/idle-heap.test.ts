@@ -55,12 +55,17 @@ describe('an idle heap', () => {
   })
 })
 
-it('a thread gives back what garbage made it take', async () => {
+const garbage = [
+  ['objects', "Array.from({ length: 400_000 }, (_, index) => ({ index, text: 'x' + index }))"],
+  ['buffers, as of messages that waited', 'Array.from({ length: 50 }, () => Buffer.alloc(1024 * 1024))'],
+]
+
+it.each(garbage)('a thread gives back what garbage made it take: %s', async (_name, expression) => {
   const module = new URL('../../src/process/idle-heap.ts', import.meta.url).href
   const worker = new Worker(
     `import(${JSON.stringify(module)}).then(({ threadHeap }) => {
       const heap = threadHeap()
-      let kept = Array.from({ length: 400_000 }, (_, index) => ({ index, text: 'x' + index }))
+      let kept = ${expression}
       const grown = heap.committedBytes()
       kept = undefined
       heap.collect()
