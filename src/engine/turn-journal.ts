@@ -46,7 +46,7 @@ export abstract class TurnJournal implements Journal {
     this.#level = level
   }
 
-  demand(durability: number): number {
+  requireDurability(durability: number): number {
     const before = this.#level
     this.#level = durability
     return before

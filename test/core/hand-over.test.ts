@@ -126,6 +126,33 @@ describe('a member that leaves while its session lives on', () => {
     expect(world.broker.gauges()).toMatchObject({ queuedMessages: 0, queuedBytes: 0 })
   })
 
+  it('leaves holes that a full queue knows of: its oldest go, one for each that comes', async () => {
+    const world = new DurableWorld()
+    const leaving = await member(world, 'leaver')
+    leaving.subscribe('a', 1)
+    await world.settle()
+    leaving.drop()
+    const publisher = await world.ready('p', {})
+    for (let i = 0; i < 40; i++) publisher.publish(i % 2 === 0 ? 't' : 'a', String(i), { qos: 1 })
+    await world.settle()
+    const heir = await member(world, 'heir')
+    const again = world.device().connect({ clientId: 'leaver', ...lasting })
+    again.link.full = true
+    await world.settle()
+    again.drop()
+    expect(await receive(world, heir)).toHaveLength(20)
+    world.broker.options.sessionQueueMessagesMax = 20
+    for (let i = 0; i < 5; i++) {
+      publisher.publish('a', `new ${i}`, { qos: 1 })
+      await world.settle()
+    }
+    expect(queueOf(world, 'leaver').waiting).toBe(20)
+    expect(world.broker.counters.messagesDropped.get('queue_full')).toBe(5)
+    const back = world.device().connect({ clientId: 'leaver', ...lasting })
+    const odd = Array.from({ length: 15 }, (_, i) => String(2 * i + 11))
+    expect(await receive(world, back)).toEqual([...odd, ...range(0, 5).map((i) => `new ${i}`)])
+  })
+
   it('an acknowledgement that waits for its reference leaves when that is stored, though it has moved meanwhile', async () => {
     const world = new DurableWorld(undefined, 2)
     const leaving = await member(world, 'leaver')

@@ -283,14 +283,14 @@ export class Client implements PacketSink {
   /** Does what this connection is the cause of: what is recorded meanwhile has to survive what its frames wait for. */
   withDurability(action: () => void): void {
     const { journal } = this.broker
-    const before = journal.demand(this.link.durability)
+    const before = journal.requireDurability(this.link.durability)
     try {
       action()
     } catch (error) {
       this.broker.faultyClient ??= this
       throw error
     } finally {
-      journal.demand(before)
+      journal.requireDurability(before)
     }
   }
 

@@ -37,7 +37,7 @@ export interface Journal {
    * From here on, what is appended has to survive this much: more for higher numbers, and only whoever commits knows what
    * they stand for. Returns what was asked for before, to be put back.
    */
-  demand(durability: number): number
+  requireDurability(durability: number): number
   session(session: Session, expiresAt: number): void
   sessionEnd(session: Session): void
   subscription(session: Session, subscription: Subscription): void
@@ -70,7 +70,7 @@ export const noJournal: Journal = {
   ticket: 0,
   committed: 0,
   appended: 0,
-  demand: () => 0,
+  requireDurability: () => 0,
   session: nothing,
   sessionEnd: nothing,
   subscription: nothing,

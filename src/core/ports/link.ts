@@ -9,7 +9,7 @@ export interface Link {
   readonly full: boolean
   /** We leave the peer's bytes in the socket: it is not silent. */
   readonly readingPaused: boolean
-  /** What has to be survived before frames that wait for a commit leave here, as `Journal.demand` takes it. */
+  /** Durability level that its acknowledgements wait for, as `Journal.requireDurability` takes it. */
   readonly durability: number
   /** Nothing at all waits: a message larger than the whole buffer still passes. */
   readonly empty: boolean

@@ -234,6 +234,13 @@ export class DeliveryQueue {
     if (this.sendPosition === this.residentEnd - 1) this.skip()
   }
 
+  /** Of what is in the store only, some has gone from the middle: what is left has to be searched for. */
+  leaveHoles(): void {
+    this.denseFrom = this.nextPosition
+    this.searchFrom = 0
+    this.found.length = 0
+  }
+
   /** All is in memory: what was only estimated is known. */
   recount(): void {
     this.waiting = 0

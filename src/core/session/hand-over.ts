@@ -224,6 +224,6 @@ export class HandOver {
   #leftStore(bytes: number): void {
     const { queue } = this.#session
     queue.takenStored(-1, bytes)
-    queue.denseFrom = queue.nextPosition
+    queue.leaveHoles()
   }
 }
