@@ -70,6 +70,19 @@ const limitsSchema = z.strictObject(
     topicLevelsMax: wholeNumber(1, 1000)
       .default(core.topicLevelsMax)
       .describe('Levels of a topic name or filter; one with more is refused (0x90, 0x8F).'),
+    filtersPerSubscribeMax: wholeNumber(1, 1_000_000)
+      .default(10_000)
+      .describe('Topic filters of one SUBSCRIBE or UNSUBSCRIBE; one with more ends its connection (0x97).'),
+    propertiesPerPacketMax: wholeNumber(30, 1_000_000)
+      .default(1000)
+      .describe(
+        'MQTT 5.0 properties of one packet, user properties among them; one with more ends its connection (0x97).',
+      ),
+    clientIdBytesMax: wholeNumber(23, 65_535)
+      .default(1024)
+      .describe(
+        'Longest client identifier; a longer one is refused (0x85), since every stored message names its publisher.',
+      ),
     routeCacheEntriesMax: wholeNumber(1, 10_000_000)
       .default(core.routeCacheEntriesMax)
       .describe('Topics whose recipients are kept resolved.'),

@@ -32,6 +32,10 @@ export interface BrokerOptions {
   sessionExpirySecondsMax: number
   subscriptionsPerSessionMax: number
   topicLevelsMax: number
+  /** Topic filters of one SUBSCRIBE or UNSUBSCRIBE. */
+  filtersPerSubscribeMax: number
+  propertiesPerPacketMax: number
+  clientIdBytesMax: number
   retainedMessagesMax: number
   routeCacheEntriesMax: number
   routeCacheBytesMax: number
@@ -69,6 +73,9 @@ export const defaultBrokerOptions: BrokerOptions = {
   sessionExpirySecondsMax: 0xffffffff,
   subscriptionsPerSessionMax: 100_000,
   topicLevelsMax: 200,
+  filtersPerSubscribeMax: 10_000,
+  propertiesPerPacketMax: 1000,
+  clientIdBytesMax: 1024,
   retainedMessagesMax: 1_000_000,
   routeCacheEntriesMax: 65_536,
   routeCacheBytesMax: 128 * 1024 * 1024,

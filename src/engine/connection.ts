@@ -63,6 +63,7 @@ export class Connection implements Link {
       role: 'server',
       packetBytesMax: engine.broker.options.packetBytesMax,
       connectPacketBytesMax: Math.min(400_000, engine.broker.options.packetBytesMax),
+      limits: engine.broker.options,
       memory: chunkMemory,
     })
     room.enter(this)

@@ -11,6 +11,7 @@ import {
   type SubscriptionRequest,
   type UnsubscribePacket,
 } from './packet.ts'
+import { tooManyFilters } from './packet-limits.ts'
 import type { PacketReader } from './packet-reader.ts'
 import { malformed, protocolFault } from './protocol-error.ts'
 import { refuseStrayReasonCode, type Sender } from './reason-code-places.ts'
@@ -27,6 +28,7 @@ export function readSubscribe(reader: PacketReader, version: ProtocolVersion): S
   const packetId = readPacketId(reader)
   const properties = version === 5 ? readProperties(reader, PacketType.subscribe) : noProperties
   if (reader.remaining === 0) throw protocolFault('SUBSCRIBE without a topic filter [MQTT-3.8.3-2]')
+  refuseManyFilters(reader, 1)
   const subscriptions: SubscriptionRequest[] = []
   while (reader.remaining > 0) subscriptions.push(readSubscription(reader, version))
   return { packetId, subscriptions, properties }
@@ -54,6 +56,18 @@ function readSubscription(reader: PacketReader, version: ProtocolVersion): Subsc
   }
 }
 
+/** Counted before anything is made of them. @param optionsBytes behind each filter */
+function refuseManyFilters(reader: PacketReader, optionsBytes: number): void {
+  const { bytes, end, limits } = reader
+  const most = limits.filtersPerSubscribeMax
+  // A filter takes at least its length's two bytes and one more.
+  if (reader.remaining < (3 + optionsBytes) * most) return
+  let count = 0
+  for (let at = reader.at; at + 1 < end; at += 2 + ((bytes[at]! << 8) | bytes[at + 1]!) + optionsBytes) {
+    if (++count > most) throw tooManyFilters(reader.what, most)
+  }
+}
+
 function readTopicFilter(reader: PacketReader): string {
   const topicFilter = reader.string('Topic Filter')
   if (topicFilter === '') throw protocolFault(`${reader.what} has an empty topic filter [MQTT-4.7.3-1]`)
@@ -64,6 +78,7 @@ export function readUnsubscribe(reader: PacketReader, version: ProtocolVersion):
   const packetId = readPacketId(reader)
   const properties = version === 5 ? readProperties(reader, PacketType.unsubscribe) : noProperties
   if (reader.remaining === 0) throw protocolFault('UNSUBSCRIBE without a topic filter [MQTT-3.10.3-2]')
+  refuseManyFilters(reader, 0)
   const topicFilters: string[] = []
   while (reader.remaining > 0) topicFilters.push(readTopicFilter(reader))
   return { packetId, topicFilters, properties }

@@ -1,5 +1,6 @@
 /** Properties from the wire to an object, validated by the table; and what is cut out of encoded ones without decoding them. */
 import { noBytes, noProperties, PacketType, type Properties, type UserProperty } from './packet.ts'
+import { tooManyProperties } from './packet-limits.ts'
 import { copyBytes, PacketReader } from './packet-reader.ts'
 import { type PropertyDefinition, type PropertyPlace, placeName, propertyById } from './properties.ts'
 import { malformed, ProtocolError, protocolFault } from './protocol-error.ts'
@@ -14,15 +15,22 @@ export function readProperties(reader: PacketReader, place: PropertyPlace): Prop
   const length = reader.variableByteInteger('Property Length')
   if (length === 0) return noProperties
   const part = reader.part(length, placeName(place), 'properties')
-  return decodeProperties(part.bytes, part.at, part.end, place)
+  return decode(part, place)
 }
 
 /** Properties without their length. */
 export function decodeProperties(bytes: Uint8Array, start: number, end: number, place: PropertyPlace): Properties {
   if (start === end) return noProperties
-  const reader = new PacketReader(bytes, start, end, placeName(place))
+  return decode(new PacketReader(bytes, start, end, placeName(place)), place)
+}
+
+function decode(reader: PacketReader, place: PropertyPlace): Properties {
+  const { propertiesPerPacketMax } = reader.limits
   const values: Values = {}
-  while (reader.remaining > 0) readProperty(reader, place, values)
+  for (let count = 0; reader.remaining > 0; count++) {
+    if (count >= propertiesPerPacketMax) throw tooManyProperties(reader.what, propertiesPerPacketMax)
+    readProperty(reader, place, values)
+  }
   if (values.authenticationData !== undefined && values.authenticationMethod === undefined)
     throw protocolFault(`${reader.what} has authentication data without a method (3.1.2.11.10)`)
   return values as Properties

@@ -6,12 +6,21 @@
  */
 import { propertyOutOfPlace, propertyOutOfRange, propertyTwice } from './decode-properties.ts'
 import { noBytes, PacketType, type PublishFrame, type Qos } from './packet.ts'
+import { type PacketLimits, tooManyProperties } from './packet-limits.ts'
 import { PacketReader } from './packet-reader.ts'
 import { PropertyId, propertyById } from './properties.ts'
 import { malformed, protocolFault } from './protocol-error.ts'
 import type { Sender } from './reason-code-places.ts'
 import { refuseBadTopicName } from './topic.ts'
 import { decodeUtf8, isValidUtf8 } from './utf8.ts'
+
+/** What holds for every PUBLISH of one connection. */
+export interface PublishRules {
+  sender: Sender
+  /** The protocol is 5.0. */
+  version5: boolean
+  limits: PacketLimits
+}
 
 const noIdentifiers: readonly number[] = []
 
@@ -38,15 +47,14 @@ export function emptyPublishFrame(): PublishFrame {
   }
 }
 
-/** @param start of the fixed header @param bodyStart of the variable header @param hasProperties 5.0 */
+/** @param start of the fixed header @param bodyStart of the variable header */
 export function fillPublishFrame(
   frame: PublishFrame,
   bytes: Uint8Array,
   start: number,
   bodyStart: number,
   end: number,
-  hasProperties: boolean,
-  sender: Sender,
+  rules: PublishRules,
 ): void {
   const first = bytes[start]!
   const qos = ((first >> 1) & 3) as Qos
@@ -78,9 +86,9 @@ export function fillPublishFrame(
   frame.topicAliasAt = -1
   frame.subscriptionIdentifiers = noIdentifiers
   frame.propertiesStart = at
-  if (hasProperties) {
+  if (rules.version5) {
     if (at < end && bytes[at] === 0) frame.propertiesStart = ++at
-    else at = fillProperties(frame, bytes, at, end, sender)
+    else at = fillProperties(frame, bytes, at, end, rules)
     if (topicStart === topicEnd && frame.topicAlias === 0)
       throw protocolFault('PUBLISH has neither a topic name nor a topic alias (3.3.2.1)')
   }
@@ -89,7 +97,7 @@ export function fillPublishFrame(
 }
 
 /** @param at where the Property Length stands @returns the offset after the properties */
-function fillProperties(frame: PublishFrame, bytes: Uint8Array, at: number, end: number, sender: Sender): number {
+function fillProperties(frame: PublishFrame, bytes: Uint8Array, at: number, end: number, rules: PublishRules): number {
   let length = bytes[at]!
   let start = at + 1
   if (at >= end || length >= 0x80) {
@@ -99,14 +107,17 @@ function fillProperties(frame: PublishFrame, bytes: Uint8Array, at: number, end:
   }
   if (start + length > end) throw truncated('properties')
   frame.propertiesStart = start
-  walkProperties(frame, bytes, start, start + length, sender)
+  walkProperties(frame, bytes, start, start + length, rules)
   return start + length
 }
 
-function walkProperties(frame: PublishFrame, bytes: Uint8Array, start: number, end: number, sender: Sender): void {
+function walkProperties(frame: PublishFrame, bytes: Uint8Array, start: number, end: number, rules: PublishRules): void {
+  const { sender, limits } = rules
+  let left = limits.propertiesPerPacketMax
   let seen = 0
   let at = start
   while (at < end) {
+    if (left-- === 0) throw tooManyProperties('PUBLISH', limits.propertiesPerPacketMax)
     const id = bytes[at]!
     if (id < 32) {
       const bit = 1 << id

@@ -16,9 +16,10 @@ import {
   readUnsubscribe,
 } from './decode-packets.ts'
 import { readProperties } from './decode-properties.ts'
-import { emptyPublishFrame, fillPublishFrame } from './decode-publish.ts'
+import { emptyPublishFrame, fillPublishFrame, type PublishRules } from './decode-publish.ts'
 import { connackOnly, connectOnly, type FirstBytes, refusedFirstByte, toClient, toServer } from './fixed-header.ts'
 import { noBytes, noProperties, type PacketSink, PacketType, type Properties, type ProtocolVersion } from './packet.ts'
+import { type PacketLimits, unlimited } from './packet-limits.ts'
 import { PacketReader } from './packet-reader.ts'
 import { packetName } from './properties.ts'
 import { malformed, ProtocolError } from './protocol-error.ts'
@@ -37,6 +38,8 @@ export interface DecoderOptions {
   version?: ProtocolVersion
   /** Largest CONNECT in bytes. */
   connectPacketBytesMax?: number
+  /** How many things one packet may hold; without, as many as it has room for. */
+  limits?: PacketLimits
   /** For packets of more than 64 KiB that arrive in parts. */
   memory?: DecoderMemory
 }
@@ -74,6 +77,7 @@ export class Decoder {
   readonly #connectPacketBytesMax: number
   readonly #memory: DecoderMemory
   readonly #frame = emptyPublishFrame()
+  readonly #rules: PublishRules
   #firstBytes: FirstBytes
   #state: number = flowing
   #running = false
@@ -98,6 +102,7 @@ export class Decoder {
       this.#sender = 'server'
       this.#firstBytes = connackOnly[this.version]
     }
+    this.#rules = { sender: this.#sender, version5: this.version === 5, limits: options.limits ?? unlimited }
   }
 
   /** Bytes held back: of an incomplete packet, or because of a pause. */
@@ -182,7 +187,7 @@ export class Decoder {
         while (chunk[bodyStart - 1]! >= 0x80) bodyStart++
         const type = chunk[at]! >> 4
         if (type === PacketType.publish) {
-          fillPublishFrame(this.#frame, chunk, at, bodyStart, end, this.version === 5, this.#sender)
+          fillPublishFrame(this.#frame, chunk, at, bodyStart, end, this.#rules)
           this.#sink.onPublish(this.#frame)
         } else if (type >= PacketType.puback && type <= PacketType.pubcomp)
           this.#acknowledgement(type, chunk, bodyStart, end)
@@ -281,9 +286,9 @@ export class Decoder {
     let properties: Properties = noProperties
     if (end - start === 2) {
       packetId = (bytes[start]! << 8) | bytes[start + 1]!
-      if (packetId === 0) readPacketId(new PacketReader(bytes, start, end, packetName(type)))
+      if (packetId === 0) readPacketId(new PacketReader(bytes, start, end, packetName(type), this.#rules.limits))
     } else {
-      const reader = new PacketReader(bytes, start, end, packetName(type))
+      const reader = new PacketReader(bytes, start, end, packetName(type), this.#rules.limits)
       packetId = readPacketId(reader)
       if (this.version === 5) {
         reasonCode = reader.uint8('Reason Code')
@@ -300,7 +305,7 @@ export class Decoder {
   }
 
   #packet(type: PacketType, bytes: Uint8Array, start: number, end: number): void {
-    const reader = new PacketReader(bytes, start, end, packetName(type))
+    const reader = new PacketReader(bytes, start, end, packetName(type), this.#rules.limits)
     const version = this.version || 4
     const sink = this.#sink
     switch (type) {
@@ -354,6 +359,7 @@ export class Decoder {
     }
     // The last byte of a Remaining Length of several bytes is 0 only where a shorter one would do.
     if (this.version === 5 && bytes[bodyStart - 1] === 0) throw paddedRemainingLength()
+    this.#rules.version5 = this.version === 5
     const packet = readConnect(reader, this.version)
     this.#firstBytes = toServer[this.version]
     this.#sink.onConnect(packet)

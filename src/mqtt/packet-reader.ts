@@ -1,5 +1,6 @@
 /** A cursor over one packet's bytes: the data types of section 1.5, each refused as malformed where the bytes end early. */
 import { noBytes } from './packet.ts'
+import { type PacketLimits, unlimited } from './packet-limits.ts'
 import { malformed } from './protocol-error.ts'
 import { decodeUtf8 } from './utf8.ts'
 
@@ -9,12 +10,14 @@ export class PacketReader {
   readonly end: number
   /** How messages call what is read: "CONNECT", "the will". */
   readonly what: string
+  readonly limits: PacketLimits
 
-  constructor(bytes: Uint8Array, start: number, end: number, what: string) {
+  constructor(bytes: Uint8Array, start: number, end: number, what: string, limits = unlimited) {
     this.bytes = bytes
     this.at = start
     this.end = end
     this.what = what
+    this.limits = limits
   }
 
   get remaining(): number {
@@ -68,7 +71,7 @@ export class PacketReader {
   /** A reader of the next `length` bytes, which this one skips. */
   part(length: number, what: string, field: string): PacketReader {
     const at = this.#take(length, field)
-    return new PacketReader(this.bytes, at, at + length, what)
+    return new PacketReader(this.bytes, at, at + length, what, this.limits)
   }
 
   expectEnd(): void {

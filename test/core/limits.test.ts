@@ -1,7 +1,10 @@
 /** What happens at each limit of the core: chosen, counted, and never a loss of what was acknowledged. */
 import { describe, expect, it } from 'vitest'
-import type { Will } from '../../src/mqtt/packet.ts'
+import { encodeDisconnect, encodeProperties, encodeSubscribe, encodeUnsubscribe } from '../../src/mqtt/encoder.ts'
+import { PacketType, type Will } from '../../src/mqtt/packet.ts'
 import { ProtocolError } from '../../src/mqtt/protocol-error.ts'
+import { encodePublish } from '../../src/mqtt/publish.ts'
+import { encodeUtf8 } from '../../src/mqtt/utf8.ts'
 import { DurableWorld, lasting } from './durable-world.ts'
 import { type Device, World } from './world.ts'
 
@@ -15,6 +18,17 @@ function willTo(topic: string): Will {
     forwardProperties: new Uint8Array(0),
   }
 }
+
+const plainPublish = {
+  qos: 0,
+  retain: false,
+  dup: false,
+  packetId: 0,
+  expiryIntervalSeconds: -1,
+  subscriptionIdentifiers: [],
+  topicAlias: 0,
+  omitTopic: false,
+} as const
 
 function away(world: World, clientId = 's'): void {
   world.connected(clientId, lasting).subscribe('t', 1).drop()
@@ -182,6 +196,53 @@ describe('further limits', () => {
     expect(device.takePublishes()).toHaveLength(1)
     device.publish('a/b/c/d', 'x')
     expect(device.take()).toMatchObject([{ type: 'disconnect', reasonCode: 0x90 }])
+  })
+
+  it('a client identifier that is too long is refused with 0x85, counted in bytes', () => {
+    const world = new World({ clientIdBytesMax: 30 })
+    for (const clientId of ['x'.repeat(31), 'ä'.repeat(16)]) {
+      const device = world.device().connect({ clientId })
+      expect(device.take()).toMatchObject([{ type: 'connack', reasonCode: 0x85 }])
+    }
+    for (const clientId of ['x'.repeat(30), 'ä'.repeat(15)]) world.connected(clientId)
+    expect(world.broker.sessions.size).toBe(2)
+  })
+
+  it('a packet of too many filters or properties ends its connection with 0x97 before anything is made of it', () => {
+    const world = new World({ filtersPerSubscribeMax: 100, propertiesPerPacketMax: 30 })
+    const request = { qos: 0, noLocal: false, retainAsPublished: false, retainHandling: 0 } as const
+    const filters = Array.from({ length: 101 }, (_, i) => `t/${i}`)
+    const subscribe = (topicFilters: string[]) => {
+      const subscriptions = topicFilters.map((topicFilter) => ({ topicFilter, ...request }))
+      return encodeSubscribe(5, { packetId: 1, subscriptions, properties: {} })
+    }
+    const unsubscribe = encodeUnsubscribe(5, { packetId: 1, topicFilters: filters, properties: {} })
+    const userProperties = Array.from({ length: 31 }, () => ['', ''] as const)
+    const parts = { topic: encodeUtf8('t'), payload: new Uint8Array(0) }
+    const encoded = encodeProperties(PacketType.publish, { userProperties })
+    const publish = encodePublish(5, { ...parts, forwardProperties: encoded }, plainPublish).bytes
+    const packets = [subscribe(filters), unsubscribe, publish, encodeDisconnect(5, 0, { userProperties })]
+    for (const [i, packet] of packets.entries()) {
+      const device = world.connected(`c${i}`)
+      device.send(packet)
+      expect(device.take()).toMatchObject([{ type: 'disconnect', reasonCode: 0x97 }])
+    }
+    expect(world.broker.index.count).toBe(0)
+    world.connected('c').send(subscribe(filters.slice(1)))
+    expect(world.broker.index.count).toBe(100)
+  })
+
+  it('of a will only the bytes of its properties are kept, not an object for each', () => {
+    const world = new World()
+    const userProperties = Array.from({ length: 500 }, () => ['', ''] as const)
+    const will = { ...willTo('t'), properties: { userProperties, willDelayInterval: 5, contentType: 'text' } }
+    const device = world.connected('c', { will, properties: { sessionExpiryInterval: 10 } })
+    expect(world.broker.sessions.get('c')!.will!.will.properties).toEqual({ willDelayInterval: 5 })
+    const subscriber = world.connected('s').subscribe('t')
+    subscriber.take()
+    device.drop()
+    world.advance(5000)
+    expect(subscriber.takePublishes()).toMatchObject([{ properties: { userProperties, contentType: 'text' } }])
   })
 
   it('a will to a topic of too many levels is refused at CONNECT', () => {

@@ -258,7 +258,11 @@ export class Device {
       listener: 'test',
       certificate: null,
     })
-    this.#decoder = new Decoder(this.client, { role: 'server', packetBytesMax: world.broker.options.packetBytesMax })
+    this.#decoder = new Decoder(this.client, {
+      role: 'server',
+      packetBytesMax: world.broker.options.packetBytesMax,
+      limits: world.broker.options,
+    })
     this.#incoming = new Decoder(this.#reader, { role: 'client', version, packetBytesMax: 268_435_460 })
   }
 

@@ -10,7 +10,7 @@ import type { Claim } from '../ports/directory.ts'
 import { OutgoingAliases } from '../publish/send.ts'
 import { neverExpires, type Session } from '../session/session.ts'
 import { attach, endSession } from '../session/session-lifecycle.ts'
-import { discardWill } from '../session/will.ts'
+import { discardWill, keptWill } from '../session/will.ts'
 import type { Client } from './client.ts'
 import { refuse } from './refuse.ts'
 import { endForbiddenSubscriptions } from './rights.ts'
@@ -77,7 +77,7 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
   attach(broker, session, client)
   if (sessionPresent && client.grant !== null) endForbiddenSubscriptions(broker, session, client.grant)
   if (packet.will !== undefined) {
-    session.will = { will: packet.will, deadline: null }
+    session.will = { will: keptWill(packet.will), deadline: null }
     if (journal.durable) {
       if (!session.recorded) journal.session(session, Infinity)
       journal.will(session, session.will)

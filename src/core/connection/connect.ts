@@ -1,7 +1,9 @@
 /** CONNECT: the checks that need no one else, before the authority is asked. */
 import type { ConnectPacket } from '../../mqtt/packet.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
+import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
+import { countLevels } from '../topic-trie.ts'
 import { requestedExpiry } from './accept.ts'
 import { authenticate } from './authentication.ts'
 import type { Client } from './client.ts'
@@ -33,6 +35,7 @@ function checkConnect(broker: Broker, packet: ConnectPacket): number | undefined
   const emptyIdAllowed = packet.version === 5 || (packet.version === 4 && packet.cleanStart)
   // [MQTT-3.1.3-8] of 3.1.1: an empty client id needs Clean Session 1; 3.1 knows none.
   if (packet.clientId === '' && !emptyIdAllowed) return ReasonCode.clientIdentifierNotValid
+  if (isLonger(packet.clientId, options.clientIdBytesMax)) return ReasonCode.clientIdentifierNotValid
   const known = broker.sessions.has(packet.clientId) && !packet.cleanStart
   // Who comes back may: to take what waits is how room is made.
   const storesAnew = requestedExpiry(packet) > 0 || packet.will !== undefined
@@ -41,6 +44,11 @@ function checkConnect(broker: Broker, packet: ConnectPacket): number | undefined
   if (packet.will.qos > options.maximumQos) return ReasonCode.qosNotSupported
   if (packet.will.retain && !options.retainAvailable) return ReasonCode.retainNotSupported
   if (packet.will.topic.startsWith('$SYS/')) return ReasonCode.notAuthorized
-  if (packet.will.topic.split('/').length > options.topicLevelsMax) return ReasonCode.topicNameInvalid
+  if (countLevels(packet.will.topic) > options.topicLevelsMax) return ReasonCode.topicNameInvalid
   return undefined
+}
+
+/** A character takes three bytes at most; two that make a pair take four. */
+function isLonger(text: string, bytesMax: number): boolean {
+  return text.length > bytesMax || (3 * text.length > bytesMax && encodeUtf8(text).length > bytesMax)
 }

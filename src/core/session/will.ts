@@ -21,6 +21,18 @@ export interface PendingWill {
   deadline: Deadline | null
 }
 
+/** What is kept of a will: its properties as the bytes they came in, not as objects too. */
+export function keptWill(will: Will): Will {
+  const { willDelayInterval, messageExpiryInterval } = will.properties
+  return {
+    ...will,
+    properties: {
+      ...(willDelayInterval !== undefined && { willDelayInterval }),
+      ...(messageExpiryInterval !== undefined && { messageExpiryInterval }),
+    },
+  }
+}
+
 /** The network connection ended without a DISCONNECT that removes the will. */
 export function connectionLost(broker: Broker, session: Session): void {
   const pending = session.will
