@@ -64,7 +64,7 @@ export class Broker {
   readonly deadlines = new Deadlines()
   readonly index: SubscriptionIndex
   readonly topics: TopicCache
-  readonly cost: Cost = { steps: 0 }
+  readonly cost: Cost = { steps: 0, stepsEnd: Infinity }
   readonly retained = new RetainedMessages(this.cost)
   readonly sessions = new Map<string, Session>()
   readonly sessionsByNumber = new Map<number, Session>()
@@ -86,6 +86,7 @@ export class Broker {
   readonly #assignedIdPrefix: string
   #assignedIds = 0
   readonly #awaitingCommit = new Set<Pumped>()
+  readonly #pieces: ((stepsEnd: number) => boolean)[] = []
   readonly #awaitingTurn = new Set<Pumped>()
 
   constructor(options: BrokerOptions, ports: BrokerPorts = {}) {
@@ -154,12 +155,20 @@ export class Broker {
     this.#awaitingTurn.add(client)
   }
 
+  /** Does the rest of something long in later turns: `piece` is called until it returns true, each time for a few steps. */
+  later(piece: (stepsEnd: number) => boolean): void {
+    this.#pieces.push(piece)
+  }
+
   get turnWanted(): boolean {
-    return this.#awaitingTurn.size > 0
+    return this.#awaitingTurn.size > 0 || this.#pieces.length > 0
   }
 
   onTurn(): void {
     const stepsEnd = this.cost.steps + workStepsMax
+    // Half of it at most, so that new subscribers are not kept waiting.
+    const piecesEnd = this.cost.steps + workStepsMax / 2
+    while (this.#pieces.length > 0 && this.cost.steps < piecesEnd) if (this.#pieces[0]!(piecesEnd)) this.#pieces.shift()
     for (const client of [...this.#awaitingTurn]) {
       if (this.cost.steps >= stepsEnd) return
       // It may ask for a further turn; it comes after all others then.

@@ -9,6 +9,13 @@
  */
 export interface Cost {
   steps: number
+  /** Whoever sends the packets of the moment waits for the next turn when the steps have come this far. */
+  stepsEnd: number
+}
+
+/** To be called behind a packet that may have taken many steps. */
+export function yieldWhereDue(cost: Cost, link: { yieldTurn(): void }): void {
+  if (cost.steps >= cost.stepsEnd) link.yieldTurn()
 }
 
 /** After so many steps the rest of what one peer sent waits for the next turn: 20 to 50 ms. */

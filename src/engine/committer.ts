@@ -16,7 +16,7 @@ import type { Durability, QueuePage, Store } from '../store/store.ts'
 import type { Clock } from './clock.ts'
 import { durabilityLevels, levelOf } from './durability.ts'
 import type { Commits } from './engine.ts'
-import { pageBytesMax, pageMessagesMax, type Slice } from './slice.ts'
+import { pageBytesMax, pageMessagesMax, pageReadsMax, type Slice } from './slice.ts'
 import { TurnJournal } from './turn-journal.ts'
 
 export interface CommitterEvents {
@@ -53,6 +53,8 @@ export class Committer extends TurnJournal implements Commits {
   #flying = false
   #failure: Error | null = null
   #hurry = false
+  /** Pages being read. */
+  #pageReads = 0
   batches = 0
   /** Whoever waits for a commit, by ticket. */
   #waiters: { ticket: number; resolve: () => void; reject: (error: Error) => void }[] = []
@@ -222,15 +224,20 @@ export class Committer extends TurnJournal implements Commits {
     for (const { reject } of this.#waiters.splice(0)) reject(error)
   }
 
+  /** A commit waits behind the reads under way: when a thousand sessions come back at once, the others wait here. */
   #readPages(): void {
-    const pages = this.pages
-    if (pages.length === 0) return
-    this.pages = []
-    for (const { session, fromPosition, sharedFilter } of pages) {
+    for (const { session, fromPosition, sharedFilter } of this.pages.splice(0, pageReadsMax - this.#pageReads)) {
+      this.#pageReads++
       this.#store.readQueue(session.number, fromPosition, pageMessagesMax, pageBytesMax, sharedFilter).then(
-        (page) => this.#events.onPage(page),
+        (page) => this.#onPage(page),
         (error: unknown) => this.fail(error),
       )
     }
+  }
+
+  #onPage(page: QueuePage): void {
+    this.#pageReads--
+    this.#events.onPage(page)
+    if (this.pages.length > 0) this.#advance()
   }
 }

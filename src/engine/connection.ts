@@ -9,6 +9,7 @@
  * A held frame belongs to this connection and dies with it.
  */
 import { Client } from '../core/connection/client.ts'
+import { turnStepsMax } from '../core/cost.ts'
 import type { Link } from '../core/ports/link.ts'
 import { Decoder } from '../mqtt/decoder.ts'
 import { PacketType } from '../mqtt/packet.ts'
@@ -20,12 +21,10 @@ import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
 import { HeldFrames } from './held-frames.ts'
 import { chunkMemory, copy, giveBackChunk, largeChunkBytes, patch, takeChunk } from './output-buffers.ts'
+import { pausedFor, Reading } from './reading.ts'
 import type { Room } from './room.ts'
 
 export type { ByteStream }
-
-/** An answer of the authority; room for what waits for a commit; a peer that asks without reading the answers. */
-const pausedFor = { answer: 1, commit: 2, output: 4 } as const
 
 export class Connection implements Link {
   readonly #engine: Engine
@@ -42,21 +41,20 @@ export class Connection implements Link {
   /** Writes that the stream took and the kernel did not take whole yet. */
   #blockedWrites = 0
   #blockedBytes = 0
-  /** Chunks of those writes. */
   #lent: Buffer[] = []
   #dirty = false
   #held: HeldFrames | null = null
   #holdAll = false
   #closing = false
   #closed = false
-  /** Why the peer's bytes are left in the socket: any of `pausedFor`; 0: they are read. */
-  #paused = 0
+  readonly #reading: Reading
 
   /** `durability` and `room`: of the listener that accepted it. */
   constructor(engine: Engine, stream: ByteStream, durability: Durability, room: Room = engine.room) {
     this.#engine = engine
     this.#room = room
     this.#stream = stream
+    this.#reading = new Reading(stream)
     this.durability = levelOf(durability)
     this.client = new Client(engine.broker, this, stream.peer)
     this.#decoder = new Decoder(this.client, {
@@ -76,7 +74,7 @@ export class Connection implements Link {
   }
 
   get readingPaused(): boolean {
-    return (this.#paused & pausedFor.commit) !== 0
+    return this.#reading.has(pausedFor.commit)
   }
 
   get empty(): boolean {
@@ -94,31 +92,21 @@ export class Connection implements Link {
     const engine = this.#engine
     engine.beginTurn()
     engine.broker.counters.bytesReceived += chunk.length
-    this.#guard(() => this.#decoder.push(chunk))
-    this.#pauseWhereDue()
+    this.#decode(() => this.#decoder.push(chunk))
   }
 
-  #pauseWhereDue(): void {
+  /** `stores`: what was read had to be stored. Others are read on while the store is behind. */
+  #pauseWhereDue(stores: boolean): void {
     if (this.#closing) return
     const engine = this.#engine
-    if (engine.commitBacklogged && !this.readingPaused) {
-      this.#pause(pausedFor.commit)
+    if (stores && engine.commitBacklogged && !this.readingPaused) {
+      this.#reading.pause(pausedFor.commit)
       engine.broker.counters.commitPauses++
       engine.resumeAfterCommit(this)
     }
     // Deliveries stop when it is full; what comes on top answers the peer itself.
-    if (this.#blockedWrites > 0 && this.#pendingBytes() > 2 * engine.outputBufferBytesMax) this.#pause(pausedFor.output)
-  }
-
-  #pause(reason: number): void {
-    if (this.#paused === 0) this.#stream.pause()
-    this.#paused |= reason
-  }
-
-  #resume(reason: number): void {
-    if ((this.#paused & reason) === 0) return
-    this.#paused &= ~reason
-    if (this.#paused === 0 && !this.#closing && !this.#closed) this.#stream.resume()
+    if (this.#blockedWrites > 0 && this.#pendingBytes() > 2 * engine.outputBufferBytesMax)
+      this.#reading.pause(pausedFor.output)
   }
 
   /** The kernel took everything of a write that it did not take at once. */
@@ -136,6 +124,7 @@ export class Connection implements Link {
   onClosed(reason: string): void {
     if (this.#closed) return
     this.#closed = true
+    this.#reading.end()
     this.#decoder.close()
     this.#drop()
     this.#engine.run(() => this.client.withDurability(() => this.client.end(reason)))
@@ -206,18 +195,32 @@ export class Connection implements Link {
 
   pauseReading(): void {
     this.#decoder.pause()
-    this.#pause(pausedFor.answer)
+    this.#reading.pause(pausedFor.answer)
   }
 
   /** Called by an answer that came later than its question, outside any turn of this connection's own. */
   resumeReading(): void {
     if (this.#closing || this.#closed) return
     this.#engine.beginTurn()
-    // What was kept may ask the authority again.
-    this.#paused &= ~pausedFor.answer
-    this.#guard(() => this.#decoder.resume())
-    this.#pauseWhereDue()
-    if (this.#paused === 0 && !this.#closing) this.#stream.resume()
+    this.#decodeOn(pausedFor.answer)
+  }
+
+  yieldTurn(): void {
+    this.#decoder.pause()
+    this.#reading.pause(pausedFor.turn)
+    this.#engine.resumeNextTurn(this)
+  }
+
+  resumeTurn(): void {
+    if (!this.#closing && !this.#closed) this.#decodeOn(pausedFor.turn)
+  }
+
+  /** Goes on with what was kept, which may stop decoding for the same reason again. */
+  #decodeOn(reason: number): void {
+    this.#reading.clear(reason)
+    if (this.#reading.has(pausedFor.answer | pausedFor.turn)) return
+    this.#decode(() => this.#decoder.resume(), reason === pausedFor.answer)
+    this.#reading.flow()
   }
 
   admit(replaced: Link | null): boolean {
@@ -228,6 +231,7 @@ export class Connection implements Link {
     this.#room.leave(this)
     if (this.#closing || this.#closed) return
     this.#closing = true
+    this.#reading.end()
     this.#decoder.close()
     this.#held = null
     this.#holdAll = false
@@ -253,7 +257,7 @@ export class Connection implements Link {
       const at = this.#reserve(first.frame.length)
       copy(first.frame, 0, first.frame.length, this.#chunk!, at)
     }
-    this.#answered(answered)
+    this.inboundInflight = Math.max(0, this.inboundInflight - answered)
     if (held.first !== undefined) return false
     this.#held = null
     this.#holdAll = false
@@ -269,7 +273,7 @@ export class Connection implements Link {
       this.#writeOut()
       // The kernel took it all at once: no drain follows, and what stopped because the output was full goes on.
       if (wasFull && this.#blockedWrites === 0 && !this.#closing) this.#engine.broker.awaitTurn(this.client)
-      if (this.#paused !== 0 && !this.full) this.#resume(pausedFor.output)
+      if (this.#reading.has(pausedFor.output) && !this.full) this.#reading.resume(pausedFor.output)
     }
     if (!this.#closing) return
     this.#closed = true
@@ -283,7 +287,7 @@ export class Connection implements Link {
   }
 
   resumeAfterCommit(): void {
-    this.#resume(pausedFor.commit)
+    this.#reading.resume(pausedFor.commit)
   }
 
   #writeOut(): void {
@@ -353,7 +357,7 @@ export class Connection implements Link {
     const engine = this.#engine
     if (type === PacketType.puback || type === PacketType.pubrec) engine.countAcknowledgement(ticket, this.durability)
     if (this.#held !== null || !engine.mayLeave(ticket, this.durability)) return false
-    if (freesReceiveSlot) this.#answered(1)
+    if (freesReceiveSlot) this.inboundInflight = Math.max(0, this.inboundInflight - 1)
     return true
   }
 
@@ -363,10 +367,6 @@ export class Connection implements Link {
       this.#engine.holding(this)
     }
     this.#held.push(frame, ticket, freesReceiveSlot)
-  }
-
-  #answered(count: number): void {
-    this.inboundInflight = Math.max(0, this.inboundInflight - count)
   }
 
   #markDirty(): void {
@@ -384,7 +384,10 @@ export class Connection implements Link {
   }
 
   /** What the peer did wrong is answered; what we did wrong ends the process. */
-  #guard(decode: () => void): void {
+  #decode(decode: () => void, answered = false): void {
+    const { cost, journal } = this.#engine.broker
+    const { appended } = journal
+    cost.stepsEnd = cost.steps + turnStepsMax
     try {
       this.client.withDurability(() => {
         try {
@@ -397,5 +400,7 @@ export class Connection implements Link {
     } catch (error) {
       this.#engine.fault(error, this.#decoder.refusedBytes)
     }
+    cost.stepsEnd = Infinity
+    this.#pauseWhereDue(answered || journal.appended > appended)
   }
 }

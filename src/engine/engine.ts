@@ -7,6 +7,7 @@
  *     commit resolves -> held frames released, deliveries that waited go on -> end of a turn
  */
 import type { Broker } from '../core/broker.ts'
+import { turnStepsMax } from '../core/cost.ts'
 import { ProtocolError } from '../mqtt/protocol-error.ts'
 import type { Durability } from '../store/store.ts'
 import type { Clock } from './clock.ts'
@@ -79,6 +80,8 @@ export class Engine {
   #dirty: Connection[] = []
   #holding: Connection[] = []
   #pausedForCommit: Connection[] = []
+  /** Connections whose packets took so many steps that others come first, in order. */
+  #yielding: Connection[] = []
   #scheduled = false
   #cancelTimer: (() => void) | null = null
   #timerAt = Infinity
@@ -163,10 +166,26 @@ export class Engine {
     this.#pausedForCommit.push(connection)
   }
 
+  resumeNextTurn(connection: Connection): void {
+    this.#yielding.push(connection)
+  }
+
+  /** As many as fit into one turn, in order; they may come to yield again. */
+  #resumeYielding(): void {
+    const { cost } = this.broker
+    const stepsEnd = cost.steps + turnStepsMax
+    const yielding = this.#yielding
+    this.#yielding = []
+    let next = 0
+    while (next < yielding.length && cost.steps < stepsEnd) yielding[next++]!.resumeTurn()
+    this.#yielding = [...yielding.slice(next), ...this.#yielding]
+  }
+
   endTurn(): void {
     if (this.#stopped) return
     this.#scheduled = false
     try {
+      if (this.#yielding.length > 0) this.#resumeYielding()
       if (this.broker.turnWanted) this.broker.onTurn()
       this.#commits.endTurn()
       this.#flush()
@@ -174,7 +193,7 @@ export class Engine {
     } catch (error) {
       this.fault(error)
     }
-    if (this.broker.turnWanted) this.beginTurn()
+    if (this.broker.turnWanted || this.#yielding.length > 0) this.beginTurn()
   }
 
   /** The committer's `committed` has moved on. */

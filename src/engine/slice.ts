@@ -49,3 +49,5 @@ export const recordBytes = 64
 /** Of a queue, read at a time. */
 export const pageMessagesMax = 1000
 export const pageBytesMax = 1024 * 1024
+/** At once. */
+export const pageReadsMax = 4

@@ -125,3 +125,29 @@ describe('a turn with a second leg', () => {
     expect(world.store.waiting).toBe(0)
   })
 })
+
+describe('pages of queues', () => {
+  it('are read a few at a time when many sessions come back at once, and all are read in the end', async () => {
+    class CountingStore extends SlowStore {
+      reading = 0
+      most = 0
+      override async readQueue(...where: Parameters<SlowStore['readQueue']>): ReturnType<SlowStore['readQueue']> {
+        this.most = Math.max(this.most, ++this.reading)
+        const page = await super.readQueue(...where)
+        await new Promise((resolve) => setImmediate(resolve))
+        this.reading--
+        return page
+      }
+    }
+    const store = new CountingStore()
+    const world = new DurableWorld(store)
+    for (let i = 0; i < 20; i++) (await world.ready(`s${i}`)).subscribe('t', 1).drop()
+    const publisher = await world.ready('p')
+    publisher.publish('t', 'kept', { qos: 1 })
+    await world.settle()
+    const devices = Array.from({ length: 20 }, (_, i) => world.device().connect({ clientId: `s${i}`, ...lasting }))
+    for (let i = 0; i < 100; i++) await world.settle()
+    expect(store.most).toBe(4)
+    for (const device of devices) expect(device.takePublishes().map((one) => one.payload)).toEqual(['kept'])
+  })
+})

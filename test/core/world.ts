@@ -178,6 +178,11 @@ export class FakeLink implements Link {
     if (this.held.length === 0) this.#holdAll = false
   }
 
+  yields = 0
+  yieldTurn(): void {
+    this.yields++
+  }
+
   pauseReading(): void {}
   resumeReading(): void {}
 

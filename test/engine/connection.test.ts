@@ -1,12 +1,15 @@
 /** One connection on a stream whose kernel takes what a test says: what is paused, and when it goes on. */
 import { describe, expect, it } from 'vitest'
 import { Broker } from '../../src/core/broker.ts'
+import { turnStepsMax } from '../../src/core/cost.ts'
 import { defaultBrokerOptions } from '../../src/core/options.ts'
 import type { Authority, Verdict } from '../../src/core/ports/authority.ts'
+import { type Journal, noJournal } from '../../src/core/ports/journal.ts'
 import { type ByteStream, Connection } from '../../src/engine/connection.ts'
 import { Engine } from '../../src/engine/engine.ts'
-import { encodeConnect } from '../../src/mqtt/encoder.ts'
+import { encodeConnect, encodeSubscribe } from '../../src/mqtt/encoder.ts'
 import { noProperties } from '../../src/mqtt/packet.ts'
+import { encodePublish } from '../../src/mqtt/publish.ts'
 
 class FakeStream implements ByteStream {
   readonly peer = { address: '192.0.2.1:4711', listener: 'test', certificate: null }
@@ -38,7 +41,8 @@ const endOfTurn = () => new Promise((resolve) => setImmediate(resolve))
 
 function scene(authority?: Authority) {
   const commits = { committed: 0, failed: false, backlogged: false, endTurn() {} }
-  const broker = new Broker(defaultBrokerOptions, authority === undefined ? {} : { authority })
+  const journal: Journal = { ...noJournal, appended: 0, retain: () => (journal as { appended: number }).appended++ }
+  const broker = new Broker(defaultBrokerOptions, { journal, ...(authority !== undefined && { authority }) })
   const log = { warn() {}, error() {} }
   const clock = { now: () => 1_700_000_000_000, after: () => () => {} }
   const engine = new Engine(broker, commits, clock, log, { outputBufferBytesMax: 1000 })
@@ -138,5 +142,64 @@ describe('reading that was stopped for two reasons', () => {
     commits.backlogged = false
     engine.onCommit()
     expect(stream.paused).toBe(false)
+  })
+})
+
+/** SUBSCRIBE of one filter at QoS 0, in 3.1.1. */
+function subscribe(filter: string): Uint8Array {
+  const request = { qos: 0, noLocal: false, retainAsPublished: false, retainHandling: 0 } as const
+  return encodeSubscribe(4, { packetId: 1, subscriptions: [{ topicFilter: filter, ...request }], properties: {} })
+}
+
+/** A PUBLISH at QoS 0, in 3.1.1. */
+function publish(topic: string, retain: boolean): Uint8Array {
+  const common = { qos: 0, retain, dup: false, subscriptionIdentifiers: [], topicAlias: 0, omitTopic: false } as const
+  const parts = { topic: Buffer.from(topic), payload: Buffer.from('x'), forwardProperties: new Uint8Array(0) }
+  return encodePublish(4, parts, { ...common, packetId: 0, expiryIntervalSeconds: -1 }).bytes
+}
+
+describe('a peer whose packets take many steps', () => {
+  it('is read on in the next turn, after others had theirs, and loses nothing', async () => {
+    const { engine, stream, connection, send, connect } = scene()
+    await send(connect)
+    const { counters, cost } = engine.broker
+    // Each message walks a thousand nodes that match as far as they go, and finds its route anew.
+    const filters = Array.from({ length: 1024 }, (_, bits) =>
+      Array.from({ length: 10 }, (_, level) => ((bits >> level) & 1 ? '+' : 'a')).join('/'),
+    )
+    for (const filter of filters) await send(subscribe(`${filter}/end`))
+    const packets = Array.from({ length: 500 }, (_, i) => publish(`a/a/a/a/a/a/a/a/a/a/${i}`, false))
+    counters.messagesReceived[0] = 0
+    connection.onData(Buffer.concat(packets))
+    expect(stream.paused).toBe(true)
+    expect(counters.messagesReceived[0]).toBeGreaterThan(0)
+    while (counters.messagesReceived[0]! < 500) {
+      const received = counters.messagesReceived[0]!
+      const before = cost.steps
+      await endOfTurn()
+      expect(counters.messagesReceived[0]).toBeGreaterThan(received)
+      expect(cost.steps - before).toBeLessThan(turnStepsMax + 5000)
+    }
+    await endOfTurn()
+    expect(stream.paused).toBe(false)
+    await send(pingreq)
+    expect(counters.packetsReceived[12]).toBe(1)
+  })
+})
+
+describe('while the store is behind', () => {
+  it('only those are not read whose packets have to be stored', async () => {
+    const { commits, engine, stream, send, connect } = scene()
+    await send(connect)
+    commits.backlogged = true
+    await send(publish('t', false), pingreq)
+    expect(stream.paused).toBe(false)
+    await send(publish('t', true))
+    expect(stream.paused).toBe(true)
+    expect(engine.broker.counters.commitPauses).toBe(1)
+    commits.backlogged = false
+    engine.onCommit()
+    expect(stream.paused).toBe(false)
+    await endOfTurn()
   })
 })

@@ -20,6 +20,7 @@ import {
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
+import { yieldWhereDue } from '../cost.ts'
 import { Deadline } from '../deadlines.ts'
 import type { ClientLimits, Exchange, Grant } from '../ports/authority.ts'
 import type { Link } from '../ports/link.ts'
@@ -106,6 +107,7 @@ export class Client implements PacketSink {
   onPublish(frame: PublishFrame): void {
     this.#count(PacketType.publish)
     onPublish(this.broker, this, this.#session(), frame)
+    yieldWhereDue(this.broker.cost, this.link)
   }
 
   onPuback(packetId: number): void {

@@ -40,6 +40,8 @@ export interface Link {
   resumeReading(): void
   /** Makes it a client's, in place of the connection that it takes over from if there is one; false: there is no room for it. */
   admit(replaced: Link | null): boolean
+  /** What the peer sent took many steps: the rest of it is decoded in the next turn, after others had theirs. */
+  yieldTurn(): void
   /** Flushes, ends the connection and, after a time for the peer to read, destroys it. What is held dies with it. */
   close(reason: string): void
   /** Logs and counts a fault of the peer. */

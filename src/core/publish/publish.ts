@@ -49,6 +49,7 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
     return 'quota-exceeded'
   }
   const { recipients, groups } = found
+  broker.cost.steps += 1 + recipients.length + groups.length
   for (let i = 0; i < recipients.length; i++) {
     const recipient = recipients[i]!
     const { destination } = recipient

@@ -1,6 +1,7 @@
 /** The life of sessions: attach to a connection, detach, expire, end. */
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
+import { workStepsMax } from '../cost.ts'
 import { Deadline } from '../deadlines.ts'
 import { drop } from '../drop.ts'
 import { rewind } from '../publish/deliver.ts'
@@ -58,14 +59,35 @@ export function endSession(broker: Broker, session: Session): void {
   cancelHandOvers(session)
   session.ended = true
   session.expiryInterval = 0
+  const shared: Subscription[] = []
   for (const subscription of session.subscriptions.values()) {
+    if (subscription.group === null) continue
     broker.index.remove(subscription)
+    session.subscriptions.delete(subscription.filter)
+    shared.push(subscription)
   }
-  const groups = [...session.subscriptions.values()]
-  session.subscriptions.clear()
-  leaveGroups(broker, session, groups)
+  removeSubscriptions(broker, session)
+  leaveGroups(broker, session, shared)
   if (!finishIfLeft(broker, session) && session.recorded) broker.journal.session(session, endedAt)
 }
+
+/** A hundred thousand of them take turns. What still finds the session meanwhile has nobody to deliver to. */
+function removeSubscriptions(broker: Broker, session: Session): void {
+  const { cost, index } = broker
+  const { subscriptions } = session
+  const piece = (stepsEnd: number): boolean => {
+    for (const [filter, subscription] of subscriptions) {
+      if (cost.steps >= stepsEnd) return false
+      cost.steps += stepsPerSubscription
+      subscriptions.delete(filter)
+      index.remove(subscription)
+    }
+    return true
+  }
+  if (!piece(cost.steps + workStepsMax)) broker.later(piece)
+}
+
+const stepsPerSubscription = 5
 
 /** A session leaves its share groups: what it has of them goes to other members, as far as they can take it. */
 export function leaveGroups(broker: Broker, session: Session, left: Iterable<Subscription>): void {

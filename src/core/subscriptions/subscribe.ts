@@ -6,10 +6,14 @@ import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { parseTopicFilter, type TopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
+import { yieldWhereDue } from '../cost.ts'
 import type { BrokerOptions } from '../options.ts'
 import type { Session } from '../session/session.ts'
 import { leaveGroups } from '../session/session-lifecycle.ts'
 import { noIdentifiers, Subscription } from './subscription-index.ts'
+
+/** To parse a filter, to find its node and to write it down. */
+const stepsPerFilter = 5
 
 /** SUBACK's only failure code in 3.1.1. */
 const failure = 0x80
@@ -31,6 +35,7 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   client.answer(suback, ticket)
   for (const begin of pending) begin()
   client.pump()
+  yieldWhereDue(broker.cost, client.link)
 }
 
 /** Returns the granted QoS or the reason why not. */
@@ -41,6 +46,7 @@ export function subscribe(
   identifier: number,
   pending: (() => void)[],
 ): number {
+  broker.cost.steps += stepsPerFilter
   const parsed = parseTopicFilter(request.topicFilter)
   if (parsed === undefined) return invalidFilter(session, request.topicFilter)
   const existing = session.subscriptions.get(request.topicFilter)
@@ -125,9 +131,11 @@ export function onUnsubscribe(broker: Broker, client: Client, packet: Unsubscrib
   const ticket = broker.journal.appended === appended ? 0 : broker.journal.ticket
   const unsuback = encodeUnsuback(session.version, { packetId: packet.packetId, reasonCodes, properties: {} })
   client.answer(unsuback, ticket)
+  yieldWhereDue(broker.cost, client.link)
 }
 
 export function unsubscribe(broker: Broker, session: Session, filter: string): number {
+  broker.cost.steps += stepsPerFilter
   if (parseTopicFilter(filter) === undefined) return invalidFilter(session, filter)
   const subscription = session.subscriptions.get(filter)
   if (subscription === undefined) return ReasonCode.noSubscriptionExisted
