@@ -273,7 +273,7 @@ function newMessage(
   publishedAt: number,
 ): Message {
   const topic = encodeUtf8(name)
-  const store = { id: 0, references: 0 }
+  const store = { id: 0, references: 0, holders: 0 }
   return { ...store, topic, name, payload, forwardProperties, qos, expiresAt, publisher: '', publishedAt }
 }
 

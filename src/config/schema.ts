@@ -89,6 +89,39 @@ const limitsSchema = z.strictObject(
     routeCacheBytesMax: wholeNumber(64 * KiB, 64 * GiB)
       .default(core.routeCacheBytesMax)
       .describe('Bytes of topics and their resolved recipients; beyond it the least used give way.'),
+    sessionsMax: wholeNumber(1, 100_000_000)
+      .default(core.sessionsMax)
+      .describe('Sessions, connected or not; a client that would need one more is refused (0x97; 3 in MQTT 3.x).'),
+    anonymousSessionsMax: wholeNumber(0, 100_000_000)
+      .default(core.anonymousSessionsMax)
+      .describe('Sessions that belong to no principal; refused alike.'),
+    subscriptionsMax: wholeNumber(1, 1_000_000_000)
+      .default(core.subscriptionsMax)
+      .describe('Subscriptions of all sessions; one more is answered 0x97 (0x80 in MQTT 3.1.1).'),
+    subscriptionBytesMax: wholeNumber(MiB, 1024 * GiB)
+      .default(core.subscriptionBytesMax)
+      .describe('Bytes that subscriptions and their filters take, about; one beyond it is answered 0x97.'),
+    sharedGroupsPerFilterMax: wholeNumber(1, 1_000_000)
+      .default(core.sharedGroupsPerFilterMax)
+      .describe('Share groups of one filter, each of which gets a copy of every message; one more is answered 0x97.'),
+    retainedBytesMax: wholeNumber(0, 1024 * GiB)
+      .default(core.retainedBytesMax)
+      .describe(
+        'Bytes that retained messages and their topics take in memory; beyond it as beyond retainedMessagesMax.',
+      ),
+    willBytesMax: wholeNumber(0, 1024 * GiB)
+      .default(core.willBytesMax)
+      .describe('Bytes of wills; a CONNECT whose will goes beyond it is refused (0x97; 3 in MQTT 3.x).'),
+    residentBytesMax: wholeNumber(MiB, 1024 * GiB)
+      .default(core.residentBytesMax)
+      .describe(
+        'Bytes of messages that wait in memory; beyond it stored sessions wait in the store alone, and the others have room for 64 KiB each.',
+      ),
+    residentBytesPerSessionMax: wholeNumber(64 * KiB, 64 * GiB)
+      .default(core.residentBytesPerSessionMax)
+      .describe(
+        'Bytes of messages in memory for one session whose queue is stored; what goes beyond is in the store alone.',
+      ),
     retainedMessagesMax: wholeNumber(0, 1_000_000_000).default(core.retainedMessagesMax).describe('Retained messages.'),
     pendingCommitBytesMax: wholeNumber(1, 4 * GiB)
       .default(64 * MiB)

@@ -5,6 +5,7 @@
  * and finds what is to be sent in the `Link`s. It never waits and never reads a clock, a socket or a store.
  */
 import type { ProtocolVersion } from '../mqtt/packet.ts'
+import { type BudgetReading, Budgets, subscriptionObjectBytes } from './budgets.ts'
 import type { Client } from './connection/client.ts'
 import { type Cost, workStepsMax } from './cost.ts'
 import { Counters, type Gauges } from './counters.ts'
@@ -55,6 +56,7 @@ interface Pumped {
 
 export class Broker {
   readonly options: BrokerOptions
+  readonly budgets: Budgets
   readonly journal: Journal
   readonly authority: Authority
   readonly directory: SessionDirectory
@@ -91,6 +93,7 @@ export class Broker {
 
   constructor(options: BrokerOptions, ports: BrokerPorts = {}) {
     this.options = options
+    this.budgets = new Budgets(options)
     this.journal = ports.journal ?? noJournal
     this.authority = ports.authority ?? anonymousAuthority
     this.directory = ports.directory ?? ownDirectory
@@ -103,11 +106,18 @@ export class Broker {
   }
 
   createSession(clientId: string, version: ProtocolVersion): Session {
-    const session = new Session(this.nextSessionNumber++, clientId, version, this.options)
+    const session = new Session(this.nextSessionNumber++, clientId, version, this)
     this.sessions.set(clientId, session)
     this.sessionsByNumber.set(session.number, session)
     this.counters.sessionsCreated++
+    this.budgets.anonymousSessions.used++
     return session
+  }
+
+  /** The session belongs to this principal from now on. */
+  adopt(session: Session, principal: string): void {
+    if (session.principal === '') this.budgets.anonymousSessions.used--
+    session.principal = principal
   }
 
   /** A client id that no session has [MQTT-3.1.3-6]. */
@@ -208,6 +218,22 @@ export class Broker {
       routeCacheEntries: this.topics.size,
       bannedClients: this.bans.count,
       routeCacheBytes: this.topics.bytes,
+      budgets: this.#readBudgets(),
     }
+  }
+  /** Bytes that subscriptions take, about. */
+  get subscriptionBytes(): number {
+    return this.index.bytes + subscriptionObjectBytes * this.index.count
+  }
+
+  #readBudgets(): Record<keyof Budgets, BudgetReading> {
+    const { budgets, counters } = this
+    budgets.sessions.used = this.sessions.size
+    budgets.subscriptions.used = this.index.count
+    budgets.subscriptionBytes.used = this.subscriptionBytes
+    budgets.retainedBytes.used = this.retained.memoryBytes
+    budgets.routeCacheBytes.used = this.topics.bytes
+    budgets.routeCacheBytes.refused = counters.routeCacheEvictions
+    return budgets
   }
 }

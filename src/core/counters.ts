@@ -3,6 +3,8 @@
  * or a closed connection is always counted under a reason.
  */
 
+import type { BudgetReading } from './budgets.ts'
+
 /** Counts by a label that comes from a closed set (reason names, packet types), never from a client. */
 export class LabelledCounter<Label extends string = string> {
   readonly counts = new Map<Label, number>()
@@ -123,4 +125,5 @@ export interface Gauges {
   routeCacheEntries: number
   bannedClients: number
   routeCacheBytes: number
+  budgets: Readonly<Record<string, BudgetReading>>
 }

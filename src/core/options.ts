@@ -39,6 +39,19 @@ export interface BrokerOptions {
   retainedMessagesMax: number
   routeCacheEntriesMax: number
   routeCacheBytesMax: number
+  /** Over all clients, as those that follow. */
+  sessionsMax: number
+  /** Sessions that belong to no principal. */
+  anonymousSessionsMax: number
+  subscriptionsMax: number
+  subscriptionBytesMax: number
+  sharedGroupsPerFilterMax: number
+  retainedBytesMax: number
+  willBytesMax: number
+  /** Messages that wait in memory for sessions. */
+  residentBytesMax: number
+  /** The same for one session whose queue is in the store too. */
+  residentBytesPerSessionMax: number
   maximumQos: Qos
   retainAvailable: boolean
   wildcardSubscriptionAvailable: boolean
@@ -79,6 +92,15 @@ export const defaultBrokerOptions: BrokerOptions = {
   retainedMessagesMax: 1_000_000,
   routeCacheEntriesMax: 65_536,
   routeCacheBytesMax: 128 * 1024 * 1024,
+  sessionsMax: 1_000_000,
+  anonymousSessionsMax: 1_000_000,
+  subscriptionsMax: 10_000_000,
+  subscriptionBytesMax: 2 * 1024 * 1024 * 1024,
+  sharedGroupsPerFilterMax: 1000,
+  retainedBytesMax: 1024 * 1024 * 1024,
+  willBytesMax: 256 * 1024 * 1024,
+  residentBytesMax: 512 * 1024 * 1024,
+  residentBytesPerSessionMax: 16 * 1024 * 1024,
   maximumQos: 2,
   retainAvailable: true,
   wildcardSubscriptionAvailable: true,

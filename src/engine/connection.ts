@@ -86,12 +86,10 @@ export class Connection implements Link {
     return this.#length + this.#chunksBytes + this.#blockedBytes + held
   }
 
-  /** The transport received bytes. They are not kept. */
   onData(chunk: Buffer): void {
     if (this.#closing || this.#closed) return
-    const engine = this.#engine
-    engine.beginTurn()
-    engine.broker.counters.bytesReceived += chunk.length
+    this.#engine.beginTurn()
+    this.#engine.broker.counters.bytesReceived += chunk.length
     this.#decode(() => this.#decoder.push(chunk))
   }
 
@@ -120,7 +118,6 @@ export class Connection implements Link {
     this.#markDirty()
   }
 
-  /** The stream is over, by the peer or by an error. */
   onClosed(reason: string): void {
     if (this.#closed) return
     this.#closed = true
@@ -198,7 +195,6 @@ export class Connection implements Link {
     this.#reading.pause(pausedFor.answer)
   }
 
-  /** Called by an answer that came later than its question, outside any turn of this connection's own. */
   resumeReading(): void {
     if (this.#closing || this.#closed) return
     this.#engine.beginTurn()
@@ -332,7 +328,12 @@ export class Connection implements Link {
     const chunk = this.#chunk
     const together = headroom + this.#length + bytes
     if (chunk === null || together > largeChunkBytes) {
-      if (chunk !== null) this.#setAside(chunk)
+      if (chunk !== null) {
+        this.#chunks.push({ buffer: chunk, end: headroom + this.#length })
+        this.#chunksBytes += this.#length
+        this.#engine.broker.counters.bytesSent += this.#length
+        this.#length = 0
+      }
       this.#chunk = takeChunk(headroom + bytes)
     } else {
       const larger = takeChunk(together)
@@ -343,13 +344,6 @@ export class Connection implements Link {
     const at = headroom + this.#length
     this.#length += bytes
     return at
-  }
-
-  #setAside(chunk: Buffer): void {
-    this.#chunks.push({ buffer: chunk, end: this.#stream.headroomBytes + this.#length })
-    this.#chunksBytes += this.#length
-    this.#engine.broker.counters.bytesSent += this.#length
-    this.#length = 0
   }
 
   /** Whether a packet that batch `ticket` backs need not be held. An acknowledgement is counted in either case. */

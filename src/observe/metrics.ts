@@ -54,6 +54,17 @@ function gauge(name: string, help: string, read: (gauges: Gauges) => number): Me
   return { name, help, type: 'gauge', read: (_, gauges) => read(gauges) }
 }
 
+function budget(
+  name: string,
+  help: string,
+  type: Metric['type'],
+  read: (budget: Gauges['budgets'][string]) => number,
+): Metric {
+  const readAll = (_: Counters, { budgets }: Gauges) =>
+    Object.entries(budgets).map(([kind, one]) => [kind, read(one)] as const)
+  return { name, help, type, label: 'kind', read: readAll }
+}
+
 function store(name: string, help: string, type: Metric['type'], read: (figures: StoreFigures) => number): Metric {
   return { name, help, type, read: (counters) => counters.store && read(counters.store) }
 }
@@ -79,6 +90,15 @@ const metrics: readonly Metric[] = [
   gauge('mqtt_inflight', 'QoS 1 and 2 messages sent to clients and not yet acknowledged.', (g) => g.inflightMessages),
   gauge('mqtt_route_cache_entries', 'Topics whose recipients are kept resolved.', (g) => g.routeCacheEntries),
   gauge('mqtt_route_cache_bytes', 'Bytes that these take, about.', (g) => g.routeCacheBytes),
+
+  budget(
+    'mqtt_budget_used',
+    'What is kept of each kind that has a limit over all clients.',
+    'gauge',
+    (one) => one.used,
+  ),
+  budget('mqtt_budget_limit', 'Those limits.', 'gauge', (one) => one.max),
+  budget('mqtt_budget_refused_total', 'Times that such a limit refused or let go.', 'counter', (one) => one.refused),
 
   labelled('mqtt_connects_total', 'CONNECT packets answered, by result.', 'result', (c) => c.connects),
   labelled('mqtt_disconnects_total', 'Connections that ended, by reason.', 'reason', (c) => c.disconnects),

@@ -39,6 +39,7 @@ describe('a message whose body has left the store', () => {
       publisher: '',
       publishedAt: world.now,
       references: 0,
+      holders: 0,
     }
     world.broker.publish(message, true)
     for (const clientId of ['a', 'b']) {

@@ -69,10 +69,9 @@ describe('the subscription index', () => {
       fc.array(fc.boolean(), { minLength: 30, maxLength: 30 }),
       fc.array(topics, { maxLength: 10 }),
       (all, removed, names) => {
-        const { index } = new Broker(defaultBrokerOptions)
-        const subscriptions = all.map(
-          (filter, i) => new Subscription(new Session(i, `${i}`, 5, defaultBrokerOptions), filter),
-        )
+        const broker = new Broker(defaultBrokerOptions)
+        const { index } = broker
+        const subscriptions = all.map((filter, i) => new Subscription(new Session(i, `${i}`, 5, broker), filter))
         for (const one of subscriptions) index.add(one, parseTopicFilter(one.filter)!)
         const live = subscriptions.filter((one, i) => {
           if (removed[i]) index.remove(one)
@@ -92,11 +91,12 @@ describe('the subscription index', () => {
   })
 
   it('holds a filter of 200 levels in about its own bytes', () => {
-    const { index } = new Broker(defaultBrokerOptions)
+    const broker = new Broker(defaultBrokerOptions)
+    const { index } = broker
     const deep = `${Array.from({ length: 198 }, () => 'a').join('/')}/+`
     for (let i = 0; i < 100; i++) {
       const filter = `${i}/${deep}`
-      index.add(new Subscription(new Session(i, '', 5, defaultBrokerOptions), filter), parseTopicFilter(filter)!)
+      index.add(new Subscription(new Session(i, '', 5, broker), filter), parseTopicFilter(filter)!)
     }
     expect(index.bytes).toBeLessThan(100 * 3 * deep.length)
   })
@@ -172,6 +172,7 @@ const blank = {
   publisher: '',
   publishedAt: 0,
   references: 0,
+  holders: 0,
 } as const
 
 describe('the route cache', () => {

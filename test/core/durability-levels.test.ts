@@ -35,7 +35,7 @@ async function levelsOf(world: DurableWorld, act: () => void): Promise<Durabilit
 function message(name: string): Message {
   const bytes = new Uint8Array(0)
   const common = { payload: bytes, forwardProperties: bytes, publisher: '', publishedAt: 0, expiresAt: Infinity }
-  return { id: 0, references: 0, topic: encodeUtf8(name), name, qos: 1, ...common }
+  return { id: 0, references: 0, holders: 0, topic: encodeUtf8(name), name, qos: 1, ...common }
 }
 
 const levels = ['none', 'process', 'fsync'] as const

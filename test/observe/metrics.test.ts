@@ -15,6 +15,7 @@ const gauges: Gauges = {
   inflightMessages: 6,
   routeCacheEntries: 8,
   routeCacheBytes: 4096,
+  budgets: { willBytes: { used: 100, max: 1000, refused: 2 } },
   bannedClients: 0,
 }
 

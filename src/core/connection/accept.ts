@@ -10,7 +10,7 @@ import type { Claim } from '../ports/directory.ts'
 import { OutgoingAliases } from '../publish/send.ts'
 import { neverExpires, type Session } from '../session/session.ts'
 import { attach, endSession } from '../session/session-lifecycle.ts'
-import { discardWill, keptWill } from '../session/will.ts'
+import { discardWill, keptWill, setWill, willBytes } from '../session/will.ts'
 import type { Client } from './client.ts'
 import { refuse } from './refuse.ts'
 import { endForbiddenSubscriptions } from './rights.ts'
@@ -26,6 +26,7 @@ const claimTimeout: Claim = { reasonCode: ReasonCode.serverUnavailable }
 function onClaim(broker: Broker, client: Client, { reasonCode, serverReference }: Claim): void {
   if (reasonCode !== 0) refuse(broker, client, reasonCode, serverReference === undefined ? {} : { serverReference })
   else if (!mayHaveSession(broker, client)) refuse(broker, client, ReasonCode.clientIdentifierNotValid)
+  else if (!hasRoom(broker, client, client.connect!)) refuse(broker, client, ReasonCode.quotaExceeded)
   else if (client.link.admit(broker.sessions.get(client.clientId)?.link ?? null))
     accept(broker, client, client.connect!)
   else refuse(broker, client, ReasonCode.quotaExceeded, { reasonString: 'connectionsMax clients are connected' })
@@ -51,6 +52,19 @@ function mayHaveSession(broker: Broker, client: Client): boolean {
   return false
 }
 
+/** For its session, if that is a new one, and for its will, which takes the place of the one before. */
+function hasRoom({ sessions, budgets }: Broker, { principal }: Client, { clientId, will }: ConnectPacket): boolean {
+  const existing = sessions.get(clientId)
+  if (existing === undefined) {
+    budgets.sessions.used = sessions.size
+    if (!budgets.sessions.admits(1)) return false
+    if (principal === '' && !budgets.anonymousSessions.admits(1)) return false
+  }
+  if (will === undefined) return true
+  const before = existing?.will == null ? 0 : willBytes(existing.will.will)
+  return budgets.willBytes.admits(willBytes(will) - before)
+}
+
 function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
   const { journal, options, counters } = broker
   const appended = journal.appended
@@ -73,14 +87,14 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
   client.session = session
   client.connected = true
   client.connect = null
-  if (client.principal !== '') session.principal = client.principal
+  if (client.principal !== '') broker.adopt(session, client.principal)
   attach(broker, session, client)
   if (sessionPresent && client.grant !== null) endForbiddenSubscriptions(broker, session, client.grant)
   if (packet.will !== undefined) {
-    session.will = { will: keptWill(packet.will), deadline: null }
+    const will = setWill(broker, session, keptWill(packet.will))
     if (journal.durable) {
       if (!session.recorded) journal.session(session, Infinity)
-      journal.will(session, session.will)
+      journal.will(session, will)
     }
   }
   if (journal.appended === appended) {

@@ -63,6 +63,7 @@ export function onPubrec(broker: Broker, session: Session, packetId: number, rea
       broker.journal.release(session, position, delivery)
       ticket = broker.journal.ticket
     }
+    queue.letGo(delivery)
     delivery.message = null
   }
   link.holdAck((PacketType.pubrel << 4) | 2, packetId, ticket, false)

@@ -105,6 +105,8 @@ function isResident(broker: Broker, session: Session): boolean {
     session.link !== null &&
     queue.residentEnd === queue.nextPosition &&
     queue.resident < broker.options.residentMessagesMax &&
+    queue.residentBytes < broker.options.residentBytesPerSessionMax &&
+    broker.budgets.queueBytes.used < broker.budgets.queueBytes.max &&
     queue.nextPosition - queue.base < residentPositionsMax
   )
 }
@@ -187,6 +189,7 @@ function withhold(broker: Broker, session: Session, position: number, delivery: 
     queue.taken(messageBytes(delivery.message!))
     delivery.state = DeliveryState.released
     if (session.stored) broker.journal.release(session, position, delivery)
+    queue.letGo(delivery)
     delivery.message = null
     return
   }

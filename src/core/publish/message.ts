@@ -24,6 +24,8 @@ export interface Message extends PublishParts {
   publishedAt: number
   /** References and retained entries that the store holds or will hold in the batch being gathered. Kept by the journal. */
   references: number
+  /** Places in queues in memory. Kept by `QueueBudget`. */
+  holders: number
 }
 
 /** Copies a PUBLISH out of its chunk. */
@@ -41,6 +43,7 @@ export function messageFromFrame(frame: PublishFrame, entry: TopicEntry, publish
     publisher,
     publishedAt: now,
     references: 0,
+    holders: 0,
   }
 }
 
@@ -49,7 +52,7 @@ export function messageFromFrame(frame: PublishFrame, entry: TopicEntry, publish
  * that named it, so that this one is written with a body of its own. The bytes are shared.
  */
 export function republished(message: Message): Message {
-  return { ...message, id: 0, references: 0 }
+  return { ...message, id: 0, references: 0, holders: 0 }
 }
 
 /** Whole seconds that remain, at least 1 before the expiry; -1 for a message without expiry [MQTT-3.3.2-6]. */

@@ -8,9 +8,9 @@ import type { Publication } from '../publish/publication.ts'
 /** Does what RETAIN says. False: there is no room for one more retained message, and nothing was changed. */
 export function retain(broker: Broker, publication: Publication): boolean {
   const topic = publication.entry!.topic
-  const { retained, journal, counters, options } = broker
+  const { journal, counters } = broker
   const message = publication.payloadLength === 0 ? null : publication.message
-  if (message !== null && retained.count >= options.retainedMessagesMax && retained.get(topic) === null) {
+  if (message !== null && !hasRoom(broker, topic, message)) {
     drop(broker, message, 'retained_limit', null)
     return false
   }
@@ -23,6 +23,14 @@ export function retain(broker: Broker, publication: Publication): boolean {
   const ephemeral = topic.startsWith('$SYS/')
   if (!ephemeral && (message !== null || previous !== null)) journal.retain(topic, message, previous)
   return true
+}
+
+function hasRoom({ retained, options, budgets }: Broker, topic: string, message: Message): boolean {
+  const previous = retained.get(topic)
+  if (previous === null && retained.count >= options.retainedMessagesMax) return false
+  const budget = budgets.retainedBytes
+  budget.used = retained.memoryBytes
+  return budget.admits(retained.bytesOf(message) - (previous === null ? 0 : retained.bytesOf(previous)))
 }
 
 /** Sets or removes (null) a topic's retained message, and when it expires. Returns what it replaces. */

@@ -26,6 +26,11 @@ export class RetainedMessages {
     return this.#trie.bytes + this.#messageBytes + this.count * messageObjectBytes
   }
 
+  /** What one message takes, but for its place in the trie. */
+  bytesOf(message: Message): number {
+    return messageBytes(message) + messageObjectBytes
+  }
+
   get(topic: string): Message | null {
     return this.#trie.find(topic)?.value ?? null
   }

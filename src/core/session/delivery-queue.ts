@@ -11,6 +11,7 @@
  * holes; `base` moves past them. The window never spans 65,535 positions, so an identifier is never in use twice.
  */
 import type { Qos } from '../../mqtt/packet.ts'
+import type { QueueBudget } from '../budgets.ts'
 import { type Message, messageBytes } from '../publish/message.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
 
@@ -111,6 +112,13 @@ export class DeliveryQueue {
   overdraft = 0
   /** Positions before this were in the store when the process began. */
   recoveredEnd = 0
+  /** Message bytes in memory. */
+  residentBytes = 0
+  readonly #budget: QueueBudget
+
+  constructor(budget: QueueBudget) {
+    this.#budget = budget
+  }
 
   /** Whether nothing waits: what comes now may be sent now. */
   get drained(): boolean {
@@ -162,6 +170,8 @@ export class DeliveryQueue {
   /** Empties a position; `base` moves past the holes at the front. */
   clear(position: number): void {
     const ring = this.#ring!
+    const delivery = ring[position & this.#mask]
+    if (delivery != null) this.letGo(delivery)
     ring[position & this.#mask] = null
     while (this.base < this.sendPosition && ring[this.base & this.#mask] === null) this.base++
     if (this.base < this.nextPosition) return
@@ -204,8 +214,16 @@ export class DeliveryQueue {
     this.sendPosition = sent ? Math.max(this.sendPosition, last + moved + 1) : this.sendPosition + moved
   }
 
+  /** The delivery's message is kept no longer. */
+  letGo({ message }: Delivery): void {
+    if (message === null) return
+    this.residentBytes -= messageBytes(message)
+    this.#budget.letGo(message)
+  }
+
   /** Its session ended. */
   abandon(): void {
+    for (const delivery of this.#ring ?? []) if (delivery !== null) this.letGo(delivery)
     this.#ring = null
     this.base = this.nextPosition
     this.sendPosition = this.nextPosition
@@ -285,6 +303,11 @@ export class DeliveryQueue {
   }
 
   #put(position: number, delivery: Delivery): void {
+    const { message } = delivery
+    if (message !== null) {
+      this.residentBytes += messageBytes(message)
+      this.#budget.hold(message)
+    }
     const ring = this.#ring
     if (ring === null || position - this.base >= ring.length) this.#grow(position)
     this.#ring![position & this.#mask] = delivery

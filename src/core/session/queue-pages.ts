@@ -95,6 +95,6 @@ function deliveryOf(session: Session, reference: RecoveredReference, message: Me
 
 export function messageOf(stored: RecoveredMessage): Message {
   const { id, topic, payload, properties, qos, expiresAt, publisher, publishedAt } = stored
-  const common = { id, payload, qos, expiresAt, publisher, publishedAt, references: 0 }
+  const common = { id, payload, qos, expiresAt, publisher, publishedAt, references: 0, holders: 0 }
   return { ...common, name: topic, topic: encodeUtf8(topic), forwardProperties: properties }
 }

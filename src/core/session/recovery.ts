@@ -16,7 +16,7 @@ import { Subscription } from '../subscriptions/subscription-index.ts'
 import { messageOf, restoreReleased } from './queue-pages.ts'
 import { neverExpires, Session } from './session.ts'
 import { endedAt, endSession, scheduleExpiry } from './session-lifecycle.ts'
-import { delayWill } from './will.ts'
+import { delayWill, setWill } from './will.ts'
 
 export class BrokerRecovery {
   readonly #broker: Broker
@@ -37,9 +37,10 @@ export class BrokerRecovery {
 
   onSession(stored: RecoveredSession): void {
     const { sessions, sessionsByNumber, now } = this.#broker
-    const session = new Session(stored.number, stored.clientId, stored.version, this.#broker.options)
+    const session = new Session(stored.number, stored.clientId, stored.version, this.#broker)
     session.username = stored.username
     session.principal = stored.principal
+    if (session.principal === '') this.#broker.budgets.anonymousSessions.used++
     session.expiryInterval = stored.expiryInterval
     session.recorded = true
     session.stored = true
@@ -75,7 +76,7 @@ export class BrokerRecovery {
     const { sessionsByNumber, now, options } = this.#broker
     const session = sessionsByNumber.get(stored.session)
     if (session === undefined) return
-    session.will = { will: willOf(stored), deadline: null }
+    setWill(this.#broker, session, willOf(stored))
     const grace = Math.max(stored.delayInterval * 1000, options.restartWillGraceMs)
     delayWill(this.#broker, session, stored.dueAt === Infinity ? now + grace : stored.dueAt)
     // A session that ended with its connection, or ends soon, is kept until its will is published.

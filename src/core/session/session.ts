@@ -3,6 +3,7 @@
  */
 import type { ProtocolVersion } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
+import type { Budgets } from '../budgets.ts'
 import type { Client } from '../connection/client.ts'
 import type { Deadline } from '../deadlines.ts'
 import type { BrokerOptions } from '../options.ts'
@@ -21,6 +22,15 @@ import type { PendingWill } from './will.ts'
 /** Session Expiry Interval that never expires. */
 export const neverExpires = 0xffffffff
 
+/** What a session may keep in memory though all together keep more than they may. */
+const fairShareBytes = 64 * 1024
+
+/** A broker is one. */
+export interface SessionLimits {
+  readonly options: BrokerOptions
+  readonly budgets: Budgets
+}
+
 export class Session implements Destination {
   readonly number: number
   readonly clientId: string
@@ -38,7 +48,7 @@ export class Session implements Destination {
   link: Link | null = null
   client: Client | null = null
   readonly subscriptions = new Map<string, Subscription>()
-  readonly queue = new DeliveryQueue()
+  readonly queue: DeliveryQueue
   /** QoS 2 packet identifiers received and not yet released -> the batch that holds them (0: none). */
   incoming: Map<number, number> | null = null
   expiry: Deadline | null = null
@@ -65,10 +75,11 @@ export class Session implements Destination {
   matchNumber = 0
   matchSlot = 0
 
-  readonly #limits: Pick<BrokerOptions, 'sessionQueueMessagesMax' | 'sessionQueueBytesMax'>
+  readonly #limits: SessionLimits
 
-  constructor(number: number, clientId: string, version: ProtocolVersion, limits: BrokerOptions) {
+  constructor(number: number, clientId: string, version: ProtocolVersion, limits: SessionLimits) {
     this.#limits = limits
+    this.queue = new DeliveryQueue(limits.budgets.queueBytes)
     this.number = number
     this.clientId = clientId
     this.version = version
@@ -100,8 +111,11 @@ export class Session implements Destination {
   }
 
   get hasRoom(): boolean {
-    const { waiting, bytes } = this.queue
-    return waiting < this.#limits.sessionQueueMessagesMax && bytes < this.#limits.sessionQueueBytesMax
+    const { waiting, bytes, residentBytes } = this.queue
+    const { options, budgets } = this.#limits
+    if (waiting >= options.sessionQueueMessagesMax || bytes >= options.sessionQueueBytesMax) return false
+    // What the store does not hold too has nowhere else to go.
+    return this.stored || residentBytes < fairShareBytes || budgets.queueBytes.used < budgets.queueBytes.max
   }
 
   accept(broker: Broker, publication: Publication, subscription: Subscription): void {

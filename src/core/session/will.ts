@@ -33,6 +33,20 @@ export function keptWill(will: Will): Will {
   }
 }
 
+/** About what a will takes. */
+export function willBytes({ topic, payload, forwardProperties }: Will): number {
+  return topic.length + payload.length + forwardProperties.length + willObjectBytes
+}
+
+const willObjectBytes = 500
+
+/** The session has this will from now on. */
+export function setWill(broker: Broker, session: Session, will: Will): PendingWill {
+  broker.budgets.willBytes.used += willBytes(will)
+  session.will = { will, deadline: null }
+  return session.will
+}
+
 /** The network connection ended without a DISCONNECT that removes the will. */
 export function connectionLost(broker: Broker, session: Session): void {
   const pending = session.will
@@ -67,6 +81,7 @@ export function discardWill(broker: Broker, session: Session): void {
   if (pending === null) return
   if (pending.deadline !== null) broker.deadlines.clear(pending.deadline)
   session.will = null
+  broker.budgets.willBytes.used -= willBytes(pending.will)
   broker.journal.willEnd(session)
 }
 
@@ -101,5 +116,6 @@ function willMessage(will: Will, publisher: string, now: number): Message {
     publisher,
     publishedAt: now,
     references: 0,
+    holders: 0,
   }
 }

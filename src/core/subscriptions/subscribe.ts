@@ -5,6 +5,7 @@ import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { parseTopicFilter, type TopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
+import { subscriptionObjectBytes } from '../budgets.ts'
 import type { Client } from '../connection/client.ts'
 import { yieldWhereDue } from '../cost.ts'
 import type { BrokerOptions } from '../options.ts'
@@ -101,7 +102,16 @@ function checkRequest(
   }
   if (!exists && session.stored && broker.storeFull) return ReasonCode.quotaExceeded
   if (!exists && session.subscriptions.size >= options.subscriptionsPerSessionMax) return ReasonCode.quotaExceeded
-  return undefined
+  return exists || hasRoom(broker, parsed) ? undefined : ReasonCode.quotaExceeded
+}
+
+/** Among the subscriptions of all, and among the groups of the filter. */
+function hasRoom({ budgets, index, options, subscriptionBytes }: Broker, parsed: TopicFilter): boolean {
+  budgets.subscriptions.used = index.count
+  budgets.subscriptionBytes.used = subscriptionBytes
+  if (!budgets.subscriptions.admits(1)) return false
+  if (!budgets.subscriptionBytes.admits(parsed.filter.length + subscriptionObjectBytes)) return false
+  return parsed.shared === undefined || index.groupsBeside(parsed) < options.sharedGroupsPerFilterMax
 }
 
 function unavailableFeature(options: BrokerOptions, parsed: TopicFilter, identifier: number): ReasonCode | undefined {

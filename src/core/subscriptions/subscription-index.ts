@@ -181,6 +181,12 @@ export class SubscriptionIndex {
     return this.#trie.bytes + this.#exactBytes
   }
 
+  /** How many other groups share the filter. */
+  groupsBeside(parsed: TopicFilter): number {
+    const groups = this.#find(parsed)?.groups
+    return groups == null || groups.has(parsed.shared!.group) ? 0 : groups.size
+  }
+
   /** To be called too when a subscription's options were changed in place: routes merge options. */
   changed(parsed: TopicFilter): void {
     if (!parsed.hasWildcard) {
