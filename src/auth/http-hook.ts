@@ -22,12 +22,9 @@ import { boundedText } from './bounded-text.ts'
 import { BoundedWork } from './bounded-work.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import type { ChainStep, Credential, Identity, RefusalReason, StepAnswer } from './credential.ts'
+import type { HookPreset, ResponseMode } from './hook-forms.ts'
 import { rulesOf } from './token-rules.ts'
 import { VerifiedCredentials } from './verified-credentials.ts'
-
-export const hookPresets = ['emqx', 'mosquitto-go-auth'] as const
-export type HookPreset = (typeof hookPresets)[number]
-export const responseModes = ['status', 'json', 'text'] as const
 
 export interface HttpHookOptions {
   preset: HookPreset
@@ -36,7 +33,7 @@ export interface HttpHookOptions {
   superuserUrl?: string
   /** Mosquitto-go-auth: how the question is written and where the answer stands. */
   body: 'json' | 'form'
-  responseMode: (typeof responseModes)[number]
+  responseMode: ResponseMode
   headers: Readonly<Record<string, string>>
   timeoutMs: number
   concurrencyMax: number

@@ -11,6 +11,8 @@
  * warning only, because orchestrators set variables of their own under the service's name.
  */
 import { readFileSync, statSync } from 'node:fs'
+import { withPathsFrom } from './access-settings.ts'
+import { withChain } from './authentication.ts'
 import { ConfigError, type ConfigIssue, dotted, nearestName } from './config-error.ts'
 import { type ParsedFile, parseConfigText } from './file.ts'
 import { configJsonSchema, type FileOptions, type GatewayConfig, parseGatewayOptions } from './schema.ts'
@@ -43,7 +45,8 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
   const file = sources.file ?? sources.environment?.[`${prefix}CONFIG`]
   const parsedFile = file === undefined ? undefined : readConfigFile(file)
   const flags = sources.flags ?? { options: {}, names: {} }
-  const merged = [parsedFile?.options, environment.options, flags.options as Tree].reduce<Tree>(
+  const fileOptions = parsedFile && withPathsFrom(file!, withChain(parsedFile.options))
+  const merged = [fileOptions, environment.options, flags.options as Tree].reduce<Tree>(
     (under, over) => (over ? overlay(under, over) : under),
     {},
   )

@@ -11,6 +11,15 @@ import { defaultBrokerOptions as core, queueFullPolicies } from '../core/options
 import { dispatchStrategies } from '../core/subscriptions/shared-group.ts'
 import { durabilities } from '../store/store.ts'
 import { accessIssues } from './access.ts'
+import {
+  authenticationIssues,
+  authenticationSchema,
+  chainStepSchema,
+  hookSchema,
+  jwtSchema,
+  withChain,
+} from './authentication.ts'
+import { authorizationIssues, authorizationSchema, ruleSchema } from './authorization.ts'
 import { ConfigError, type ConfigIssue, describeIssues } from './config-error.ts'
 import { flag, GiB, KiB, MiB, oneOf, portOrOff, text, wholeNumber } from './fields.ts'
 import { hostIssues } from './hosts.ts'
@@ -202,6 +211,10 @@ export const gatewayOptionsSchema = z.strictObject(
     httpPort: portOrOff()
       .default(8083)
       .describe('MQTT over WebSocket, page, health and metrics. 0 takes a free port; false switches the listener off.'),
+    authentication: authenticationSchema
+      .optional()
+      .describe('How clients authenticate; a list instead of names is the chain of steps.'),
+    authorization: authorizationSchema.optional().describe('What clients may do; unset, everything.'),
     listeners: listenersSchema
       .optional()
       .describe('Listeners in place of the two that mqttPort and httpPort stand for; see below.'),
@@ -290,7 +303,8 @@ export type GatewayConfig = Omit<z.output<typeof gatewayOptionsSchema>, 'allowAn
 
 /** @throws ConfigError that names every fault with its path, what was expected and, for unknown names, the nearest known one */
 export function parseGatewayOptions(options: GatewayOptions = {}): GatewayConfig {
-  const { authenticator, authenticationMethods = {}, ...fileOptions } = options
+  const { authenticator, authenticationMethods = {}, ...given } = options
+  const fileOptions = withChain(given) as FileOptions
   const parsed = gatewayOptionsSchema.safeParse(fileOptions)
   const issues = [
     ...(parsed.success ? [] : describeIssues(parsed.error, fileOptions, knownNames())),
@@ -313,6 +327,9 @@ function jointIssues(parsed: ParsedOptions, given: GatewayOptions): ConfigIssue[
     ...hostIssues(parsed),
     ...listenerIssues(parsed, { ...given }),
     ...accessIssues(parsed, isAuthenticated(given)),
+    ...authenticationIssues(parsed.authentication),
+    ...authorizationIssues(parsed.authorization),
+    ...exclusionIssues(given),
   ]
 }
 
@@ -339,9 +356,17 @@ function hasMethod(value: unknown, name: string): boolean {
   return typeof value === 'object' && value !== null && typeof (value as Record<string, unknown>)[name] === 'function'
 }
 
+/** Code that decides leaves nothing to decide for the configuration. */
+function exclusionIssues({ authenticator, authentication, authorization }: GatewayOptions): ConfigIssue[] {
+  if (authenticator === undefined) return []
+  const names = Object.entries({ authentication, authorization }).filter(([, options]) => options !== undefined)
+  return names.map(([name]) => ({ path: [name], message: 'excludes an authenticator given as code' }))
+}
+
 /** Whether anybody is asked who a client is. */
-export function isAuthenticated({ authenticator, authenticationMethods = {} }: CodeOptions): boolean {
-  return authenticator !== undefined || Object.keys(authenticationMethods).length > 0
+export function isAuthenticated(options: CodeOptions & { authentication?: unknown }): boolean {
+  const { authenticator, authenticationMethods = {}, authentication } = options
+  return authenticator !== undefined || authentication !== undefined || Object.keys(authenticationMethods).length > 0
 }
 
 /** The known names below each object of the schema, by the object's dotted path ('' for the outermost, * for any item). */
@@ -351,6 +376,14 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
     ['limits', Object.keys(limitsSchema.shape)],
     ['protocol', Object.keys(protocolSchema.shape)],
     ['sharedSubscriptions', Object.keys(sharedSubscriptionsSchema.shape)],
+    ['authentication', Object.keys(authenticationSchema.shape)],
+    ['authentication.jwt', Object.keys(jwtSchema.shape)],
+    ['authentication.http', Object.keys(hookSchema.shape)],
+    ['authentication.chain.*', Object.keys(chainStepSchema.shape)],
+    ['authentication.chain.*.jwt', Object.keys(jwtSchema.shape)],
+    ['authentication.chain.*.http', Object.keys(hookSchema.shape)],
+    ['authorization', Object.keys(authorizationSchema.shape)],
+    ['authorization.rules.*', Object.keys(ruleSchema.shape)],
     ['listeners.*', Object.keys(listenerSchema.shape)],
     ['listeners.*.limits', Object.keys(listenerLimitsSchema.shape)],
   ])

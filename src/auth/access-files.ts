@@ -1,0 +1,150 @@
+/**
+ * What access is made of, with its files read and checked: users, rules, keys. Nothing here is in force yet.
+ */
+import { createHash } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { parseAclFile } from './acl-file.ts'
+import { type AuthorizationSource, everythingAllowed, type RuleSet } from './authorization.ts'
+import { AccessFileError } from './file-fault.ts'
+import type { HttpHookOptions } from './http-hook.ts'
+import { type JwtKeySource, type JwtOptions, JwtStep } from './jwt.ts'
+import { parsePasswordFile, type Users } from './password-file.ts'
+import { type RuleInput, ruleOf, type TextOrList } from './rule.ts'
+
+/** Larger files are refused unread. */
+const fileBytesMax = 64 * 1024 * 1024
+
+type JwtSettings = Omit<JwtOptions, 'key' | 'now' | 'fetch'>
+type HookSettings = Omit<HttpHookOptions, 'throttle' | 'now' | 'sleep' | 'fetch' | 'rememberMs' | 'rememberedMax'>
+
+/** How to have a key; exactly one is given. */
+export interface JwtKeySettings {
+  secret?: string | undefined
+  secretFile?: string | undefined
+  publicKeyFile?: string | undefined
+  jwksFile?: string | undefined
+  jwksUrl?: string | undefined
+}
+
+export type StepSettings =
+  | { kind: 'passwordFile'; file: string; passOnUnknownUsers: boolean }
+  | { kind: 'jwt'; key: JwtKeySettings; settings: JwtSettings }
+  | { kind: 'http'; settings: HookSettings }
+
+export interface AccessSettings {
+  /** Empty: nobody is asked who he is. */
+  steps: readonly StepSettings[]
+  scram: boolean
+  allowAnonymous: boolean
+  stepTimeoutMs: number
+  rememberMs: number
+  hashQueueMax: number
+  authorization?:
+    | {
+        aclFile?: string | undefined
+        strictSubscribe: boolean
+        rules?: readonly RuleInput[] | undefined
+        clientId?: TextOrList | undefined
+        groups: Readonly<Record<string, readonly string[]>>
+      }
+    | undefined
+}
+
+export type LoadedStep = { key: string } & (
+  | { kind: 'passwordFile'; users: Users; passOnUnknownUsers: boolean }
+  | { kind: 'jwt'; options: Omit<JwtOptions, 'now'> }
+  | { kind: 'http'; options: HookSettings }
+)
+
+export interface LoadedAccess extends Omit<AccessSettings, 'steps' | 'authorization'> {
+  steps: readonly LoadedStep[]
+  authorization: AuthorizationSource
+}
+
+/** @throws AccessFileError with the faults of the first file that has some */
+export function loadAccess({ steps, authorization, ...rest }: AccessSettings): LoadedAccess {
+  return { ...rest, steps: steps.map(loadStep), authorization: loadAuthorization(authorization) }
+}
+
+function loadStep(step: StepSettings): LoadedStep {
+  switch (step.kind) {
+    case 'passwordFile': {
+      // Its users may change while it stays the same step.
+      const users = parsePasswordFile(readText(step.file), step.file)
+      const { kind, file, passOnUnknownUsers } = step
+      return { kind, key: keyOf([kind, file, passOnUnknownUsers]), users, passOnUnknownUsers }
+    }
+    case 'jwt': {
+      const key = keySource(step.key)
+      const options = { ...step.settings, key }
+      checkKey(step.key, { ...options, now: Date.now })
+      return { kind: 'jwt', key: keyOf([step, key]), options }
+    }
+    case 'http':
+      return { kind: 'http', key: keyOf([step]), options: step.settings }
+  }
+}
+
+/** The same for the same settings and contents; a digest, since secrets are among them. */
+function keyOf(parts: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64')
+}
+
+function keySource({ secret, secretFile, publicKeyFile, jwksFile, jwksUrl }: JwtKeySettings): JwtKeySource {
+  if (jwksUrl !== undefined) return { kind: 'jwksUrl', url: new URL(jwksUrl) }
+  if (publicKeyFile !== undefined) return { kind: 'publicKey', pem: readText(publicKeyFile) }
+  if (secretFile !== undefined) return { kind: 'secret', secret: Buffer.from(readText(secretFile).trimEnd()) }
+  if (secret !== undefined) return { kind: 'secret', secret: Buffer.from(secret) }
+  return { kind: 'jwks', keys: parsedJson(jwksFile!) as Extract<JwtKeySource, { kind: 'jwks' }>['keys'] }
+}
+
+function parsedJson(file: string): unknown {
+  try {
+    return JSON.parse(readText(file))
+  } catch (error) {
+    if (error instanceof AccessFileError) throw error
+    throw new AccessFileError([{ file, line: 0, message: 'this is no JSON' }])
+  }
+}
+
+function checkKey({ secretFile, publicKeyFile, jwksFile }: JwtKeySettings, options: JwtOptions): void {
+  try {
+    new JwtStep(options)
+  } catch (error) {
+    const file = publicKeyFile ?? jwksFile ?? secretFile ?? 'authentication.jwt'
+    throw new AccessFileError([{ file, line: 0, message: (error as Error).message }])
+  }
+}
+
+function loadAuthorization(settings: AccessSettings['authorization']): AuthorizationSource {
+  if (settings === undefined) return everythingAllowed
+  const { aclFile, strictSubscribe, rules, clientId, groups } = settings
+  const byUser = new Map<string, string[]>()
+  for (const [group, users] of Object.entries(groups)) {
+    for (const user of users) byUser.set(user, [...(byUser.get(user) ?? []), group])
+  }
+  return {
+    ruleSet: ruleSetOf(aclFile, strictSubscribe, rules),
+    clientIds: clientId === undefined ? [] : typeof clientId === 'string' ? [clientId] : clientId,
+    groups: byUser,
+  }
+}
+
+function ruleSetOf(
+  aclFile: string | undefined,
+  strictSubscribe: boolean,
+  rules: readonly RuleInput[] | undefined,
+): RuleSet {
+  if (aclFile !== undefined) return { kind: 'acl', acl: parseAclFile(readText(aclFile), aclFile, strictSubscribe) }
+  if (rules === undefined) return { kind: 'everything' }
+  return { kind: 'rules', rules: rules.map((rule, index) => ruleOf(rule, `authorization.rules[${index}]`)) }
+}
+
+function readText(file: string): string {
+  try {
+    if (statSync(file).size > fileBytesMax) throw new Error(`larger than ${fileBytesMax} bytes`)
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new AccessFileError([{ file, line: 0, message: (error as Error).message }])
+  }
+}

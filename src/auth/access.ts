@@ -1,0 +1,212 @@
+/**
+ * Access as it is configured: who gets in (a chain of steps and SCRAM) and what each may do (rules). The gateway asks it as it
+ * would ask any authenticator.
+ *
+ * What files hold is read and checked as a whole (`loadAccess`) before any of it is used, at the start and at a reload: a
+ * fault changes nothing. Steps whose settings and files are the same stay, with what they remember.
+ */
+import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { ReasonCode } from '../mqtt/reason-code.ts'
+import type { LoadedAccess } from './access-files.ts'
+import { AddressThrottle, defaultAddressThrottle } from './address-throttle.ts'
+import type {
+  AuthenticationGrant,
+  AuthenticationMethod,
+  AuthenticationRequest,
+  AuthenticationResult,
+  AuthenticationStep,
+  Authenticator,
+} from './authenticator.ts'
+import { Authorization } from './authorization.ts'
+import { type ChainAnswer, AuthenticationChain } from './chain.ts'
+import type { ChainStep, Credential, Identity, RefusalReason } from './credential.ts'
+import { HttpHook } from './http-hook.ts'
+import { JwtStep } from './jwt.ts'
+import { PasswordFile } from './password-file.ts'
+import { ScramExchange, scramMethod } from './scram.ts'
+import { subjectOf } from './subject.ts'
+
+/** Threads of libuv's pool, which hashing may fill. */
+const poolThreads = 4
+/** HTTP answers and verified passwords that are remembered. */
+const rememberedMax = 65_536
+
+export interface AccessWorld {
+  now(): number
+  sleep(ms: number): Promise<void>
+  onError(error: unknown): void
+  /** Each login, by what became of it: `yes`, `anonymous`, or why not. */
+  onLogin(result: 'yes' | 'anonymous' | RefusalReason, credential: Credential, step: string): void
+}
+
+interface Running {
+  /** What it was made of. */
+  key: string
+  step: ChainStep
+}
+
+export class Access implements Authenticator {
+  readonly authorization: Authorization
+  readonly #world: AccessWorld
+  readonly #throttle: AddressThrottle
+  readonly #scramSecret = randomBytes(32)
+  #loaded: LoadedAccess
+  #running: readonly Running[] = []
+  #chain: AuthenticationChain
+
+  constructor(loaded: LoadedAccess, world: AccessWorld) {
+    this.#world = world
+    this.#loaded = loaded
+    this.#throttle = new AddressThrottle(defaultAddressThrottle, () => world.now())
+    this.authorization = new Authorization(loaded.authorization)
+    this.#chain = this.#chainOf(loaded)
+  }
+
+  /** Enhanced authentication of MQTT 5.0, by method. */
+  get methods(): Readonly<Record<string, AuthenticationMethod>> {
+    return this.#loaded.scram ? { [scramMethod]: { begin: (request) => this.#beginScram(request) } } : {}
+  }
+
+  /** Puts other users and rules in force. Returns who may no longer be connected. */
+  replace(loaded: LoadedAccess): { users: ReadonlySet<string>; anonymous: boolean } {
+    const users = new Set<string>()
+    for (const { step } of this.#running) {
+      if (!(step instanceof PasswordFile)) continue
+      const next = loaded.steps.find((one) => one.kind === 'passwordFile')
+      for (const name of step.users.keys()) {
+        if (next?.kind !== 'passwordFile' || next.users.get(name)?.text !== step.users.get(name)!.text) users.add(name)
+      }
+    }
+    this.#chain = this.#chainOf(loaded)
+    this.#loaded = loaded
+    this.authorization.replace(loaded.authorization)
+    return { users, anonymous: !loaded.allowAnonymous }
+  }
+
+  authenticate(request: AuthenticationRequest): AuthenticationResult | Promise<AuthenticationResult> {
+    const credential: Credential = request
+    const answer = this.#asksNobody ? ({ type: 'anonymous' } as const) : this.#chain.check(credential)
+    return answer instanceof Promise
+      ? answer.then((one) => this.#result(one, credential))
+      : this.#result(answer, credential)
+  }
+
+  /** Rules without any authentication: user names are nobody's, since nobody looks at passwords. */
+  get #asksNobody(): boolean {
+    return this.#loaded.steps.length === 0
+  }
+
+  #result(answer: ChainAnswer, credential: Credential): AuthenticationResult {
+    const { onLogin } = this.#world
+    if (answer.type === 'no') {
+      onLogin(answer.reason, credential, answer.step)
+      return { reasonCode: answer.reasonCode }
+    }
+    const identity = answer.type === 'yes' ? answer.identity : undefined
+    const step = answer.type === 'yes' ? answer.step : ''
+    const granted = this.#grant(credential, identity)
+    if (granted === undefined) {
+      onLogin('client_id_not_allowed', credential, step)
+      return { reasonCode: ReasonCode.clientIdentifierNotValid }
+    }
+    onLogin(answer.type, credential, step)
+    return { reasonCode: ReasonCode.success, ...granted }
+  }
+
+  /** undefined: not with this client id. */
+  #grant(
+    credential: Pick<Credential, 'clientId' | 'remoteAddress' | 'listener' | 'certificate'>,
+    identity: Identity | undefined,
+  ): AuthenticationGrant | undefined {
+    const { authorization } = this
+    const subject = subjectOf(credential, identity, authorization.groupsOf)
+    if (!authorization.mayUseClientId(subject)) return undefined
+    const granted: AuthenticationGrant = {
+      grant: authorization.grantFor(subject, identity),
+      principal: identity?.name ?? '',
+    }
+    if (identity?.expiresAt !== undefined) granted.expiresAt = identity.expiresAt
+    return granted
+  }
+
+  #beginScram(request: Parameters<AuthenticationMethod['begin']>[0]) {
+    const { clientId, username, remoteAddress = '' } = request
+    const credential: Credential = { clientId, username, password: undefined, version: 5, remoteAddress }
+    const exchange = new ScramExchange({
+      secret: this.#scramSecret,
+      verifierOf: (user) => {
+        const hash = this.#passwordFile?.users.get(user)?.hash
+        return hash?.kind === 'scram-sha-256' ? hash : undefined
+      },
+    })
+    const next = async (data: Uint8Array | undefined): Promise<AuthenticationStep> => {
+      const step = exchange.next(data)
+      if (step.type === 'continue') return (await this.#unthrottled(remoteAddress)) ? step : throttled(this, credential)
+      if (step.type === 'success') return this.#scramSuccess(step.user, step.data, credential)
+      this.#throttle.mistake(remoteAddress)
+      this.#world.onLogin('wrong_password', credential, 'scram')
+      return { type: 'failure', reasonCode: step.reasonCode }
+    }
+    const throttled = (access: Access, refused: Credential): AuthenticationStep => {
+      access.#world.onLogin('throttled', refused, 'scram')
+      return { type: 'failure', reasonCode: ReasonCode.serverBusy }
+    }
+    return { next }
+  }
+
+  async #unthrottled(remoteAddress: string): Promise<boolean> {
+    const waitMs = this.#throttle.reserve(remoteAddress)
+    if (waitMs === undefined) return false
+    if (waitMs > 0) await this.#world.sleep(waitMs)
+    return true
+  }
+
+  #scramSuccess(user: string, data: Uint8Array, credential: Credential): AuthenticationStep {
+    const granted = this.#grant(credential, { name: user })
+    if (granted === undefined) {
+      this.#world.onLogin('client_id_not_allowed', credential, 'scram')
+      return { type: 'failure', reasonCode: ReasonCode.clientIdentifierNotValid }
+    }
+    this.#world.onLogin('yes', credential, 'scram')
+    return { type: 'success', data, ...granted }
+  }
+
+  get #passwordFile(): PasswordFile | undefined {
+    return this.#running.map(({ step }) => step).find((step) => step instanceof PasswordFile)
+  }
+
+  #chainOf(loaded: LoadedAccess): AuthenticationChain {
+    const before = this.#running
+    this.#running = loaded.steps.map((step) => {
+      const same = before.find(({ key }) => key === step.key)
+      const made = same ?? { key: step.key, step: this.#stepOf(step, loaded) }
+      if (step.kind === 'passwordFile') (made.step as PasswordFile).replace(step.users)
+      return made
+    })
+    const { allowAnonymous, stepTimeoutMs } = loaded
+    const onError = (step: string, error: unknown): void => {
+      this.#world.onError(new Error(`authentication step ${step}: ${(error as Error).message}`))
+    }
+    return new AuthenticationChain(
+      this.#running.map(({ step }) => step),
+      { allowAnonymous, stepTimeoutMs, onError },
+    )
+  }
+
+  #stepOf(step: LoadedAccess['steps'][number], { rememberMs, hashQueueMax }: LoadedAccess): ChainStep {
+    const { now, sleep } = this.#world
+    const shared = { rememberMs, rememberedMax, throttle: this.#throttle, now, sleep }
+    switch (step.kind) {
+      case 'passwordFile': {
+        const hashingMax = Math.min(poolThreads, availableParallelism())
+        const { passOnUnknownUsers } = step
+        return new PasswordFile(step.users, { ...shared, hashingMax, hashQueueMax, passOnUnknownUsers })
+      }
+      case 'jwt':
+        return new JwtStep({ ...step.options, now })
+      case 'http':
+        return new HttpHook({ ...step.options, ...shared })
+    }
+  }
+}

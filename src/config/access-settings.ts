@@ -1,0 +1,47 @@
+/** What access is made of, out of a configuration; and where its files are. */
+import { dirname, resolve } from 'node:path'
+import type { AccessSettings } from '../auth/access-files.ts'
+import type { RuleInput } from '../auth/rule.ts'
+import { stepsOf } from './authentication.ts'
+import type { GatewayConfig } from './schema.ts'
+
+/** Undefined: neither authentication nor authorization is configured. */
+export function accessSettings(config: GatewayConfig): AccessSettings | undefined {
+  const { authentication, authorization, allowAnonymous } = config
+  if (authentication === undefined && authorization === undefined) return undefined
+  const steps = stepsOf(authentication)
+  const hasUsers = steps.some(({ kind }) => kind === 'passwordFile')
+  const { scram = false, stepTimeoutMs = 5000, rememberSeconds = 0, hashQueueMax = 0 } = authentication ?? {}
+  return {
+    steps,
+    scram: scram && hasUsers,
+    allowAnonymous,
+    stepTimeoutMs,
+    rememberMs: rememberSeconds * 1000,
+    hashQueueMax,
+    authorization: authorization && { ...authorization, rules: authorization.rules as RuleInput[] | undefined },
+  }
+}
+
+const fileNames = new Set(['passwordFile', 'aclFile', 'secretFile', 'publicKeyFile', 'jwksFile'])
+
+/** A configuration file's paths of users, rules and keys, which are seen from the folder that it is in. */
+export function withPathsFrom(file: string, options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const folder = dirname(resolve(file))
+  const placed = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(placed)
+    if (typeof value !== 'object' || value === null) return value
+    return Object.fromEntries(
+      Object.entries(value).map(([name, inner]) => [
+        name,
+        fileNames.has(name) && typeof inner === 'string' ? resolve(folder, inner) : placed(inner),
+      ]),
+    )
+  }
+  const { authentication, authorization } = options
+  return {
+    ...options,
+    ...(authentication !== undefined && { authentication: placed(authentication) }),
+    ...(authorization !== undefined && { authorization: placed(authorization) }),
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * Who may connect: `authentication`, either by the kinds of credentials, or as a list of steps in the order in which they are
+ * asked. By kinds the order is tokens, password file, HTTP hook.
+ */
+import { z } from 'zod'
+import type { StepSettings } from '../auth/access-files.ts'
+import { hookPresets, responseModes } from '../auth/hook-forms.ts'
+import type { ConfigIssue } from './config-error.ts'
+import { flag, oneOf, text, wholeNumber } from './fields.ts'
+
+const path = () => text(4096)
+
+function httpUrl() {
+  const error = 'expected an address that begins with http:// or https://'
+  return z.string(error).refine((value) => /^https?:\/\/[^/]/.test(value) && URL.canParse(value), error)
+}
+
+function texts(what: string) {
+  const one = text(1024)
+  return z.union([one, z.array(one).min(1)], `expected ${what} or a list of them`)
+}
+
+export const jwtSchema = z.strictObject(
+  {
+    secret: text(4096).optional().describe('Shared secret of HS256, HS384 and HS512 tokens, 32 bytes or more.'),
+    secretFile: path().optional().describe('File that holds the shared secret.'),
+    publicKeyFile: path().optional().describe('PEM file of the public key of RS, PS, ES or EdDSA tokens.'),
+    jwksFile: path().optional().describe('File of a JSON Web Key Set.'),
+    jwksUrl: httpUrl().optional().describe('Address of a JSON Web Key Set.'),
+    tokenIn: oneOf('password', 'username').default('password').describe('Where clients put the token.'),
+    audience: texts('an audience').optional().describe('Audiences (aud) of which a token has to name one.'),
+    issuer: texts('an issuer').optional().describe('Issuers (iss) of which a token has to name one.'),
+    userClaim: text(256).default('sub').describe('Claim that holds the user name.'),
+    clientIdClaim: text(256).optional().describe('Claim that binds a token to a client id; unset, clientid and client_id.'),
+    expiryRequired: flag().default(true).describe('Refuse tokens without exp, which would hold for ever.'),
+    clockSkewSeconds: wholeNumber(0, 3600).default(30).describe("How far an issuer's clock may be off."),
+    jwksCacheSeconds: wholeNumber(1, 86_400).default(600).describe('How long fetched keys are used without asking again.'),
+    jwksCooldownSeconds: wholeNumber(1, 3600).default(30).describe('Shortest time between two fetches of keys.'),
+    jwksTimeoutMs: wholeNumber(10, 60_000).default(3000).describe('How long a fetch of keys may take.'),
+  },
+  'expected the options for tokens as names and values',
+)
+
+export const hookSchema = z.strictObject(
+  {
+    url: httpUrl().describe('Address that is asked about each login.'),
+    preset: oneOf(...hookPresets).default('emqx').describe('Form of questions and answers.'),
+    superuserUrl: httpUrl().optional().describe('Mosquitto-go-auth: address that is asked who may do everything.'),
+    body: oneOf('json', 'form').default('json').describe('Mosquitto-go-auth: form of the question.'),
+    responseMode: oneOf(...responseModes).default('status').describe('Mosquitto-go-auth: where the answer stands.'),
+    headers: z
+      .record(text(256), text(4096), 'expected header names and values')
+      .default({})
+      .describe('Headers of each request, such as an authorization of the gateway.'),
+    timeoutMs: wholeNumber(10, 60_000).default(3000).describe('How long an answer may take; then it is a no.'),
+    concurrencyMax: wholeNumber(1, 10_000).default(32).describe('Requests at the same time.'),
+    queueMax: wholeNumber(0, 1_000_000).default(1000).describe('Logins that may wait for a request; beyond it they get 0x89.'),
+    failuresMax: wholeNumber(1, 1000).default(5).describe('Failures in a row after which nobody is asked for openMs.'),
+    openMs: wholeNumber(10, 3_600_000).default(10_000).describe('How long a hook that failed is left alone.'),
+  },
+  'expected the options of the HTTP hook as names and values',
+)
+
+const kinds = {
+  passwordFile: path().optional().describe('File of users, as mqtide passwd and mosquitto_passwd write it.'),
+  jwt: jwtSchema.optional(),
+  http: hookSchema.optional(),
+}
+
+export const chainStepSchema = z.strictObject(kinds, 'expected a step, for example `passwordFile: users`')
+
+export const authenticationSchema = z.strictObject(
+  {
+    ...kinds,
+    chain: z
+      .array(chainStepSchema, 'expected a list of steps')
+      .min(1, 'expected a step at least')
+      .max(16, 'expected at most 16 steps')
+      .optional()
+      .describe('Steps in their order, each a passwordFile, jwt or http, in place of the options of that name.'),
+    scram: flag()
+      .default(true)
+      .describe('Offer SCRAM-SHA-256 to MQTT 5.0 clients, for users with a verifier in the password file.'),
+    passOnUnknownUsers: flag()
+      .default(false)
+      .describe('Leave users that are not in the password file to the next step.'),
+    stepTimeoutMs: wholeNumber(10, 60_000).default(5000).describe('How long one step may take; then it is a no.'),
+    rememberSeconds: wholeNumber(0, 86_400)
+      .default(300)
+      .describe('How long a verified password needs no other hash or request; 0: not at all.'),
+    hashQueueMax: wholeNumber(0, 1_000_000)
+      .default(256)
+      .describe('Logins that may wait for their password to be hashed; beyond it they get 0x89.'),
+  },
+  'expected the ways to authenticate, for example `passwordFile: users`',
+)
+
+export type AuthenticationOptions = z.output<typeof authenticationSchema>
+type ChainStepOptions = z.output<typeof chainStepSchema>
+
+/** A list in the place of the options is short for `chain`. */
+export function withChain(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { authentication } = options
+  return Array.isArray(authentication) ? { ...options, authentication: { chain: authentication } } : { ...options }
+}
+
+const keyNames = ['secret', 'secretFile', 'publicKeyFile', 'jwksFile', 'jwksUrl'] as const
+
+/** Faults that no single value has. */
+export function authenticationIssues(options: AuthenticationOptions | undefined): ConfigIssue[] {
+  if (options === undefined) return []
+  const { chain, passwordFile, jwt, http } = options
+  const issues: ConfigIssue[] = []
+  const at = (path: readonly PropertyKey[], message: string) => issues.push({ path: ['authentication', ...path], message })
+  const outside = [passwordFile, jwt, http].filter((one) => one !== undefined).length
+  if (chain === undefined && outside === 0) at([], 'expected passwordFile, jwt, http or a chain of them')
+  if (chain !== undefined && outside > 0) at(['chain'], 'the steps stand either in the chain or beside it, not both')
+  for (const [index, step] of (chain ?? []).entries()) {
+    const count = Object.values(step).filter((one) => one !== undefined).length
+    if (count !== 1) at(['chain', index], 'expected one of passwordFile, jwt and http')
+  }
+  for (const [place, one] of [[['jwt'], jwt] as const, ...(chain ?? []).map((step, index) => [['chain', index, 'jwt'], step.jwt] as const)]) {
+    if (one === undefined) continue
+    const given = keyNames.filter((name) => one[name] !== undefined)
+    if (given.length !== 1) at(place, `expected one of ${keyNames.join(', ')}`)
+  }
+  const files = [options, ...(chain ?? [])].filter((step) => step.passwordFile !== undefined)
+  if (files.length > 1) at(['chain'], 'one password file at most')
+  return issues
+}
+
+/** The steps in the order in which they are asked. */
+export function stepsOf(options: AuthenticationOptions | undefined): StepSettings[] {
+  if (options === undefined) return []
+  const { passOnUnknownUsers } = options
+  const steps: ChainStepOptions[] = options.chain ?? [
+    { jwt: options.jwt },
+    { passwordFile: options.passwordFile },
+    { http: options.http },
+  ]
+  return steps.flatMap(({ passwordFile, jwt, http }): StepSettings[] => {
+    if (passwordFile !== undefined) return [{ kind: 'passwordFile', file: passwordFile, passOnUnknownUsers }]
+    if (jwt !== undefined) return [jwtStep(jwt)]
+    return http === undefined ? [] : [{ kind: 'http', settings: withoutUndefined(http) }]
+  })
+}
+
+function jwtStep(options: z.output<typeof jwtSchema>): StepSettings {
+  const { secret, secretFile, publicKeyFile, jwksFile, jwksUrl, audience, issuer, ...rest } = options
+  const listed = { audience: listOf(audience), issuer: listOf(issuer) }
+  return {
+    kind: 'jwt',
+    key: { secret, secretFile, publicKeyFile, jwksFile, jwksUrl },
+    settings: withoutUndefined({ ...rest, ...listed }),
+  }
+}
+
+function listOf(value: string | string[] | undefined): string[] | undefined {
+  return typeof value === 'string' ? [value] : value
+}
+
+type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>
+}
+
+function withoutUndefined<T extends object>(options: T): Defined<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined<T>
+}
