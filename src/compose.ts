@@ -4,8 +4,12 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
+import { Access } from './auth/access.ts'
+import { loadAccess } from './auth/access-files.ts'
 import type { AuthenticationMethod, Authenticator } from './auth/authenticator.ts'
 import { createAuthority } from './auth/authority.ts'
+import { accessSettings } from './config/access-settings.ts'
 import { listenersOf } from './config/listeners.ts'
 import { type GatewayConfig, isAuthenticated } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
@@ -29,6 +33,7 @@ import { acceptWebSockets } from './listeners/websocket.ts'
 import type { Qos } from './mqtt/packet.ts'
 import { Health } from './observe/health.ts'
 import { createLog, type Log } from './observe/log.ts'
+import { LoginAudit } from './observe/login-audit.ts'
 import { type ListenerGauges, metricsText } from './observe/metrics.ts'
 import { version } from './observe/version.ts'
 import { FaultHistory } from './process/fault-history.ts'
@@ -64,6 +69,8 @@ export interface GatewayParts {
   clockKeeper: ClockKeeper | undefined
   /** Absent where nothing is on a disk. */
   diskWatch: DiskWatch | undefined
+  /** Absent where neither authentication nor authorization is configured. */
+  access: Access | undefined
 }
 
 /** Rejects with a StoreError where the store can't be opened. */
@@ -112,7 +119,7 @@ function reportDamage(broker: Broker, log: Log, { session, messages, finding }: 
 }
 
 type Foundation = Pick<GatewayParts, 'store' | 'log' | 'clock' | 'failure'> & { faults?: FaultHistory | undefined }
-type Core = Pick<GatewayParts, 'broker' | 'engine' | 'committer' | 'onRuleError'>
+type Core = Pick<GatewayParts, 'broker' | 'engine' | 'committer' | 'onRuleError' | 'access'>
 
 /** What is in force of it is said aloud: a client is refused because of what may be our fault. */
 function openFaultHistory({ dataDir }: GatewayConfig, log: Log): FaultHistory {
@@ -142,12 +149,17 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
     counters.authorityErrors++
     log.error({ err: error }, 'an authenticator or an access rule failed: that is a no')
   }
+  const access = createAccess(config, { log, counters, onError: onRuleError })
+  const methods = config.authenticationMethods as Readonly<Record<string, AuthenticationMethod>>
   const authority = createAuthority(
-    {
-      authenticator: config.authenticator as Authenticator | undefined,
-      methods: config.authenticationMethods as Readonly<Record<string, AuthenticationMethod>>,
-      allowAnonymous: config.allowAnonymous,
-    },
+    access === undefined
+      ? {
+          authenticator: config.authenticator as Authenticator | undefined,
+          methods,
+          allowAnonymous: config.allowAnonymous,
+        }
+      : // It is asked about anonymous clients as well: rules hold for them too.
+        { authenticator: access, methods: { ...access.methods, ...methods }, allowAnonymous: false },
     {
       inTurn: (answer) => engine.run(answer),
       onError: onRuleError,
@@ -172,7 +184,26 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
     failure.report(error)
   }
   const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax, roomLimits, onFault })
-  return { broker, engine, committer, onRuleError }
+  return { broker, engine, committer, onRuleError, access }
+}
+
+/** @throws AccessFileError where a file of users, rules or keys has a fault */
+function createAccess(
+  config: GatewayConfig,
+  { log, counters, onError }: { log: Log; counters: Counters; onError(error: unknown): void },
+): Access | undefined {
+  const settings = accessSettings(config)
+  if (settings === undefined) return undefined
+  const audit = new LoginAudit(log, () => performance.now())
+  return new Access(loadAccess(settings), {
+    now: Date.now,
+    sleep: (ms) => setTimeout(ms),
+    onError,
+    onLogin: (result, credential, step) => {
+      counters.logins.add(result)
+      if (result !== 'yes' && result !== 'anonymous') audit.refused(result, credential, step)
+    },
+  })
 }
 
 function brokerOptions(config: GatewayConfig): BrokerOptions {

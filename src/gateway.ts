@@ -1,9 +1,12 @@
 /**
  * The library's public face: a gateway that listens, publishes, subscribes and closes. `compose.ts` puts it together.
  */
+
+import { loadAccess } from './auth/access-files.ts'
 import type { Grant } from './auth/authenticator.ts'
 import { guardedGrant } from './auth/guarded-grant.ts'
 import { composeGateway, type GatewayParts, type GatewayWorld } from './compose.ts'
+import { accessSettings } from './config/access-settings.ts'
 import type { ListenerKind } from './config/listeners.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
@@ -183,6 +186,27 @@ export class Gateway {
   /** To be called when the grants that a principal's clients were given answer otherwise than before. */
   grantsChanged(principal: string): void {
     this.#parts.engine.run(() => this.broker.grantsChanged(principal))
+  }
+
+  /**
+   * Puts the users and rules of a configuration in force, with what their files hold now: for live connections, their
+   * subscriptions and what waits for them at once. Whoever is no longer let in is disconnected.
+   *
+   * @throws AccessFileError where a file has a fault; nothing has changed then
+   */
+  reloadAccess(config: GatewayConfig): void {
+    const { access, engine } = this.#parts
+    const settings = accessSettings(config)
+    if (access === undefined || settings === undefined) return
+    const gone = access.replace(loadAccess(settings))
+    engine.run(() => {
+      for (const { client } of [...this.broker.sessions.values()]) {
+        if (client === null) continue
+        const isGone = client.principal === '' ? gone.anonymous : gone.users.has(client.principal)
+        if (isGone) client.disconnect(ReasonCode.notAuthorized)
+        else client.regrant(client.grant)
+      }
+    })
   }
 
   /** Every counter and gauge by its name in /metrics. */

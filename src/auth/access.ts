@@ -19,7 +19,7 @@ import type {
   Authenticator,
 } from './authenticator.ts'
 import { Authorization } from './authorization.ts'
-import { type ChainAnswer, AuthenticationChain } from './chain.ts'
+import { AuthenticationChain, type ChainAnswer } from './chain.ts'
 import type { ChainStep, Credential, Identity, RefusalReason } from './credential.ts'
 import { HttpHook } from './http-hook.ts'
 import { JwtStep } from './jwt.ts'
@@ -131,8 +131,8 @@ export class Access implements Authenticator {
   }
 
   #beginScram(request: Parameters<AuthenticationMethod['begin']>[0]) {
-    const { clientId, username, remoteAddress = '' } = request
-    const credential: Credential = { clientId, username, password: undefined, version: 5, remoteAddress }
+    const { username, remoteAddress } = request
+    const credential: Credential = { ...request, username, password: undefined, version: 5 }
     const exchange = new ScramExchange({
       secret: this.#scramSecret,
       verifierOf: (user) => {

@@ -53,5 +53,9 @@ export interface AuthenticationExchange {
 
 export interface AuthenticationMethod {
   /** Called for each CONNECT, and for each re-authentication, that names the method. */
-  begin(request: { clientId: string; username?: string }): AuthenticationExchange
+  begin(
+    request: Pick<AuthenticationRequest, 'clientId' | 'remoteAddress' | 'listener' | 'certificate'> & {
+      username?: string
+    },
+  ): AuthenticationExchange
 }

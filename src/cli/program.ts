@@ -9,6 +9,7 @@ import { registerBackup } from './backup.ts'
 import { registerCheckConfig } from './check-config.ts'
 import { registerCheckStore } from './check-store.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
+import { registerExplain } from './explain.ts'
 import { registerPasswd } from './passwd.ts'
 import { registerPub } from './pub.ts'
 import { registerRestore } from './restore.ts'
@@ -44,6 +45,7 @@ function createProgram(context: CliContext): Command {
   registerSub(program, context)
   registerCheckConfig(program, context)
   registerPasswd(program, context)
+  registerExplain(program, context)
   registerBackup(program, context)
   registerRestore(program, context)
   registerSimulate(program, context)

@@ -6,6 +6,7 @@
  */
 import { flushCompileCache } from 'node:module'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { AccessFileError } from '../auth/file-fault.ts'
 import { isLoopback } from '../config/access.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
@@ -270,15 +271,25 @@ function reload(running: Running): void {
   let loaded: LoadedConfig
   try {
     loaded = loadConfig(running.sources)
+    running.gateway?.reloadAccess(loaded.config)
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
+    if (!(error instanceof ConfigError) && !(error instanceof AccessFileError)) throw error
     running.log.error({ faults: error.message.split('\n') }, 'configuration not reloaded, the old one stays')
     return
   }
   running.log.level = loaded.config.logLevel
   running.gateway?.setLogLevel(loaded.config.logLevel)
-  const needRestart = changedOptions(running.started, loaded.config).filter((name) => name !== 'logLevel')
+  const needRestart = changedOptions(running.started, loaded.config).filter(
+    (name) => !isReloaded(name, running.started),
+  )
   running.log.info({ needRestart }, 'configuration reloaded')
+}
+
+/** Users and rules are exchanged where there were some; to begin with them needs a start. */
+function isReloaded(name: string, { authentication, authorization }: GatewayConfig): boolean {
+  if (name === 'logLevel') return true
+  const hasAccess = authentication !== undefined || authorization !== undefined
+  return hasAccess && (name === 'authorization' || (name === 'authentication' && authentication !== undefined))
 }
 
 function changedOptions(before: GatewayConfig, after: GatewayConfig): string[] {

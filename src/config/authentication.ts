@@ -31,10 +31,14 @@ export const jwtSchema = z.strictObject(
     audience: texts('an audience').optional().describe('Audiences (aud) of which a token has to name one.'),
     issuer: texts('an issuer').optional().describe('Issuers (iss) of which a token has to name one.'),
     userClaim: text(256).default('sub').describe('Claim that holds the user name.'),
-    clientIdClaim: text(256).optional().describe('Claim that binds a token to a client id; unset, clientid and client_id.'),
+    clientIdClaim: text(256)
+      .optional()
+      .describe('Claim that binds a token to a client id; unset, clientid and client_id.'),
     expiryRequired: flag().default(true).describe('Refuse tokens without exp, which would hold for ever.'),
     clockSkewSeconds: wholeNumber(0, 3600).default(30).describe("How far an issuer's clock may be off."),
-    jwksCacheSeconds: wholeNumber(1, 86_400).default(600).describe('How long fetched keys are used without asking again.'),
+    jwksCacheSeconds: wholeNumber(1, 86_400)
+      .default(600)
+      .describe('How long fetched keys are used without asking again.'),
     jwksCooldownSeconds: wholeNumber(1, 3600).default(30).describe('Shortest time between two fetches of keys.'),
     jwksTimeoutMs: wholeNumber(10, 60_000).default(3000).describe('How long a fetch of keys may take.'),
   },
@@ -44,17 +48,23 @@ export const jwtSchema = z.strictObject(
 export const hookSchema = z.strictObject(
   {
     url: httpUrl().describe('Address that is asked about each login.'),
-    preset: oneOf(...hookPresets).default('emqx').describe('Form of questions and answers.'),
+    preset: oneOf(...hookPresets)
+      .default('emqx')
+      .describe('Form of questions and answers.'),
     superuserUrl: httpUrl().optional().describe('Mosquitto-go-auth: address that is asked who may do everything.'),
     body: oneOf('json', 'form').default('json').describe('Mosquitto-go-auth: form of the question.'),
-    responseMode: oneOf(...responseModes).default('status').describe('Mosquitto-go-auth: where the answer stands.'),
+    responseMode: oneOf(...responseModes)
+      .default('status')
+      .describe('Mosquitto-go-auth: where the answer stands.'),
     headers: z
       .record(text(256), text(4096), 'expected header names and values')
       .default({})
       .describe('Headers of each request, such as an authorization of the gateway.'),
     timeoutMs: wholeNumber(10, 60_000).default(3000).describe('How long an answer may take; then it is a no.'),
     concurrencyMax: wholeNumber(1, 10_000).default(32).describe('Requests at the same time.'),
-    queueMax: wholeNumber(0, 1_000_000).default(1000).describe('Logins that may wait for a request; beyond it they get 0x89.'),
+    queueMax: wholeNumber(0, 1_000_000)
+      .default(1000)
+      .describe('Logins that may wait for a request; beyond it they get 0x89.'),
     failuresMax: wholeNumber(1, 1000).default(5).describe('Failures in a row after which nobody is asked for openMs.'),
     openMs: wholeNumber(10, 3_600_000).default(10_000).describe('How long a hook that failed is left alone.'),
   },
@@ -111,7 +121,8 @@ export function authenticationIssues(options: AuthenticationOptions | undefined)
   if (options === undefined) return []
   const { chain, passwordFile, jwt, http } = options
   const issues: ConfigIssue[] = []
-  const at = (path: readonly PropertyKey[], message: string) => issues.push({ path: ['authentication', ...path], message })
+  const at = (path: readonly PropertyKey[], message: string) =>
+    issues.push({ path: ['authentication', ...path], message })
   const outside = [passwordFile, jwt, http].filter((one) => one !== undefined).length
   if (chain === undefined && outside === 0) at([], 'expected passwordFile, jwt, http or a chain of them')
   if (chain !== undefined && outside > 0) at(['chain'], 'the steps stand either in the chain or beside it, not both')
@@ -119,7 +130,10 @@ export function authenticationIssues(options: AuthenticationOptions | undefined)
     const count = Object.values(step).filter((one) => one !== undefined).length
     if (count !== 1) at(['chain', index], 'expected one of passwordFile, jwt and http')
   }
-  for (const [place, one] of [[['jwt'], jwt] as const, ...(chain ?? []).map((step, index) => [['chain', index, 'jwt'], step.jwt] as const)]) {
+  for (const [place, one] of [
+    [['jwt'], jwt] as const,
+    ...(chain ?? []).map((step, index) => [['chain', index, 'jwt'], step.jwt] as const),
+  ]) {
     if (one === undefined) continue
     const given = keyNames.filter((name) => one[name] !== undefined)
     if (given.length !== 1) at(place, `expected one of ${keyNames.join(', ')}`)

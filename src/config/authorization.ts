@@ -23,7 +23,9 @@ export const ruleSchema = z.strictObject(
     topic: texts('a topic filter').describe('Topic filters; %u, %c, %g and %cert.cn stand as whole levels.'),
     user: texts('a user name').optional().describe('User names; * stands for any characters.'),
     group: texts('a group').optional().describe('Groups of which the client has one.'),
-    clientId: texts('a client id').optional().describe('Client ids, such as %u-* for those that begin with the user name.'),
+    clientId: texts('a client id')
+      .optional()
+      .describe('Client ids, such as %u-* for those that begin with the user name.'),
     address: texts('an address').optional().describe('Addresses and networks, such as 10.0.0.0/8.'),
     listener: texts("a listener's name").optional().describe('Names of listeners.'),
     certificate: z
@@ -41,7 +43,9 @@ export const authorizationSchema = z.strictObject(
     aclFile: text(4096).optional().describe("Mosquitto's ACL file, judged as Mosquitto does."),
     strictSubscribe: flag()
       .default(false)
-      .describe('Refuse subscriptions that the read lines of the ACL file do not cover, instead of leaving messages out.'),
+      .describe(
+        'Refuse subscriptions that the read lines of the ACL file do not cover, instead of leaving messages out.',
+      ),
     rules: z
       .array(ruleSchema, 'expected a list of rules')
       .max(rulesMax, `expected at most ${rulesMax} rules`)
@@ -63,7 +67,8 @@ export function authorizationIssues(options: AuthorizationOptions | undefined): 
   if (options === undefined) return []
   const { aclFile, rules, clientId } = options
   const path = ['authorization']
-  if (aclFile !== undefined && rules !== undefined) return [{ path, message: 'expected either aclFile or rules, not both' }]
+  if (aclFile !== undefined && rules !== undefined)
+    return [{ path, message: 'expected either aclFile or rules, not both' }]
   if (aclFile === undefined && rules === undefined && clientId === undefined) {
     return [{ path, message: 'expected aclFile, rules or clientId' }]
   }

@@ -92,6 +92,8 @@ export class Counters {
   subscriptionsRevoked = 0
   /** Answers of an authority that were no answers: errors, and anything but a clear word. */
   authorityErrors = 0
+  /** Logins under configured authentication, by result: yes, anonymous, or why not. */
+  readonly logins = new LabelledCounter()
   authorityTimeouts = 0
   willsPublished = 0
   retainedChanges = 0

@@ -101,6 +101,7 @@ const metrics: readonly Metric[] = [
   budget('mqtt_budget_refused_total', 'Times that such a limit refused or let go.', 'counter', (one) => one.refused),
 
   labelled('mqtt_connects_total', 'CONNECT packets answered, by result.', 'result', (c) => c.connects),
+  labelled('mqtt_auth_total', 'Logins under configured authentication, by result.', 'result', (c) => c.logins),
   labelled('mqtt_disconnects_total', 'Connections that ended, by reason.', 'reason', (c) => c.disconnects),
   labelled(
     'mqtt_protocol_errors_total',

@@ -44,8 +44,16 @@ export const layers: readonly Layer[] = [
   // Defaults, strategies and levels are said once, by who lives by them; the configuration gives them words and bounds.
   {
     of: 'src/config/',
-    imports: ['src/mqtt/', 'src/core/options.ts', 'src/core/subscriptions/shared-group.ts', 'src/store/store.ts'],
-    types: ports,
+    imports: [
+      'src/mqtt/',
+      'src/core/options.ts',
+      'src/core/subscriptions/shared-group.ts',
+      'src/store/store.ts',
+      // The schema checks rules in the words of those who judge by them.
+      'src/auth/rule.ts',
+      'src/auth/hook-forms.ts',
+    ],
+    types: [...ports, 'src/auth/access-files.ts'],
   },
   { of: 'src/compose.ts', imports: ['src/'] },
   { of: 'src/gateway.ts', imports: ['src/'] },

@@ -1,0 +1,92 @@
+/**
+ * `mqtide explain`: whether a client may do something, and which rule says so. Reads the configuration and its files; a gateway
+ * need not run. Exit code 0: allowed, 1: denied.
+ */
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { loadAccess } from '../auth/access-files.ts'
+import type { Question } from '../auth/decider.ts'
+import { type Asked, explain } from '../auth/explain.ts'
+import { accessSettings } from '../config/access-settings.ts'
+import { loadConfig } from '../config/load.ts'
+import type { Qos } from '../mqtt/packet.ts'
+import { isValidTopicName, parseTopicFilter } from '../mqtt/topic.ts'
+import { type CliContext, CliError, ExitCode } from './context.ts'
+
+interface Flags {
+  config?: string
+  user?: string
+  client: string
+  group: string[]
+  address: string
+  listener: string
+  cert: string[]
+  publish?: string
+  subscribe?: string
+  receive?: string
+  qos: Qos
+  retain?: boolean
+}
+
+export function registerExplain(program: Command, context: CliContext): void {
+  program
+    .command('explain')
+    .description('say whether a client may publish, subscribe or receive, and which rule decides')
+    .option('--config <file>', 'configuration file')
+    .option('--user <name>', 'user name; without it, an anonymous client')
+    .option('--client <id>', 'client id', 'explain')
+    .option('--group <name>', 'group that the client is in besides those of the configuration', collect, [])
+    .option('--address <address>', "the client's address", '127.0.0.1')
+    .option('--listener <name>', 'name of the listener that it comes by', '')
+    .option('--cert <field=value>', "field of the client's certificate, such as cn=device-1", collect, [])
+    .option('--publish <topic>', 'may it publish to this topic?')
+    .option('--subscribe <filter>', 'may it subscribe to this filter?')
+    .option('--receive <topic>', 'may it receive messages of this topic?')
+    .addOption(new Option('--qos <qos>', 'QoS of the message or the subscription').argParser(qosOf).default(0))
+    .option('--retain', 'the message is to be retained')
+    .action((flags: Flags) => answer(flags, context))
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value]
+}
+
+function qosOf(text: string): Qos {
+  if (text === '0' || text === '1' || text === '2') return Number(text) as Qos
+  throw new InvalidArgumentError('Expected 0, 1 or 2.')
+}
+
+function answer(flags: Flags, context: CliContext): void {
+  const question = questionOf(flags)
+  const { config } = loadConfig({ file: flags.config, environment: context.environment })
+  const settings = accessSettings(config)
+  if (settings === undefined) {
+    context.stdout.write('allowed\nno authentication and no authorization is configured\n')
+    return
+  }
+  const { allowed, because } = explain(loadAccess(settings), askedBy(flags), question)
+  context.stdout.write(`${allowed ? 'allowed' : 'denied'}\n${because}\n`)
+  if (!allowed) throw new CliError('', ExitCode.fatal)
+}
+
+function askedBy({ user, client, group, address, listener, cert }: Flags): Asked {
+  const certificate = cert.map((pair) => {
+    const equals = pair.indexOf('=')
+    if (equals < 1) throw new CliError('--cert needs field=value, such as cn=device-1', ExitCode.usage)
+    return [pair.slice(0, equals), pair.slice(equals + 1)] as const
+  })
+  return { user, clientId: client, groups: group, address, listener, certificate: Object.fromEntries(certificate) }
+}
+
+function questionOf({ publish, subscribe, receive, qos, retain = false }: Flags): Question {
+  const given = [publish, subscribe, receive].filter((one) => one !== undefined)
+  if (given.length !== 1)
+    throw new CliError('explain needs one of --publish, --subscribe and --receive', ExitCode.usage)
+  if (subscribe !== undefined) {
+    const parsed = parseTopicFilter(subscribe)
+    if (parsed === undefined) throw new CliError(`not a topic filter: ${subscribe}`, ExitCode.usage)
+    return { action: 'subscribe', filter: parsed.filter, qos }
+  }
+  const topic = given[0]!
+  if (!isValidTopicName(topic)) throw new CliError(`not a topic name: ${topic}`, ExitCode.usage)
+  return { action: publish === undefined ? 'receive' : 'publish', topic, qos, retain }
+}
