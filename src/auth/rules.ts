@@ -22,7 +22,7 @@ import {
   type Question,
   qosBit,
 } from './decider.ts'
-import { type Action, isPlaceholder, networkList, type Rule } from './rule.ts'
+import { type Action, actions as everyAction, isPlaceholder, networkList, type Rule } from './rule.ts'
 import type { Subject } from './subject.ts'
 import { fitsPattern } from './wildcard.ts'
 
@@ -123,7 +123,8 @@ function isAbout(
 }
 
 export function describeRule({ allow, actions, topics, place }: Rule): string {
-  return `${place}: ${allow ? 'allow' : 'deny'} ${[...actions].join(', ')} on ${topics.join(', ')}`
+  const named = actions.size === everyAction.length ? 'all' : [...actions].join(', ')
+  return `${place}: ${allow ? 'allow' : 'deny'} ${named} on ${topics.join(', ')}`
 }
 
 function holdsFor(rule: Rule, { user, clientId, groups, address, listener, certificate }: Subject): boolean {
