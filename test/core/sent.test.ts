@@ -183,6 +183,38 @@ describe('the room in a queue', () => {
   })
 })
 
+describe('a full queue in which some messages expire', () => {
+  it('drops or delivers every other message, and counts each once', async () => {
+    const world = new DurableWorld()
+    world.broker.options.sessionQueueMessagesMax = 30
+    ;(await world.ready('s')).subscribe('t', 1).drop()
+    await world.settle()
+    const publisher = await publisherOf(world)
+    for (let i = 0; i < 30; i++) publisher.publish('t', String(i), { qos: 1, expiry: i % 7 === 3 ? 5 : 1000 + i })
+    await world.settle()
+    const next = await world.restart()
+    next.broker.options.sessionQueueMessagesMax = 25
+    const other = await publisherOf(next)
+    for (let i = 30; i < 45; i++) {
+      other.publish('t', String(i), { qos: 1, expiry: i % 5 === 0 ? 1 : 1000 })
+      next.advance(1500)
+      await next.settle()
+    }
+    const { counters } = next.broker
+    const again = await back(next)
+    const received: string[] = []
+    for (let round = 0; round < 10; round++) {
+      received.push(...again.drain())
+      await next.settle()
+    }
+    const gone = counters.messagesDropped.get('queue_full') + counters.messagesDropped.get('expired')
+    expect(received.length + gone).toBe(45)
+    expect(received).toEqual([...received].sort((a, b) => Number(a) - Number(b)))
+    expect(received.length).toBeGreaterThan(20)
+    expect((await next.restart()).broker.gauges().queuedMessages).toBe(0)
+  })
+})
+
 describe('a fault in the deliveries of one client', () => {
   it('does not keep those of the others from going on after a commit', () => {
     const { broker } = new DurableWorld()

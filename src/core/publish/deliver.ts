@@ -138,6 +138,7 @@ export function pump(broker: Broker, session: Session): void {
     // The recipient's PUBREC must find the packet identifier on disk, and PUBREL what PUBREC said.
     if (delivery.qos === 2 && session.stored) {
       if (delivery.state === DeliveryState.waiting) markAhead(broker, session, client.inflightMax)
+      if (queue.at(position) === null) continue
       if (delivery.ticket > broker.journal.committed) {
         broker.awaitCommit(client)
         return
@@ -209,7 +210,14 @@ function markAhead(broker: Broker, session: Session, inflightMax: number): void 
   const { ticket } = broker.journal
   for (let position = Math.max(queue.marked, queue.sendPosition); position < end; position++) {
     const delivery = queue.at(position)
-    if (delivery === null || delivery.qos !== 2 || delivery.ticket === ticket) continue
+    if (delivery === null || delivery.state !== DeliveryState.waiting) continue
+    if (!delivery.dup && delivery.message!.expiresAt <= broker.now) {
+      // Its removal shares the mark's turn: after a crash in between it would count as sent.
+      drop(broker, delivery.message, 'expired', session)
+      discard(broker, session, position, delivery)
+      continue
+    }
+    if (delivery.qos !== 2 || delivery.ticket === ticket) continue
     delivery.ticket = ticket
     delivery.record = -1
   }

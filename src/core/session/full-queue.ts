@@ -18,6 +18,8 @@ import type { Session } from './session.ts'
 const searchIntervalMs = 1000
 /** So many messages may a queue be over its limit while a page is read. */
 const overdraftMessagesMax = 1000
+/** With so many found and not dropped, no further page is searched. */
+const foundMessagesMax = 10_000
 
 /** True: one more may be put into the queue now. */
 export function makeRoom(broker: Broker, session: Session): boolean {
@@ -118,12 +120,19 @@ export function firstUnsentStored(session: Session): number {
   return Math.max(queue.residentEnd, session.recoveredSent, queue.dropStoredFrom)
 }
 
-/** Reads on where the last search ended, from the beginning after the end. */
+/**
+ * Reads on where the last search ended, from the beginning after the end. What was found stays until it is dropped or its
+ * turn to be sent comes: `found` has every delivery that was not sent between the first such one and `searchFrom`, so that none is
+ * passed by.
+ */
 function search(broker: Broker, session: Session): void {
   const { queue } = session
   const first = firstUnsentStored(session)
-  if (queue.searchFrom >= queue.nextPosition) queue.searchFrom = 0
-  queue.found.length = 0
+  if (session.pageUse !== null || queue.found.length > foundMessagesMax) return
+  if (queue.searchFrom >= queue.nextPosition) {
+    queue.searchFrom = 0
+    queue.found.length = 0
+  }
   requestPage(broker, session, Math.max(queue.searchFrom, first), undefined, (page) => onFound(broker, session, page))
 }
 
@@ -138,7 +147,7 @@ function onFound(broker: Broker, session: Session, page: RecoveredPage): void {
     if (position < first) continue
     if (message.expiresAt > broker.now) {
       earliest = Math.min(earliest, message.expiresAt)
-      queue.found.push(position)
+      if (broker.options.sessionQueueFull === 'drop-oldest') queue.found.push(position)
       continue
     }
     drop(broker, null, 'expired', session)
