@@ -36,6 +36,8 @@ export interface Span {
   readonly group: string | undefined
   readonly qos: Qos
   readonly noLocal: boolean
+  /** The client's session does not outlive its connection. */
+  readonly fleeting: boolean
   readonly sent: number
   sure: number
   endSent: number
@@ -53,6 +55,8 @@ export interface Receipt {
   readonly dup: boolean
   readonly connection: number
   readonly at: number
+  /** The client's session does not outlive its connection. */
+  readonly fleeting: boolean
   acknowledged: boolean
 }
 
@@ -72,6 +76,8 @@ export class Books {
   readonly spans: Span[] = []
   readonly receipts: Receipt[] = []
   readonly written: Written[] = []
+  /** When each client was connected, in moments. */
+  readonly connections: { client: string; from: number; to: number }[] = []
   readonly faults: string[] = []
   /** When the process died, in moments. */
   readonly crashes: number[] = []

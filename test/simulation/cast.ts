@@ -1,6 +1,52 @@
-/** Who takes part in a life, and what happens how often. */
+/** Who takes part in a life, in which world, and what happens how often. */
+import type { QueueFullPolicy } from '../../src/core/options.ts'
 import { Client, type Surroundings, type Wish } from './client.ts'
+import type { ProcessOptions } from './process.ts'
 import type { Random } from './random.ts'
+
+export const restartWillGraceMs = 20_000
+const strategies = ['round-robin', 'random', 'sticky', 'least-inflight', 'hash-publisher', 'hash-topic'] as const
+
+export interface World {
+  process: ProcessOptions
+  /** Queues may be full. */
+  limited: boolean
+  /** Then messages are refused. */
+  refuses: boolean
+  /** Some messages expire. */
+  expires: boolean
+  /** How often a crash is one with a flipped bit. */
+  flips: number
+  /** Somebody sets the clock. */
+  jumps: boolean
+}
+
+export function worldOf(random: Random, onFiles: boolean): World {
+  const limited = random.chance(0.3)
+  const sessionQueueFull: QueueFullPolicy = random.pick(['drop-oldest', 'drop-newest', 'reject'])
+  const refuses = limited && sessionQueueFull === 'reject'
+  const gateway = {
+    mqttPort: false,
+    httpPort: false,
+    logLevel: process.env['MQTIDE_TORTURE_LOG'] === undefined ? 'silent' : 'error',
+    sessionQueueFull,
+    sharedSubscriptions: { strategy: random.pick(strategies) },
+    limits: {
+      inflightMessagesMax: random.pick([3, 10, 40]),
+      outputBufferBytesMax: random.pick([500, 1_000_000]),
+      restartWillGraceMs,
+      ...(limited && { sessionQueueMessagesMax: refuses ? 30 : random.pick([5, 25]) }),
+    },
+  } as const
+  return {
+    process: { gateway, residentMessagesMax: random.pick([2, 5, 20]) },
+    limited,
+    refuses,
+    expires: random.chance(0.5),
+    flips: onFiles && random.chance(0.2) ? 0.2 : 0,
+    jumps: random.chance(0.3),
+  }
+}
 
 export type Step =
   | 'publish'
@@ -19,6 +65,7 @@ export type Step =
   | 'crash'
   | 'settle'
   | 'block'
+  | 'setClock'
   | 'hostile'
 
 /** How often each happens. */
@@ -39,6 +86,7 @@ export const stepWeights: Record<Step, number> = {
   crash: 3,
   settle: 5,
   block: 4,
+  setClock: 2,
   hostile: 5,
 }
 

@@ -107,6 +107,7 @@ export class Client {
     books.note(`${id} connects ${clean ? 'clean ' : ''}at ${this.#connectedAtMs}`)
     this.#answered = false
     this.connections++
+    books.connections.push({ client: id, from: books.moment(), to: Number.POSITIVE_INFINITY })
     const wire = new Wire(version, random)
     wire.onWritten = (packet) => {
       books.note(`${id} <- ${textOf(packet)}${this.wire === wire ? '' : ' (old connection)'}`)
@@ -164,6 +165,8 @@ export class Client {
 
   #ended(): void {
     this.lastEnd = this.#around.books.moment()
+    const connection = this.#around.books.connections.findLast(({ client }) => client === this.id)
+    if (connection !== undefined) connection.to = this.lastEnd
     // Its session may have expired and been replaced by one that it never heard of: it begins anew.
     if (!this.#answered && this.#connectedAtMs >= this.#lastEndMs + this.sessionMs) this.#wiping = true
     if (!this.#answered) return
@@ -230,7 +233,8 @@ export class Client {
     books.note(`${this.id} -> subscribe ${wish.filter} qos ${wish.qos}`)
     const group = /^\$share\/([^/]+)\//.exec(wish.filter)?.[1]
     const never = Number.POSITIVE_INFINITY
-    const span = { client: this.id, epoch: this.epoch, ...wish, group, sent: books.moment() }
+    const fleeting = this.sessionMs === 0
+    const span = { client: this.id, epoch: this.epoch, ...wish, group, fleeting, sent: books.moment() }
     const entry: Span = { ...span, sure: never, endSent: never, ended: never }
     // It replaces the one with the same filter.
     for (const old of this.#spans()) if (old.filter === wish.filter) old.endSent = Math.min(old.endSent, span.sent)
@@ -368,7 +372,7 @@ export class Client {
     }
     if (qos === 2) this.#identifiers.set(messageId, id)
     const common = { client: this.id, epoch: this.epoch, id, topic, qos, retain, dup, connection: this.connections }
-    const receipt = { ...common, at: books.moment(), acknowledged: false }
+    const receipt = { ...common, at: books.moment(), fleeting: this.sessionMs === 0, acknowledged: false }
     books.receipts.push(receipt)
     const done = () => {
       receipt.acknowledged = true

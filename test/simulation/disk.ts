@@ -15,6 +15,10 @@ export interface Disk {
   store(): Store
   /** What is there after the process's death, which may come while `commit` runs: then that is whole, torn or not there. */
   afterCrash(commit: (() => Promise<void>) | undefined, random: Random): Promise<Disk>
+  /** Flips a bit of what a commit before the last one wrote; false where there is none that could be told from a torn commit. */
+  flipBit(random: Random): boolean
+  /** The folder of files that a store refuses, for a salvage. */
+  readonly folder: string | undefined
   dispose(): Promise<void>
 }
 
@@ -28,6 +32,12 @@ export class MemoryDisk implements Disk {
   async afterCrash(commit: (() => Promise<void>) | undefined, random: Random): Promise<Disk> {
     if (commit !== undefined && random.chance(0.5)) await commit()
     return this
+  }
+
+  readonly folder = undefined
+
+  flipBit(): boolean {
+    return false
   }
 
   async dispose(): Promise<void> {}
@@ -71,6 +81,17 @@ export class FileDisk implements Disk {
     return new FileDisk(folder)
   }
 
+  flipBit(random: Random): boolean {
+    if (!existsSync(this.#logPath)) return false
+    const log = readFileSync(this.#logPath)
+    const end = secondLastCommitEnd(log)
+    if (end === 0) return false
+    const at = random.below(end)
+    log[at] = log[at]! ^ (1 << random.below(8))
+    writeFileSync(this.#logPath, log)
+    return true
+  }
+
   async dispose(): Promise<void> {
     await this.#store?.close().catch(() => {})
     this.#store = undefined
@@ -89,4 +110,21 @@ function tear(before: Buffer, after: Buffer, random: Random): Buffer {
   }
   const end = (changed[random.below(changed.length + 1)] ?? sectors) * sectorBytes
   return Buffer.concat([after.subarray(0, end), before.subarray(end)])
+}
+
+const logHeaderBytes = 32
+const frameHeaderBytes = 24
+
+/** Where the last but one transaction of a write-ahead log ends; 0: there are not two. */
+function secondLastCommitEnd(log: Buffer): number {
+  if (log.length < logHeaderBytes) return 0
+  const frameBytes = frameHeaderBytes + log.readUInt32BE(8)
+  const salt = log.subarray(16, 24)
+  const commits: number[] = []
+  for (let at = logHeaderBytes; at + frameBytes <= log.length; at += frameBytes) {
+    // What is left of an older log, written over from its start, has other salt.
+    if (!log.subarray(at + 8, at + 16).equals(salt)) break
+    if (log.readUInt32BE(at + 4) !== 0) commits.push(at + frameBytes)
+  }
+  return commits.at(-2) ?? 0
 }

@@ -11,6 +11,7 @@ export class FakeClock implements Clock {
   #now: number
   #timers: Timer[] = []
   #order = 0
+  #wallOffset = 0
 
   constructor(now: number) {
     this.#now = now
@@ -18,6 +19,15 @@ export class FakeClock implements Clock {
 
   now(): number {
     return this.#now
+  }
+
+  wall(): number {
+    return this.#now + this.#wallOffset
+  }
+
+  /** Somebody, or a time server, sets the system's clock. */
+  setWall(jumpMs: number): void {
+    this.#wallOffset += jumpMs
   }
 
   after(delayMs: number, fire: () => void): () => void {
@@ -28,9 +38,16 @@ export class FakeClock implements Clock {
     }
   }
 
-  /** The process is dead: nothing of it fires any more. */
-  forget(): void {
+  /**
+   * The process is dead: nothing of it fires any more, and the next one begins at what the system's clock says. Returns by how
+   * much that is another time.
+   */
+  restart(): number {
     this.#timers = []
+    const jumped = this.#wallOffset
+    this.#now += jumped
+    this.#wallOffset = 0
+    return jumped
   }
 
   /** Moves on; `afterEach` runs after every timer, so that what it began ends at its own time. */

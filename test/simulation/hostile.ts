@@ -13,6 +13,8 @@ const connect: Packet = {
   keepalive: 0,
 }
 
+const identities = 3
+
 export class Hostile {
   readonly #random: Random
   #wires: Wire[] = []
@@ -28,9 +30,16 @@ export class Hostile {
     this.#wires = []
   }
 
-  leave(): void {
+  /** They go, and their sessions with them: those with full queues would refuse what others publish. */
+  leave(open: (wire: Wire) => void): void {
     for (const wire of this.#wires) wire.drop()
     this.forget()
+    for (let i = 0; i < identities; i++) {
+      const wire = new Wire(5, this.#random)
+      open(wire)
+      wire.sendWhole({ ...connect, clientId: `hostile-${i}`, clean: true } as Packet)
+      wire.drop()
+    }
   }
 
   flush(): void {
@@ -51,7 +60,7 @@ export class Hostile {
     const wire = new Wire(5, this.#random)
     open(wire)
     this.#wires.push(wire)
-    const clientId = `hostile-${this.#random.below(3)}`
+    const clientId = `hostile-${this.#random.below(identities)}`
     const properties = { sessionExpiryInterval: this.#random.pick([0, 100]) }
     if (this.#random.chance(0.8)) wire.sendWhole({ ...connect, clientId, properties } as Packet)
     return wire

@@ -9,6 +9,8 @@ export interface Allowances {
   dropped: ReadonlyMap<string, number>
   /** A queue may be full. */
   limited: boolean
+  /** Then the message is refused, and the refusal may be lost with its connection. */
+  refuses: boolean
 }
 
 const never = Number.POSITIVE_INFINITY
@@ -17,27 +19,30 @@ const never = Number.POSITIVE_INFINITY
 export function judge(books: Books, epochs: ReadonlyMap<string, number>, allowances: Allowances): void {
   const byClient = Map.groupBy(books.receipts, ({ client }) => client)
   for (const [client, receipts] of byClient) {
-    judgeOrder(books, client, receipts)
+    judgeOrder(books, client, receipts, allowances.refuses)
     judgeOnce(books, client, receipts)
     judgeMatching(books, client, receipts)
   }
   const missing = [...epochs].flatMap(([client, epoch]) => missingOf(books, client, epoch, byClient.get(client) ?? []))
   judgeMissing(books, missing, allowances)
-  judgeGroups(books, epochs)
+  // Which of a full queue's drops was whose is not known.
+  if (!allowances.limited) judgeGroups(books, epochs)
 }
 
-function judgeOrder(books: Books, client: string, receipts: Receipt[]): void {
+function judgeOrder(books: Books, client: string, receipts: Receipt[], refuses: boolean): void {
   const last = new Map<string, number>()
   const seen = new Set<string>()
-  for (const { id, topic, qos, retain, epoch, at } of receipts) {
+  for (const { id, topic, qos, retain, dup, epoch, at } of receipts) {
     const publication = books.publications.get(id)
     if (publication === undefined || retain || seen.has(id) || topic.startsWith('s/')) continue
     seen.add(id)
     const stream = `${publication.publisher} ${topic} ${publication.qos} ${qos} ${epoch}`
     // At QoS 1 what is sent again is new to whoever subscribed in between; what was refused was never taken before.
-    const again = publication.refused || (publication.qos === 1 && publication.secondSent < at)
+    const again = publication.secondSent < at && (publication.qos === 1 || refuses)
+    // Dropped as expired after it was marked as sent, and back after a crash.
+    const revived = dup && publication.expirySeconds > 0 && books.crashedSince(publication.firstSent)
     if (publication.sequence < (last.get(stream) ?? -1)) {
-      if (again) continue
+      if (again || (revived && knownFaults.expiredRevived)) continue
       books.fault(`${client}: ${id} on ${topic} came after number ${last.get(stream)} of its publisher`)
     }
     last.set(stream, publication.sequence)
@@ -132,9 +137,19 @@ function judgeGroups(books: Books, epochs: ReadonlyMap<string, number>): void {
       if (twice) books.fault(`${id} reached two members of ${filter} at QoS 2`)
       if (answered === never || expirySeconds > 0) continue
       if (!staying.some((span) => covers(span, publication))) continue
+      if (mayEndUnseen(books, spans, publication)) continue
       const done = got.length > 0 || sent.some((one) => one.qos !== 1 || (one.fleeting && books.crashedSince(one.at)))
       if (!done && !knownFaults.handOverLoses)
         books.fault(`${id} on ${publication.topic} was acknowledged and reached no member of ${filter}`)
     }
   }
+}
+
+/** It may have gone to a member that was there and is promised nothing: at QoS 0, or without a session that a crash leaves. */
+function mayEndUnseen(books: Books, spans: readonly Span[], { firstSent, answered }: Publication): boolean {
+  return spans.some(({ client, qos, fleeting, sent, ended }) => {
+    if (sent > answered || ended < firstSent) return false
+    if (qos > 0 && !(fleeting && books.crashedSince(firstSent))) return false
+    return books.connections.some((one) => one.client === client && one.from < answered && one.to > firstSent)
+  })
 }

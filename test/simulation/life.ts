@@ -3,9 +3,9 @@
  * subscriptions, hostile peers, a store that is slow or fails, and processes that die between any two steps. In the end every
  * promise is judged by the books (`books.ts`, `judge.ts`, `wills.ts`, `sessions.ts`), which know nothing of the broker.
  */
-import type { QueueFullPolicy } from '../../src/core/options.ts'
+import { quarantineStore } from '../../src/store/quarantine.ts'
 import { Books, type Qos } from './books.ts'
-import { clientsOf, stepWeights, wishes } from './cast.ts'
+import { clientsOf, restartWillGraceMs, stepWeights, type World, wishes, worldOf } from './cast.ts'
 import { Client, type Surroundings } from './client.ts'
 import { type Disk, FileDisk, MemoryDisk } from './disk.ts'
 import { FakeClock } from './fake-clock.ts'
@@ -13,15 +13,12 @@ import { Hostile } from './hostile.ts'
 import { judge } from './judge.ts'
 import { knownFaults } from './known-faults.ts'
 import { PatientStore } from './patient-store.ts'
-import { Process, type ProcessOptions } from './process.ts'
+import { Process } from './process.ts'
 import { Random } from './random.ts'
 import { RetainedBook } from './retained-book.ts'
 import { Sessions } from './sessions.ts'
 import { Wills } from './wills.ts'
 import { Wire } from './wire.ts'
-
-const restartWillGraceMs = 20_000
-const strategies = ['round-robin', 'random', 'sticky', 'least-inflight', 'hash-publisher', 'hash-topic'] as const
 
 export interface LifeReport {
   steps: number
@@ -31,6 +28,8 @@ export interface LifeReport {
   drops: number
   wills: number
   retained: number
+  /** Ended with a store that refused a flipped bit. */
+  salvaged: number
   dropped: Record<string, number>
   faults: string[]
 }
@@ -45,14 +44,16 @@ export class Life implements Surroundings {
   readonly #clients: Client[]
   readonly #watcher: Client
   readonly #hostile: Hostile
-  readonly #options: ProcessOptions
-  readonly #limited: boolean
-  readonly #expires: boolean
+  readonly #world: World
   readonly #dropped = new Map<string, number>()
   readonly #blocked = new Set<Wire>()
   #disk: Disk
   #store: PatientStore
   #process: Process | undefined
+  /** The life ends there: what was lost is not known. */
+  #salvaged = false
+  /** Since this moment nobody has set the clock between two processes. */
+  #timesKnownSince = 0
   #crashes = 0
   #drops = 0
 
@@ -61,27 +62,8 @@ export class Life implements Surroundings {
     const { random } = this
     this.#disk = onFiles ? new FileDisk() : new MemoryDisk()
     this.#store = new PatientStore(this.#disk.store())
-    this.#limited = random.chance(0.3)
-    this.#expires = random.chance(0.5)
+    this.#world = worldOf(random, onFiles)
     this.retained = new RetainedBook(this.books)
-    const strategy = random.pick(strategies)
-    const sessionQueueFull: QueueFullPolicy = random.pick(['drop-oldest', 'drop-newest', 'reject'])
-    this.#options = {
-      gateway: {
-        mqttPort: false,
-        httpPort: false,
-        logLevel: process.env['MQTIDE_TORTURE_LOG'] === undefined ? 'silent' : 'error',
-        sessionQueueFull,
-        sharedSubscriptions: { strategy },
-        limits: {
-          inflightMessagesMax: random.pick([3, 10, 40]),
-          outputBufferBytesMax: random.pick([500, 1_000_000]),
-          restartWillGraceMs,
-          ...(this.#limited && { sessionQueueMessagesMax: sessionQueueFull === 'reject' ? 30 : random.pick([5, 25]) }),
-        },
-      },
-      residentMessagesMax: random.pick([2, 5, 20]),
-    }
     this.#clients = clientsOf(random, this)
     const watching = { filter: 'w/#', qos: 2, noLocal: false } as const
     const lasting = { version: 5, sessionSeconds: 0xffffffff, keepAliveSeconds: 0, hasWill: false } as const
@@ -101,10 +83,13 @@ export class Life implements Surroundings {
     if (client === this.#watcher) this.wills.written(id, this.now())
     const publication = this.books.publications.get(id)
     if (publication === undefined || publication.expirySeconds === 0 || client.wire === null) return
+    if (publication.firstSent < this.#timesKnownSince) return
+    if (knownFaults.handOverIgnoresExpiry && publication.topic.startsWith('s/')) return
     const late = this.now() - (publication.lastSentMs + publication.expirySeconds * 1000)
     if (late < 0 || !firstTime || client.wire.lastBlockedMs >= publication.lastSentMs) return
+    if (dup && knownFaults.expiredRevived && this.books.crashedSince(publication.firstSent)) return
     // It may have been sent on another connection, and ended with that on the way.
-    if (dup && (client.lastEnd > publication.firstSent || knownFaults.recoveredTakenForSent)) return
+    if (dup && client.lastEnd > publication.firstSent) return
     this.books.fault(`${client.id}: ${id} came ${late} ms after it had expired`)
   }
 
@@ -113,8 +98,8 @@ export class Life implements Surroundings {
       await this.#start()
       for (const client of this.#clients) client.connect(false)
       await this.#settle()
-      for (let step = 0; step < steps && this.books.faults.length === 0; step++) await this.#step()
-      await this.#finish()
+      for (let step = 0; step < steps && this.books.faults.length === 0 && !this.#salvaged; step++) await this.#step()
+      if (!this.#salvaged) await this.#finish()
     } catch (error) {
       this.books.fault(`thrown: ${(error as Error).stack}`)
     }
@@ -124,7 +109,7 @@ export class Life implements Surroundings {
   }
 
   async #start(): Promise<void> {
-    this.#process = await Process.start(this.#store, this.clock, this.#options)
+    this.#process = await Process.start(this.#store, this.clock, this.#world.process)
     this.books.note(`START at ${this.now()}`)
     this.wills.restarted(this.now())
     this.sessions.restarted(this.now())
@@ -187,6 +172,9 @@ export class Life implements Surroundings {
         await this.#settle()
         if (random.chance(0.3)) await this.#audit()
         break
+      case 'setClock':
+        this.#setClock()
+        break
       case 'block':
         this.#block(client)
         break
@@ -208,7 +196,7 @@ export class Life implements Surroundings {
     const retain = kind === 'r'
     const topic = { t: `t/${random.below(3)}/${random.below(2)}`, s: `s/${random.below(3)}`, r: `r/${client.id}` }[kind]
     const expirySeconds =
-      this.#expires && client.options.version === 5 && random.chance(0.2) ? random.pick([1, 10, 100]) : 0
+      this.#world.expires && client.options.version === 5 && random.chance(0.2) ? random.pick([1, 10, 100]) : 0
     const publication = client.publish(topic, { qos, retain, expirySeconds, bytes: random.below(60) })
     if (publication !== undefined && retain) this.retained.changed(publication)
   }
@@ -258,6 +246,12 @@ export class Life implements Surroundings {
     await this.#endTurn()
   }
 
+  #setClock(): void {
+    const { random } = this
+    const hours = random.pick([0.01, 1, 24, 24 * 365])
+    if (this.#world.jumps) this.clock.setWall(Math.round(hours * 3_600_000) * random.pick([1, -1]))
+  }
+
   #block(client: Client): void {
     const { wire } = client
     if (wire === null || wire.ended) return
@@ -274,7 +268,6 @@ export class Life implements Surroundings {
     this.books.note(`CRASH at ${this.now()}`)
     this.#collectDrops()
     this.#process!.stop()
-    this.clock.forget()
     const fails = random.chance(0.2) ? this.#store.failCommit() : undefined
     const underWay = this.#store.abandon() ?? fails
     for (const client of this.#everybody) client.die()
@@ -286,9 +279,32 @@ export class Life implements Surroundings {
     // What the dead process still has to do, it does to nobody.
     await new Promise((resolve) => setImmediate(resolve))
     this.#disk = await this.#disk.afterCrash(underWay, random)
+    if (this.clock.restart() !== 0) {
+      // Of what was to happen when, only the order is certain.
+      this.wills.timesUnknown()
+      this.sessions.timesUnknown()
+      this.#timesKnownSince = this.books.moment()
+      this.books.note(`JUMPED to ${this.now()}`)
+    }
     await this.clock.advance(random.pick([0, 0, 1000, 30_000]), async () => {})
+    const damaged = random.chance(this.#world.flips) && this.#disk.flipBit(random)
     this.#store = new PatientStore(this.#disk.store())
-    await this.#start()
+    if (damaged) this.books.note('FLIPPED a bit')
+    if (damaged) await this.#startDamaged()
+    else await this.#start()
+  }
+
+  /** A flipped bit in what was committed: the store has to refuse, and a salvage to begin with what is left. */
+  async #startDamaged(): Promise<void> {
+    try {
+      await this.#start()
+    } catch (error) {
+      if ((error as { kind?: string }).kind !== 'corrupt') throw error
+      this.#salvaged = true
+      quarantineStore(this.#disk.folder!)
+      this.#store = new PatientStore(this.#disk.store())
+      await this.#start()
+    }
   }
 
   #collectDrops(): void {
@@ -315,7 +331,7 @@ export class Life implements Surroundings {
     this.wills.committed()
     this.sessions.committed()
     // A watcher whose queue was full may have missed one.
-    if (!this.#limited) this.wills.check(this.now())
+    if (!this.#world.limited) this.wills.check(this.now())
   }
 
   /** Asks for everything that is retained, as a stranger would. */
@@ -333,7 +349,7 @@ export class Life implements Surroundings {
     wire.sendWhole({ ...connect, keepalive: 0 })
     wire.sendWhole({ ...wanted, subscriptions: [...wanted.subscriptions] })
     await this.#settle()
-    this.retained.audit(wire.inbox, this.now())
+    this.retained.audit(wire.inbox, this.now(), this.#timesKnownSince)
     wire.drop()
     await this.#settle()
   }
@@ -342,11 +358,10 @@ export class Life implements Surroundings {
   async #finish(): Promise<void> {
     for (const wire of this.#blocked) wire.unblock(this.now())
     this.#blocked.clear()
-    // The hostile ones' sessions expire: their full queues would refuse what others publish.
-    this.#hostile.leave()
-    for (const client of this.#clients) if (!client.isConnected) client.connect(false)
+    this.#hostile.leave((wire) => this.open(wire))
+    // A hand-over that found no room is tried again after a second.
     await this.#settle()
-    await this.clock.advance(110_000, () => this.#endTurn())
+    await this.clock.advance(1500, () => this.#endTurn())
     for (let quiet = 0, rounds = 0; quiet < 3 && this.books.faults.length === 0; rounds++) {
       if (rounds > 3000)
         this.books.fault(
@@ -366,7 +381,7 @@ export class Life implements Surroundings {
     this.#collectDrops()
     if (this.books.faults.length > 0) return
     const epochs = new Map(this.#everybody.map(({ id, epoch }) => [id, epoch]))
-    judge(this.books, epochs, { dropped: this.#dropped, limited: this.#limited })
+    judge(this.books, epochs, { dropped: this.#dropped, limited: this.#world.limited, refuses: this.#world.refuses })
   }
 
   #report(steps: number): LifeReport {
@@ -380,6 +395,7 @@ export class Life implements Surroundings {
       drops: this.#drops,
       wills: this.wills.published,
       retained: this.retained.audited,
+      salvaged: this.#salvaged ? 1 : 0,
       dropped: Object.fromEntries([...this.#dropped].filter(([, count]) => count > 0)),
       faults: books.faults,
     }

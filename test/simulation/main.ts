@@ -33,6 +33,7 @@ const total = {
   drops: 0,
   wills: 0,
   retained: 0,
+  salvaged: 0,
   failed: 0,
 }
 
@@ -41,7 +42,16 @@ for (let seed = first; seed < first + runs && Date.now() < until; seed++) {
   const life = new Life(seed, onFiles)
   const report = await life.live(steps)
   total.lives++
-  for (const name of ['steps', 'acknowledged', 'received', 'crashes', 'drops', 'wills', 'retained'] as const) {
+  for (const name of [
+    'steps',
+    'acknowledged',
+    'received',
+    'crashes',
+    'drops',
+    'wills',
+    'retained',
+    'salvaged',
+  ] as const) {
     total[name] += report[name]
   }
   process.stdout.write(`${JSON.stringify({ seed, onFiles, ...report })}\n`)

@@ -2,6 +2,11 @@
 import { type Books, idOf, type Publication } from './books.ts'
 import type { Packet } from './wire.ts'
 
+interface Times {
+  nowMs: number
+  timesKnownSince: number
+}
+
 export class RetainedBook {
   readonly #books: Books
   readonly #changes = new Map<string, Publication[]>()
@@ -17,15 +22,16 @@ export class RetainedBook {
   }
 
   /** `inbox`: all that a new subscriber was sent, with nothing under way. */
-  audit(inbox: readonly Packet[], nowMs: number): void {
+  audit(inbox: readonly Packet[], nowMs: number, timesKnownSince: number): void {
     const found = new Map<string, string>()
     for (const packet of inbox) {
       if (packet.cmd === 'publish' && packet.retain) found.set(packet.topic, idOf(packet.payload as Buffer))
     }
-    for (const [topic, changes] of this.#changes) this.#check(topic, changes, found.get(topic), nowMs)
+    for (const [topic, changes] of this.#changes)
+      this.#check(topic, changes, found.get(topic), { nowMs, timesKnownSince })
   }
 
-  #check(topic: string, changes: Publication[], found: string | undefined, nowMs: number): void {
+  #check(topic: string, changes: Publication[], found: string | undefined, times: Times): void {
     this.audited++
     const last = changes.findLastIndex(({ answered }) => answered < Number.POSITIVE_INFINITY)
     // A QoS 1 change that was sent again came again, after those at QoS 2 that did not.
@@ -33,8 +39,9 @@ export class RetainedBook {
     const allowed = [...again, ...changes.slice(Math.max(last, 0))]
     if (found === undefined) {
       // Nothing was acknowledged, or what may be there has expired.
-      const expires = ({ expirySeconds, firstSentMs }: Publication) =>
-        expirySeconds > 0 && firstSentMs + expirySeconds * 1000 <= nowMs
+      const { nowMs, timesKnownSince } = times
+      const expires = ({ expirySeconds, firstSent, firstSentMs }: Publication) =>
+        expirySeconds > 0 && (firstSent < timesKnownSince || firstSentMs + expirySeconds * 1000 <= nowMs)
       if (last >= 0 && !allowed.some(expires)) this.#books.fault(`${topic}: its retained message is gone`)
       return
     }

