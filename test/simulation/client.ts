@@ -54,7 +54,6 @@ export class Client {
   #clean = false
   /** When its last connection ended, in moments. */
   lastEnd = Number.NEGATIVE_INFINITY
-  #lastEndMs = Number.POSITIVE_INFINITY
   /** CONNACK was read, with this Session Present: what came with it is acknowledged before anything old is sent. */
   #resuming: boolean | undefined
   #answered = false
@@ -168,10 +167,8 @@ export class Client {
     const connection = this.#around.books.connections.findLast(({ client }) => client === this.id)
     if (connection !== undefined) connection.to = this.lastEnd
     // Its session may have expired and been replaced by one that it never heard of: it begins anew.
-    if (!this.#answered && this.#connectedAtMs >= this.#lastEndMs + this.sessionMs) this.#wiping = true
-    if (!this.#answered) return
-    this.#lastEndMs = this.#around.now()
-    if (this.sessionMs === 0) this.#forget()
+    if (!this.#answered && this.sessionMs < Number.POSITIVE_INFINITY) this.#wiping = true
+    if (this.#answered && this.sessionMs === 0) this.#forget()
   }
 
   /** Its process died with the connection. */

@@ -338,7 +338,6 @@ export class Life implements Surroundings {
   async #audit(): Promise<void> {
     const wire = new Wire(5, this.random)
     this.open(wire)
-    const wanted = { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/#', qos: 0 }] } as const
     const connect = {
       cmd: 'connect',
       protocolId: 'MQTT',
@@ -347,7 +346,7 @@ export class Life implements Surroundings {
       clean: true,
     } as const
     wire.sendWhole({ ...connect, keepalive: 0 })
-    wire.sendWhole({ ...wanted, subscriptions: [...wanted.subscriptions] })
+    wire.sendWhole({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/#', qos: 0 }] })
     await this.#settle()
     this.retained.audit(wire.inbox, this.now(), this.#timesKnownSince)
     wire.drop()
@@ -363,10 +362,8 @@ export class Life implements Surroundings {
     await this.#settle()
     await this.clock.advance(1500, () => this.#endTurn())
     for (let quiet = 0, rounds = 0; quiet < 3 && this.books.faults.length === 0; rounds++) {
-      if (rounds > 3000)
-        this.books.fault(
-          `nobody rests: ${this.#everybody.filter(({ idle, ready }) => !idle || !ready).map(({ id }) => id)}`,
-        )
+      const busy = this.#everybody.filter(({ idle, ready }) => !idle || !ready).map(({ id }) => id)
+      if (rounds > 3000) this.books.fault(`nobody rests: ${busy}`)
       const before = this.books.receipts.length
       for (const client of this.#clients) if (!client.isConnected) client.connect(false)
       await this.#settle()
@@ -386,10 +383,10 @@ export class Life implements Surroundings {
 
   #report(steps: number): LifeReport {
     const { books } = this
+    const answered = [...books.publications.values()].filter((one) => one.answered < Number.POSITIVE_INFINITY)
     return {
       steps,
-      acknowledged: [...books.publications.values()].filter(({ answered }) => answered < Number.POSITIVE_INFINITY)
-        .length,
+      acknowledged: answered.length,
       received: books.receipts.length,
       crashes: this.#crashes,
       drops: this.#drops,
