@@ -3,14 +3,13 @@
  * the `Gateway` of `gateway.ts`, which knows none of their classes' constructors.
  */
 import { randomBytes } from 'node:crypto'
-import type { Server } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { Access } from './auth/access.ts'
 import { loadAccess } from './auth/access-files.ts'
 import type { AuthenticationMethod, Authenticator } from './auth/authenticator.ts'
 import { createAuthority } from './auth/authority.ts'
+import { createListeners } from './compose-listeners.ts'
 import { accessSettings } from './config/access-settings.ts'
-import { listenersOf } from './config/listeners.ts'
 import { type GatewayConfig, isAuthenticated } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
@@ -23,19 +22,11 @@ import { ClockKeeper } from './engine/clock-keeper.ts'
 import { Committer } from './engine/committer.ts'
 import { type Culprit, Engine } from './engine/engine.ts'
 import { Failure } from './engine/failure.ts'
-import { Room } from './engine/room.ts'
-import { createHostCheck } from './http/host-check.ts'
-import { createHttpServer, type HttpSources } from './http/http.ts'
-import { HttpSockets } from './listeners/http-sockets.ts'
-import { Listener, type ListenerSettings } from './listeners/listener.ts'
-import { createTcpServer } from './listeners/tcp.ts'
-import { acceptWebSockets } from './listeners/websocket.ts'
+import type { Listener } from './listeners/listener.ts'
 import type { Qos } from './mqtt/packet.ts'
 import { Health } from './observe/health.ts'
 import { createLog, type Log } from './observe/log.ts'
 import { LoginAudit } from './observe/login-audit.ts'
-import { type ListenerGauges, metricsText } from './observe/metrics.ts'
-import { version } from './observe/version.ts'
 import { FaultHistory } from './process/fault-history.ts'
 import { DiskWatch } from './store/disk-watch.ts'
 import { createMemoryStore } from './store/memory.ts'
@@ -97,7 +88,7 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
     await store.close().catch(() => {})
     throw error
   }
-  const listeners = createListeners(config, { broker, engine, health })
+  const listeners = createListeners(config, { broker, engine, health, log })
   return { ...core, config, log, clock, clockKeeper, store, health, failure, listeners, diskWatch }
 }
 
@@ -268,57 +259,4 @@ function createDiskWatch(
     },
     onError: (error) => failure.report(error),
   })
-}
-
-function createListeners(
-  config: GatewayConfig,
-  { broker, engine, health }: Pick<GatewayParts, 'broker' | 'engine' | 'health'>,
-): readonly Listener[] {
-  const sources = {
-    health: () => health.report(),
-    metrics: () => metricsText(broker.counters, broker.gauges(), listeners.map(gaugesOf)),
-    version,
-  }
-  const { httpSocketsMax } = config.limits
-  const httpSockets = new HttpSockets(httpSocketsMax, () => broker.counters.connectionsRefused++)
-  const listeners: readonly Listener[] = listenersOf(config).map((given) => {
-    const { name, kind, host, port, durability, limits } = given
-    const { connectionsMax = Infinity, handshakesMax = Infinity } = limits
-    const room = new Room({ connectionsMax, handshakesMax }, engine.room)
-    const settings = { name, kind, host, port, durability, room }
-    return new Listener(settings, createServer(settings, { engine, sources, httpSockets, config }))
-  })
-  return listeners
-}
-
-function gaugesOf({ settings: { name, kind, room } }: Listener): ListenerGauges {
-  return { name, kind, clients: room.clients, handshakes: room.handshakes }
-}
-
-/** What each kind of listener is made of. */
-function createServer(
-  settings: ListenerSettings,
-  {
-    engine,
-    sources,
-    httpSockets,
-    config,
-  }: { engine: Engine; sources: HttpSources; httpSockets: HttpSockets; config: GatewayConfig },
-): Server {
-  const { kind, host } = settings
-  switch (kind) {
-    case 'tcp':
-      return createTcpServer(engine, settings)
-    case 'ws':
-    case 'http': {
-      const { allowedHosts, allowedOrigins } = config
-      const hostCheck = createHostCheck({ boundHost: host, allowedHosts, allowedOrigins })
-      const server = createHttpServer(hostCheck, kind === 'http' ? sources : undefined)
-      acceptWebSockets(engine, server, { ...settings, hostCheck })
-      httpSockets.watch(server)
-      return server
-    }
-    default:
-      return kind satisfies never
-  }
 }

@@ -108,7 +108,9 @@ export class Gateway {
     const { listeners, health, diskWatch } = this.#parts
     for (const listener of listeners) {
       const address = await bind(listener)
-      const sort = listener.settings.kind === 'tcp' ? 'mqtt' : 'http'
+      const { kind } = listener.settings
+      if (kind === 'unix') continue
+      const sort = kind === 'tcp' || kind === 'tls' ? 'mqtt' : 'http'
       this.addresses[sort] ??= address
     }
     health.listeners = 'ok'
@@ -207,6 +209,11 @@ export class Gateway {
         else client.regrant(client.grant)
       }
     })
+  }
+
+  /** Looks whether files of certificates have changed, at once instead of within ten seconds. Connections stay. */
+  reloadCertificates(): void {
+    for (const { certificates } of this.#parts.listeners) certificates?.check()
   }
 
   /** Every counter and gauge by its name in /metrics. */

@@ -170,9 +170,18 @@ function wordFor(path: ListenerConfig['places']['port']): string {
 }
 
 /** How an address is called in the ready line, and its URL's scheme. */
-const schemes = { tcp: ['MQTT', 'mqtt'], ws: ['WebSocket', 'ws'], http: ['HTTP', 'http'] } as const
+const schemes = {
+  tcp: ['MQTT', 'mqtt'],
+  tls: ['MQTT over TLS', 'mqtts'],
+  unix: ['MQTT', 'unix'],
+  ws: ['WebSocket', 'ws'],
+  wss: ['WebSocket', 'wss'],
+  http: ['HTTP', 'http'],
+  https: ['HTTP', 'https'],
+} as const
 
 function url(scheme: string, { host, port }: { host: string; port: number }): string {
+  if (scheme === 'unix') return host
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
@@ -205,7 +214,8 @@ function reachable({ host, port }: ListenerAddress): { host: string; port: numbe
 
 function warnIfOpen(config: GatewayConfig, log: Log): void {
   if (isAuthenticated(config) || !config.allowAnonymous) return
-  const hosts = new Set(listenersOf(config).flatMap(({ host }) => (isLoopback(host) ? [] : [host])))
+  const open = listenersOf(config).filter(({ kind, host }) => kind !== 'unix' && !isLoopback(host))
+  const hosts = new Set(open.map(({ host }) => host))
   for (const host of hosts) {
     log.warn({ host }, 'clients from other machines may connect without credentials, as allowAnonymous says')
   }
@@ -279,6 +289,7 @@ function reload(running: Running): void {
   }
   running.log.level = loaded.config.logLevel
   running.gateway?.setLogLevel(loaded.config.logLevel)
+  running.gateway?.reloadCertificates()
   const needRestart = changedOptions(running.started, loaded.config).filter(
     (name) => !isReloaded(name, running.started),
   )

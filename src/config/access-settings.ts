@@ -1,5 +1,4 @@
-/** What access is made of, out of a configuration; and where its files are. */
-import { dirname, resolve } from 'node:path'
+/** What access is made of, out of a configuration. */
 import type { AccessSettings } from '../auth/access-files.ts'
 import type { RuleInput } from '../auth/rule.ts'
 import { stepsOf } from './authentication.ts'
@@ -20,29 +19,6 @@ export function accessSettings(config: GatewayConfig): AccessSettings | undefine
     rememberMs: rememberSeconds * 1000,
     hashQueueMax,
     authorization: authorization && { ...authorization, rules: authorization.rules as RuleInput[] | undefined },
-  }
-}
-
-const fileNames = new Set(['passwordFile', 'aclFile', 'secretFile', 'publicKeyFile', 'jwksFile'])
-
-/** A configuration file's paths of users, rules and keys, which are seen from the folder that it is in. */
-export function withPathsFrom(file: string, options: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const folder = dirname(resolve(file))
-  const placed = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(placed)
-    if (typeof value !== 'object' || value === null) return value
-    return Object.fromEntries(
-      Object.entries(value).map(([name, inner]) => [
-        name,
-        fileNames.has(name) && typeof inner === 'string' ? resolve(folder, inner) : placed(inner),
-      ]),
-    )
-  }
-  const { authentication, authorization } = options
-  return {
-    ...options,
-    ...(authentication !== undefined && { authentication: placed(authentication) }),
-    ...(authorization !== undefined && { authorization: placed(authorization) }),
   }
 }
 

@@ -14,7 +14,7 @@ export function accessIssues(options: AccessOptions, authenticated: boolean): Co
     return [{ path: ['allowAnonymous'], message }]
   }
   if (options.allowAnonymous) return []
-  const open = listenersOf(options).filter(({ host }) => !isLoopback(host))
+  const open = listenersOf(options).filter(({ kind, host }) => kind !== 'unix' && !isLoopback(host))
   const byPlace = new Map(open.map((listener) => [listener.places.host.join('.'), listener]))
   return [...byPlace.values()].map(openIssue)
 }

@@ -8,19 +8,10 @@ import { z } from 'zod'
 import { type Durability, durabilities } from '../store/store.ts'
 import type { ConfigIssue } from './config-error.ts'
 import { oneOf, port, text, wholeNumber } from './fields.ts'
+import { isTlsKind, type TlsOptions, tlsFields, tlsIssues } from './tls.ts'
 
-/** Those that can be served. */
-export const servedListenerKinds = ['tcp', 'ws', 'http'] as const
-export type ListenerKind = (typeof servedListenerKinds)[number]
-
-/** Those that have their place in a configuration already, each with what serves the purpose until they are served. */
-const laterListenerKinds = ['tls', 'wss', 'https', 'unix'] as const
-const insteadOf: Readonly<Record<(typeof laterListenerKinds)[number], string>> = {
-  tls: 'let a proxy that ends TLS connect to a listener of kind tcp',
-  wss: 'let a proxy that ends TLS connect to a listener of kind ws',
-  https: 'let a proxy that ends TLS connect to a listener of kind http',
-  unix: 'listen on a loopback address with a listener of kind tcp',
-}
+export const listenerKinds = ['tcp', 'tls', 'ws', 'wss', 'http', 'https', 'unix'] as const
+export type ListenerKind = (typeof listenerKinds)[number]
 
 const listenersMax = 100
 
@@ -30,6 +21,9 @@ export const listenerLimitsSchema = z.strictObject(
     handshakesMax: wholeNumber(1, 10_000_000)
       .optional()
       .describe('Connections of this listener at the same time whose CONNECT is not accepted yet.'),
+    handshakeTimeoutMs: wholeNumber(10, 3_600_000)
+      .optional()
+      .describe('How long a TLS handshake may take; unset, what limits.connectTimeoutMs says.'),
   },
   'expected the limits of this listener as names and values',
 )
@@ -40,8 +34,9 @@ export const listenerSchema = z.strictObject(
       .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'expected a name of letters, digits, dots, dashes and underscores')
       .optional()
       .describe('Its identity in metrics and in the log; unset, kind and port, as in tcp-1883.'),
-    kind: oneOf(...servedListenerKinds, ...laterListenerKinds).describe(
-      'tcp: MQTT. ws: MQTT over WebSocket. http: the same, with page, health and metrics. tls, wss, https and unix are not served yet.',
+    kind: oneOf(...listenerKinds).describe(
+      'tcp: MQTT. ws: MQTT over WebSocket. http: the same, with page, health and metrics. tls, wss and https: these over TLS. ' +
+        'unix: MQTT over a socket in the file system.',
     ),
     host: text(255).optional().describe('Address to bind; unset, what host says.'),
     port: port().optional().describe('Port to bind; 0 takes a free one. Needed by all kinds but unix.'),
@@ -50,6 +45,7 @@ export const listenerSchema = z.strictObject(
       .optional()
       .describe("What its clients' acknowledged messages survive; unset, what durability says."),
     limits: listenerLimitsSchema.prefault({}),
+    ...tlsFields,
   },
   'expected a listener as names and values, for example `kind: tcp` and `port: 1883`',
 )
@@ -79,6 +75,10 @@ export interface ListenerConfig {
   port: number
   durability: Durability
   limits: ListenerLimits
+  /** Of kind unix: where its socket is. */
+  path: string | undefined
+  /** Of kinds tls, wss and https. */
+  tls: TlsOptions | undefined
   /** The options that gave the port and the host. */
   places: { port: readonly PropertyKey[]; host: readonly PropertyKey[] }
 }
@@ -96,11 +96,12 @@ export function listenersOf(options: OptionsWithListeners): ListenerConfig[] {
 }
 
 function listed(options: OptionsWithListeners, given: GivenListener, index: number): ListenerConfig[] {
-  const { kind, port, name = `${kind}-${port}`, host, durability = options.durability, limits } = given
-  if (port === undefined || !isServed(kind)) return []
+  const { kind, port = 0, host, durability = options.durability, limits, path } = given
+  if (given.port === undefined && kind !== 'unix') return []
   const at = ['listeners', index]
   const places = { port: [...at, 'port'], host: host === undefined ? ['host'] : [...at, 'host'] }
-  return [{ name, kind, host: host ?? options.host, port, durability, limits, places }]
+  const tls = isTlsKind(kind) ? given : undefined
+  return [{ name: nameOf(given), kind, host: host ?? options.host, port, durability, limits, path, tls, places }]
 }
 
 function byShorthand(
@@ -112,11 +113,12 @@ function byShorthand(
 ): ListenerConfig[] {
   if (port === false) return []
   const places = { port: [option], host: ['host'] }
-  return [{ name: `${kind}-${port}`, kind, host, port, durability: durability ?? global, limits: {}, places }]
+  const none = { limits: {}, path: undefined, tls: undefined }
+  return [{ name: `${kind}-${port}`, kind, host, port, durability: durability ?? global, ...none, places }]
 }
 
-function isServed(kind: GivenListener['kind']): kind is ListenerKind {
-  return (servedListenerKinds as readonly string[]).includes(kind)
+function nameOf({ name, kind, port }: GivenListener): string {
+  return name ?? (kind === 'unix' ? kind : `${kind}-${port}`)
 }
 
 /** Faults that no single value has. `given`: the options as they were written, before defaults. */
@@ -138,12 +140,18 @@ function combined(name: (typeof shorthands)[number]): ConfigIssue {
   return { path: [name], message: `stands for a default listener, which listeners replaces; say it there instead` }
 }
 
-function kindIssues({ kind, port, path }: GivenListener, index: number): ConfigIssue[] {
+function kindIssues(listener: GivenListener, index: number): ConfigIssue[] {
+  const { kind, port, path, host } = listener
   const at = ['listeners', index]
-  if (!isServed(kind)) {
-    return [{ path: [...at, 'kind'], message: `${kind} is not served yet; ${insteadOf[kind]}` }]
+  const issues = tlsIssues(kind, listener, at)
+  if (kind === 'unix') {
+    if (path === undefined) issues.push({ path: [...at, 'path'], message: 'missing: expected the path of the socket' })
+    for (const [name, value] of Object.entries({ port, host })) {
+      if (value !== undefined)
+        issues.push({ path: [...at, name], message: 'says nothing of a socket in the file system' })
+    }
+    return issues
   }
-  const issues: ConfigIssue[] = []
   if (port === undefined) issues.push({ path: [...at, 'port'], message: 'missing: expected a port from 0 to 65535' })
   if (path !== undefined) issues.push({ path: [...at, 'path'], message: 'belongs to a listener of kind unix only' })
   return issues
@@ -151,8 +159,9 @@ function kindIssues({ kind, port, path }: GivenListener, index: number): ConfigI
 
 function nameIssues({ listeners = [] }: OptionsWithListeners): ConfigIssue[] {
   const taken = new Map<string, number>()
-  return listeners.flatMap(({ name, kind, port }, index) => {
-    const wholeName = name ?? `${kind}-${port}`
+  return listeners.flatMap((listener, index) => {
+    const { name } = listener
+    const wholeName = nameOf(listener)
     const other = taken.get(wholeName)
     taken.set(wholeName, other ?? index)
     if (other === undefined) return []
@@ -173,7 +182,7 @@ function portIssues(listeners: readonly ListenerConfig[], given: Readonly<Record
 }
 
 function meet(one: ListenerConfig, other: ListenerConfig): boolean {
-  if (one.port !== other.port || one.port === 0) return false
+  if (one.port !== other.port || one.port === 0 || one.kind === 'unix' || other.kind === 'unix') return false
   const [a, b] = [bareHost(one.host), bareHost(other.host)]
   return a === b || covers(a, b) || covers(b, a)
 }

@@ -11,10 +11,10 @@
  * warning only, because orchestrators set variables of their own under the service's name.
  */
 import { readFileSync, statSync } from 'node:fs'
-import { withPathsFrom } from './access-settings.ts'
 import { withChain } from './authentication.ts'
 import { ConfigError, type ConfigIssue, dotted, nearestName } from './config-error.ts'
 import { type ParsedFile, parseConfigText } from './file.ts'
+import { withWholeFileNames } from './file-names.ts'
 import { configJsonSchema, type FileOptions, type GatewayConfig, parseGatewayOptions } from './schema.ts'
 
 /** Larger files are refused unread; the schema has a few dozen options. */
@@ -45,7 +45,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
   const file = sources.file ?? sources.environment?.[`${prefix}CONFIG`]
   const parsedFile = file === undefined ? undefined : readConfigFile(file)
   const flags = sources.flags ?? { options: {}, names: {} }
-  const fileOptions = parsedFile && withPathsFrom(file!, withChain(parsedFile.options))
+  const fileOptions = parsedFile && withWholeFileNames(withChain(parsedFile.options), file!)
   const merged = [fileOptions, environment.options, flags.options as Tree].reduce<Tree>(
     (under, over) => (over ? overlay(under, over) : under),
     {},

@@ -12,6 +12,8 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { TlsOptions } from 'node:tls'
 import { createAssets } from './assets.ts'
 import type { HostCheck } from './host-check.ts'
 
@@ -66,15 +68,16 @@ const securityHeaders = {
 }
 
 /** A server that isn't listening yet. Without sources it answers no request but upgrades. */
-export function createHttpServer(hostCheck: HostCheck, sources?: HttpSources): Server {
+export function createHttpServer(hostCheck: HostCheck, sources?: HttpSources, tls?: TlsOptions): Server {
   const routes = sources && createRoutes(sources)
-  const server = createServer({
+  const options = {
     maxHeaderSize: headerBytesMax,
     headersTimeout: headersTimeoutMs,
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
     connectionsCheckingInterval: 2_000,
-  })
+  }
+  const server = tls === undefined ? createServer(options) : createTlsServer({ ...options, ...tls })
   server.maxHeadersCount = headerFieldsMax
   server.maxRequestsPerSocket = requestsPerSocketMax
   server.timeout = silentSocketTimeoutMs

@@ -23,7 +23,9 @@ export class HttpSockets {
 
   /** Counts the server's sockets; to be called before others listen to its events. */
   watch(server: Server): void {
-    server.prependListener('connection', (socket: Socket) => this.#accept(socket))
+    // With TLS, requests and upgrades come with the secure socket, which is another one than was accepted.
+    const accepted = 'setSecureContext' in server ? 'secureConnection' : 'connection'
+    server.prependListener(accepted, (socket: Socket) => this.#accept(socket))
     server.prependListener('upgrade', (_request: IncomingMessage, socket) => this.#forget(socket as Socket))
     server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
       if (!this.#waiting.delete(socket)) return

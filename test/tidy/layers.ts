@@ -32,7 +32,14 @@ export const layers: readonly Layer[] = [
   {
     of: 'src/listeners/',
     imports: ['src/mqtt/', 'src/engine/connection.ts'],
-    types: ['src/core/ports/peer.ts', 'src/engine/engine.ts', 'src/config/listeners.ts', 'src/http/host-check.ts'],
+    types: [
+      'src/engine/room.ts',
+      'src/config/tls.ts',
+      'src/core/ports/peer.ts',
+      'src/engine/engine.ts',
+      'src/config/listeners.ts',
+      'src/http/host-check.ts',
+    ],
   },
   // The store's worker gives its thread's memory back.
   { of: 'src/store/', imports: ['src/mqtt/', 'src/store/store.ts', 'src/process/'] },
@@ -55,7 +62,7 @@ export const layers: readonly Layer[] = [
     ],
     types: [...ports, 'src/auth/access-files.ts'],
   },
-  { of: 'src/compose.ts', imports: ['src/'] },
+  { of: 'src/compose', imports: ['src/'] },
   { of: 'src/gateway.ts', imports: ['src/'] },
   // Backup, restore and check work on a data directory, passwd and explain on files of users and rules, without a gateway.
   {

@@ -1,0 +1,107 @@
+/** The part of the composition root that makes the listeners: each kind's server, its certificates, what HTTP answers with. */
+import type { Server } from 'node:net'
+import type { Server as TlsServer } from 'node:tls'
+import { ConfigError } from './config/config-error.ts'
+import { type ListenerConfig, listenersOf } from './config/listeners.ts'
+import type { GatewayConfig } from './config/schema.ts'
+import type { TlsOptions as ListenerTls } from './config/tls.ts'
+import type { Broker } from './core/broker.ts'
+import type { Engine, ListenerOptions } from './engine/engine.ts'
+import { Room } from './engine/room.ts'
+import { createHostCheck } from './http/host-check.ts'
+import { createHttpServer, type HttpSources } from './http/http.ts'
+import { certificateFiles } from './listeners/certificate-files.ts'
+import { CertificateError } from './listeners/certificates.ts'
+import { CertificatesInForce } from './listeners/certificates-in-force.ts'
+import { HttpSockets } from './listeners/http-sockets.ts'
+import { Listener, type ListenerSettings } from './listeners/listener.ts'
+import { createTcpServer } from './listeners/tcp.ts'
+import { createTlsServer, followCertificates, type TlsListenerOptions, tlsServerOptions } from './listeners/tls.ts'
+import { acceptWebSockets } from './listeners/websocket.ts'
+import type { Health } from './observe/health.ts'
+import type { Log } from './observe/log.ts'
+import { type ListenerGauges, metricsText } from './observe/metrics.ts'
+import { version } from './observe/version.ts'
+
+export function createListeners(
+  config: GatewayConfig,
+  { broker, engine, health, log }: { broker: Broker; engine: Engine; health: Health; log: Log },
+): readonly Listener[] {
+  const sources = {
+    health: () => health.report(),
+    metrics: () => metricsText(broker.counters, broker.gauges(), listeners.map(gaugesOf)),
+    version,
+  }
+  const { httpSocketsMax } = config.limits
+  const httpSockets = new HttpSockets(httpSocketsMax, () => broker.counters.connectionsRefused++)
+  const listeners: readonly Listener[] = listenersOf(config).map((given, index) => {
+    const { name, kind, host, port, path, durability, limits } = given
+    const { connectionsMax = Infinity, handshakesMax = Infinity } = limits
+    const room = new Room({ connectionsMax, handshakesMax }, engine.room)
+    const settings = { name, kind, host, port, path, durability, room }
+    const certificates = given.tls && certificatesOf(given.tls, index, log)
+    const tls = certificates && tlsOf(certificates, given, config)
+    return new Listener(settings, createServer(settings, { engine, sources, httpSockets, config, tls }), certificates)
+  })
+  return listeners
+}
+
+function gaugesOf({ settings: { name, kind, room } }: Listener): ListenerGauges {
+  return { name, kind, clients: room.clients, handshakes: room.handshakes }
+}
+
+/** @throws ConfigError for files that can't be used */
+function certificatesOf(tls: ListenerTls, index: number, log: Log): CertificatesInForce {
+  try {
+    return new CertificatesInForce(certificateFiles(tls), log)
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error
+    throw new ConfigError([{ path: ['listeners', index], message: error.message }])
+  }
+}
+
+function tlsOf(certificates: CertificatesInForce, { tls, limits }: ListenerConfig, config: GatewayConfig) {
+  const clientCertificates = tls?.clientCertificate ?? 'none'
+  return {
+    certificates,
+    clientCertificates,
+    handshakeTimeoutMs: limits.handshakeTimeoutMs ?? config.limits.connectTimeoutMs,
+  }
+}
+
+interface ServerParts {
+  engine: Engine
+  sources: HttpSources
+  httpSockets: HttpSockets
+  config: GatewayConfig
+  /** Of kinds tls, wss and https. */
+  tls: Omit<TlsListenerOptions, keyof ListenerOptions> | undefined
+}
+
+/** What each kind of listener is made of. */
+function createServer(settings: ListenerSettings, parts: ServerParts): Server {
+  const { engine, sources, httpSockets, config, tls } = parts
+  const { kind, host } = settings
+  switch (kind) {
+    case 'tcp':
+    case 'unix':
+      return createTcpServer(engine, settings)
+    case 'tls':
+      return createTlsServer(engine, { ...settings, ...tls! })
+    case 'ws':
+    case 'wss':
+    case 'http':
+    case 'https': {
+      const { allowedHosts, allowedOrigins } = config
+      const hostCheck = createHostCheck({ boundHost: host, allowedHosts, allowedOrigins })
+      const isPlain = kind === 'ws' || kind === 'wss'
+      const server = createHttpServer(hostCheck, isPlain ? undefined : sources, tls && tlsServerOptions(tls))
+      if (tls !== undefined) followCertificates(engine, server as unknown as TlsServer, tls)
+      acceptWebSockets(engine, server, { ...settings, hostCheck })
+      httpSockets.watch(server)
+      return server
+    }
+    default:
+      return kind satisfies never
+  }
+}
