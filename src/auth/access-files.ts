@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { parseAclFile } from './acl-file.ts'
 import { type AuthorizationSource, everythingAllowed, type RuleSet } from './authorization.ts'
+import type { CertificateOptions } from './certificate-step.ts'
 import { AccessFileError } from './file-fault.ts'
 import type { HttpHookOptions } from './http-hook.ts'
 import { type JwtKeySource, type JwtOptions, JwtStep } from './jwt.ts'
@@ -30,6 +31,7 @@ export type StepSettings =
   | { kind: 'passwordFile'; file: string; passOnUnknownUsers: boolean }
   | { kind: 'jwt'; key: JwtKeySettings; settings: JwtSettings }
   | { kind: 'http'; settings: HookSettings }
+  | { kind: 'certificate'; settings: CertificateOptions }
 
 export interface AccessSettings {
   /** Empty: nobody is asked who he is. */
@@ -54,6 +56,7 @@ export type LoadedStep = { key: string } & (
   | { kind: 'passwordFile'; users: Users; passOnUnknownUsers: boolean }
   | { kind: 'jwt'; options: Omit<JwtOptions, 'now'> }
   | { kind: 'http'; options: HookSettings }
+  | { kind: 'certificate'; options: CertificateOptions }
 )
 
 export interface LoadedAccess extends Omit<AccessSettings, 'steps' | 'authorization'> {
@@ -80,6 +83,8 @@ function loadStep(step: StepSettings): LoadedStep {
       checkKey(step.key, { ...options, now: Date.now })
       return { kind: 'jwt', key: keyOf([step, key]), options }
     }
+    case 'certificate':
+      return { kind: 'certificate', key: keyOf([step]), options: step.settings }
     case 'http':
       return { kind: 'http', key: keyOf([step]), options: step.settings }
   }

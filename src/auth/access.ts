@@ -19,6 +19,7 @@ import type {
   Authenticator,
 } from './authenticator.ts'
 import { Authorization } from './authorization.ts'
+import { CertificateStep } from './certificate-step.ts'
 import { AuthenticationChain, type ChainAnswer } from './chain.ts'
 import type { ChainStep, Credential, Identity, RefusalReason } from './credential.ts'
 import { HttpHook } from './http-hook.ts'
@@ -203,6 +204,8 @@ export class Access implements Authenticator {
         const { passOnUnknownUsers } = step
         return new PasswordFile(step.users, { ...shared, hashingMax, hashQueueMax, passOnUnknownUsers })
       }
+      case 'certificate':
+        return new CertificateStep(step.options)
       case 'jwt':
         return new JwtStep({ ...step.options, now })
       case 'http':

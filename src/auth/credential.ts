@@ -39,6 +39,7 @@ export type RefusalReason =
   | 'busy'
   | 'token_invalid'
   | 'token_expired'
+  | 'certificate_without_name'
   | 'hook_refused'
   | 'hook_failed'
   | 'client_id_not_allowed'

@@ -1,9 +1,10 @@
 /**
  * Who may connect: `authentication`, either by the kinds of credentials, or as a list of steps in the order in which they are
- * asked. By kinds the order is tokens, password file, HTTP hook.
+ * asked. By kinds the order is certificate, tokens, password file, HTTP hook.
  */
 import { z } from 'zod'
 import type { StepSettings } from '../auth/access-files.ts'
+import { certificateFields } from '../auth/certificate-step.ts'
 import { hookPresets, responseModes } from '../auth/hook-forms.ts'
 import type { ConfigIssue } from './config-error.ts'
 import { flag, oneOf, text, wholeNumber } from './fields.ts'
@@ -71,7 +72,25 @@ export const hookSchema = z.strictObject(
   'expected the options of the HTTP hook as names and values',
 )
 
+export const certificateSchema = z.strictObject(
+  {
+    userField: oneOf(...certificateFields)
+      .default('cn')
+      .describe('Field of a verified client certificate that is the user name.'),
+    fingerprints: z
+      .record(
+        z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 fingerprint of 64 hexadecimal digits in small letters'),
+        text(1024),
+        'expected fingerprints and user names',
+      )
+      .default({})
+      .describe('User names by SHA-256 fingerprint, in hexadecimal without colons; they come before the field.'),
+  },
+  'expected the options for certificates as names and values',
+)
+
 const kinds = {
+  certificate: certificateSchema.optional(),
   passwordFile: path().optional().describe('File of users, as mqtide passwd and mosquitto_passwd write it.'),
   jwt: jwtSchema.optional(),
   http: hookSchema.optional(),
@@ -87,7 +106,9 @@ export const authenticationSchema = z.strictObject(
       .min(1, 'expected a step at least')
       .max(16, 'expected at most 16 steps')
       .optional()
-      .describe('Steps in their order, each a passwordFile, jwt or http, in place of the options of that name.'),
+      .describe(
+        'Steps in their order, each a passwordFile, jwt, http or certificate, in place of the options of that name.',
+      ),
     scram: flag()
       .default(true)
       .describe('Offer SCRAM-SHA-256 to MQTT 5.0 clients, for users with a verifier in the password file.'),
@@ -119,16 +140,16 @@ const keyNames = ['secret', 'secretFile', 'publicKeyFile', 'jwksFile', 'jwksUrl'
 /** Faults that no single value has. */
 export function authenticationIssues(options: AuthenticationOptions | undefined): ConfigIssue[] {
   if (options === undefined) return []
-  const { chain, passwordFile, jwt, http } = options
+  const { chain, certificate, passwordFile, jwt, http } = options
   const issues: ConfigIssue[] = []
   const at = (path: readonly PropertyKey[], message: string) =>
     issues.push({ path: ['authentication', ...path], message })
-  const outside = [passwordFile, jwt, http].filter((one) => one !== undefined).length
-  if (chain === undefined && outside === 0) at([], 'expected passwordFile, jwt, http or a chain of them')
+  const outside = [certificate, passwordFile, jwt, http].filter((one) => one !== undefined).length
+  if (chain === undefined && outside === 0) at([], 'expected passwordFile, jwt, http, certificate or a chain of them')
   if (chain !== undefined && outside > 0) at(['chain'], 'the steps stand either in the chain or beside it, not both')
   for (const [index, step] of (chain ?? []).entries()) {
     const count = Object.values(step).filter((one) => one !== undefined).length
-    if (count !== 1) at(['chain', index], 'expected one of passwordFile, jwt and http')
+    if (count !== 1) at(['chain', index], 'expected one of passwordFile, jwt, http and certificate')
   }
   for (const [place, one] of [
     [['jwt'], jwt] as const,
@@ -148,11 +169,13 @@ export function stepsOf(options: AuthenticationOptions | undefined): StepSetting
   if (options === undefined) return []
   const { passOnUnknownUsers } = options
   const steps: ChainStepOptions[] = options.chain ?? [
+    { certificate: options.certificate },
     { jwt: options.jwt },
     { passwordFile: options.passwordFile },
     { http: options.http },
   ]
-  return steps.flatMap(({ passwordFile, jwt, http }): StepSettings[] => {
+  return steps.flatMap(({ certificate, passwordFile, jwt, http }): StepSettings[] => {
+    if (certificate !== undefined) return [{ kind: 'certificate', settings: certificate }]
     if (passwordFile !== undefined) return [{ kind: 'passwordFile', file: passwordFile, passOnUnknownUsers }]
     if (jwt !== undefined) return [jwtStep(jwt)]
     return http === undefined ? [] : [{ kind: 'http', settings: withoutUndefined(http) }]

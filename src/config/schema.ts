@@ -14,6 +14,7 @@ import { accessIssues } from './access.ts'
 import {
   authenticationIssues,
   authenticationSchema,
+  certificateSchema,
   chainStepSchema,
   hookSchema,
   jwtSchema,
@@ -377,6 +378,7 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
     ['protocol', Object.keys(protocolSchema.shape)],
     ['sharedSubscriptions', Object.keys(sharedSubscriptionsSchema.shape)],
     ['authentication', Object.keys(authenticationSchema.shape)],
+    ['authentication.certificate', Object.keys(certificateSchema.shape)],
     ['authentication.jwt', Object.keys(jwtSchema.shape)],
     ['authentication.http', Object.keys(hookSchema.shape)],
     ['authentication.chain.*', Object.keys(chainStepSchema.shape)],

@@ -134,8 +134,11 @@ describe('a faulty file', () => {
       'authentication: { passwordFil: users }',
       /mqtide\.yaml:1:\d+: authentication\.passwordFil: unknown option; did you mean passwordFile/,
     ],
-    ['authentication: {}', /authentication: expected passwordFile, jwt, http or a chain/],
-    ['authentication: [{ passwordFile: a, http: { url: "http://x/" } }]', /expected one of passwordFile, jwt and http/],
+    ['authentication: {}', /authentication: expected passwordFile, jwt, http, certificate or a chain/],
+    [
+      'authentication: [{ passwordFile: a, http: { url: "http://x/" } }]',
+      /expected one of passwordFile, jwt, http and certificate/,
+    ],
     ['authentication: { jwt: { secret: x, jwksUrl: "http://x/" } }', /authentication\.jwt: expected one of secret/],
     ['authentication: { http: { url: "ftp://x/" } }', /authentication\.http\.url: expected an address/],
     ['authorization: { aclFile: a, rules: [] }', /either aclFile or rules/],

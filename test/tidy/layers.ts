@@ -59,6 +59,7 @@ export const layers: readonly Layer[] = [
       // The schema checks rules in the words of those who judge by them.
       'src/auth/rule.ts',
       'src/auth/hook-forms.ts',
+      'src/auth/certificate-step.ts',
     ],
     types: [...ports, 'src/auth/access-files.ts'],
   },
