@@ -210,6 +210,24 @@ describe('a member whose session ends', () => {
     expect(after.broker.sessionsByNumber.size).toBe(1)
   })
 
+  it('gives on what a page brings that was asked for before the end', async () => {
+    const world = new DurableWorld()
+    const heir = await member(world, 'heir')
+    const leaving = await member(world, 'leaver')
+    heir.unsubscribe(filter)
+    await publish(world, range(0, 4))
+    leaving.take()
+    leaving.drop()
+    heir.subscribe(filter, 1)
+    await world.settle()
+    const after = await world.restart()
+    const again = after.device().connect({ clientId: 'heir', ...lasting })
+    await after.settle()
+    after.device().connect({ clientId: 'leaver', ...lasting }).drop()
+    after.device().connect({ clientId: 'leaver', cleanStart: true })
+    expect([...heir.takePublishes().map(({ payload }) => payload), ...(await receive(after, again))]).toEqual(range(0, 4))
+  })
+
   it('goes on after a crash in the middle, beside its successor by the same client id', async () => {
     const world = new DurableWorld()
     ;(await member(world, 'leaver')).drop()

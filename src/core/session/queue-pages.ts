@@ -65,6 +65,8 @@ export function onQueuePage(broker: Broker, page: RecoveredPage): void {
 
 /** `pageEnd`: where the queue ended when the page was asked for. */
 function takePage(session: Session, page: RecoveredPage, pageEnd: number): void {
+  // Asked for by a client that is gone for good. What its share groups had is handed over from the store, by pages of its own.
+  if (session.ended) return
   const { queue } = session
   for (const { reference, message } of page.entries) {
     const { position } = reference
