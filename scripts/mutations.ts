@@ -111,8 +111,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'a QoS 2 delivery leaves before it is known as sent',
     file: 'src/core/publish/deliver.ts',
-    from: 'if (delivery === null || delivery.qos !== 2 || delivery.ticket === ticket) continue',
-    to: 'if (delivery === null || delivery.qos !== 1 || delivery.ticket === ticket) continue',
+    from: 'if (delivery.qos !== 2 || delivery.ticket === ticket) continue',
+    to: 'if (delivery.qos !== 1 || delivery.ticket === ticket) continue',
     test: ['test/core/sent.test.ts'],
   },
   {
@@ -151,11 +151,11 @@ export const mutations: readonly Mutation[] = [
     test: ['test/store/contract.test.ts'],
   },
   {
-    name: 'what expired is sent',
-    file: 'src/core/publish/deliver.ts',
-    from: 'if (!delivery.dup && delivery.message!.expiresAt <= broker.now) {',
-    to: 'if (!delivery.dup && delivery.message!.expiresAt <= 0) {',
-    test: ['test/core/lifecycle.test.ts'],
+    name: 'what expired keeps a queue full',
+    file: 'src/core/session/full-queue.ts',
+    from: 'if (delivery === null || delivery.dup || delivery.state !== DeliveryState.waiting) continue\n    const { expiresAt } = delivery.message!\n    if (expiresAt > broker.now) {',
+    to: 'if (delivery === null || delivery.dup || delivery.state !== DeliveryState.waiting) continue\n    const { expiresAt } = delivery.message!\n    if (expiresAt > 0) {',
+    test: ['test/core/sent.test.ts', 'test/simulation/torture.test.ts'],
   },
 ]
 

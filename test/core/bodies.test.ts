@@ -7,7 +7,9 @@ import { DurableWorld, lasting } from './durable-world.ts'
 describe('a message whose body has left the store', () => {
   it('is written again when it is handed over to a lasting member of its shared group', async () => {
     const world = new DurableWorld()
+    // Two, so that the body stands by itself.
     const plain = (await world.ready('plain')).subscribe('t', 1)
+    const other = (await world.ready('other')).subscribe('t', 1)
     const brief = (await world.ready('brief', {})).subscribe('$share/g/t', 1)
     await world.settle()
     ;(await world.ready('p', {})).publish('t', 'x', { qos: 1 })
@@ -15,6 +17,7 @@ describe('a message whose body has left the store', () => {
     const late = (await world.ready('late')).subscribe('$share/g/t', 1)
     await world.settle()
     plain.drain()
+    other.drain()
     late.take()
     await world.settle()
     brief.drop()

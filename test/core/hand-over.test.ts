@@ -223,9 +223,14 @@ describe('a member whose session ends', () => {
     const after = await world.restart()
     const again = after.device().connect({ clientId: 'heir', ...lasting })
     await after.settle()
-    after.device().connect({ clientId: 'leaver', ...lasting }).drop()
+    after
+      .device()
+      .connect({ clientId: 'leaver', ...lasting })
+      .drop()
     after.device().connect({ clientId: 'leaver', cleanStart: true })
-    expect([...heir.takePublishes().map(({ payload }) => payload), ...(await receive(after, again))]).toEqual(range(0, 4))
+    expect([...heir.takePublishes().map(({ payload }) => payload), ...(await receive(after, again))]).toEqual(
+      range(0, 4),
+    )
   })
 
   it('goes on after a crash in the middle, beside its successor by the same client id', async () => {

@@ -26,6 +26,8 @@ export interface Publication {
   answered: number
   refused: boolean
   readonly expirySeconds: number
+  /** Its payload names nothing: whoever got it is not known. */
+  readonly empty: boolean
 }
 
 /** A subscription from its SUBSCRIBE to its end. Between `sent` and `sure`, and `endSent` and `ended`, it may be there or not. */

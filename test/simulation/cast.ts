@@ -2,6 +2,7 @@
 import type { QueueFullPolicy } from '../../src/core/options.ts'
 import { Client, type Surroundings, type Wish } from './client.ts'
 import type { ProcessOptions } from './process.ts'
+import type { PublishOptions } from './publishing.ts'
 import type { Random } from './random.ts'
 
 export const restartWillGraceMs = 20_000
@@ -114,4 +115,22 @@ export function clientsOf(random: Random, life: Surroundings): Client[] {
       life,
     )
   })
+}
+
+/** Something that a client may publish. */
+export function messageOf(
+  client: Client,
+  random: Random,
+  expires: boolean,
+): { topic: string; options: PublishOptions } {
+  const qos = random.pick([0, 1, 1, 2, 2] as const)
+  const kind = random.weighted({ t: 6, s: 3, r: 1 })
+  const retain = kind === 'r'
+  const topic = { t: `t/${random.below(3)}/${random.below(2)}`, s: `s/${random.below(3)}`, r: `r/${client.id}` }[kind]
+  const expiring = expires && client.options.version === 5 && random.chance(0.2)
+  const expirySeconds = expiring ? random.pick([1, 10, 100]) : 0
+  return {
+    topic,
+    options: { qos, retain, expirySeconds, bytes: random.below(60), empty: retain && random.chance(0.3) },
+  }
 }

@@ -52,7 +52,7 @@ function judgeOrder(books: Books, client: string, receipts: Receipt[], refuses: 
 function judgeOnce(books: Books, client: string, receipts: Receipt[]): void {
   const counts = new Map<string, number>()
   for (const { id, qos, retain, epoch } of receipts) {
-    if (qos !== 2 || retain) continue
+    if (qos !== 2 || retain || id === '') continue
     const count = (counts.get(`${id} ${epoch}`) ?? 0) + 1
     counts.set(`${id} ${epoch}`, count)
     if (count === 2) books.fault(`${client}: ${id} came more than once at QoS 2`)
@@ -64,7 +64,7 @@ function judgeMatching(books: Books, client: string, receipts: Receipt[]): void 
   for (const { id, topic, at, epoch } of receipts) {
     const publication = books.publications.get(id)
     if (publication === undefined) {
-      if (!id.includes('-will-') && !id.startsWith('hostile')) books.fault(`${client}: nobody sent ${id}`)
+      if (id !== '' && !id.includes('-will-') && !id.startsWith('hostile')) books.fault(`${client}: nobody sent ${id}`)
       continue
     }
     const { firstSent } = publication
@@ -88,8 +88,8 @@ function missingOf(books: Books, client: string, epoch: number, receipts: Receip
   const spans = books.spans.filter((span) => span.client === client && span.epoch === epoch && span.group === undefined)
   const received = new Set(receipts.map(({ id }) => id))
   return [...books.publications.values()].filter((publication) => {
-    const { qos, answered, id, topic, publisher } = publication
-    if (qos === 0 || answered === never || received.has(id)) return false
+    const { qos, answered, id, topic, publisher, empty } = publication
+    if (empty || qos === 0 || answered === never || received.has(id)) return false
     const owed = spans.filter((span) => matches(span.filter, topic))
     // Where one of several says No Local, either answer is right.
     if (publisher === client && owed.some(({ noLocal }) => noLocal)) return false

@@ -7,5 +7,5 @@ export const knownFaults = {
   /** A group's member at QoS 0 is handed over what has expired. */
   handOverIgnoresExpiry: false,
   /** What expires between being marked as sent and its turn comes back after a crash. */
-  expiredRevived: true,
+  expiredRevived: false,
 }

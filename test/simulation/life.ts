@@ -4,8 +4,8 @@
  * promise is judged by the books (`books.ts`, `judge.ts`, `wills.ts`, `sessions.ts`), which know nothing of the broker.
  */
 import { quarantineStore } from '../../src/store/quarantine.ts'
-import { Books, type Qos } from './books.ts'
-import { clientsOf, restartWillGraceMs, stepWeights, type World, wishes, worldOf } from './cast.ts'
+import { Books } from './books.ts'
+import { clientsOf, messageOf, restartWillGraceMs, stepWeights, type World, wishes, worldOf } from './cast.ts'
 import { Client, type Surroundings } from './client.ts'
 import { type Disk, FileDisk, MemoryDisk } from './disk.ts'
 import { FakeClock } from './fake-clock.ts'
@@ -189,16 +189,10 @@ export class Life implements Surroundings {
   }
 
   #publish(): void {
-    const { random } = this
-    const client = random.pick(this.#clients)
-    const qos: Qos = random.pick([0, 1, 1, 2, 2])
-    const kind = random.weighted({ t: 6, s: 3, r: 1 })
-    const retain = kind === 'r'
-    const topic = { t: `t/${random.below(3)}/${random.below(2)}`, s: `s/${random.below(3)}`, r: `r/${client.id}` }[kind]
-    const expirySeconds =
-      this.#world.expires && client.options.version === 5 && random.chance(0.2) ? random.pick([1, 10, 100]) : 0
-    const publication = client.publish(topic, { qos, retain, expirySeconds, bytes: random.below(60) })
-    if (publication !== undefined && retain) this.retained.changed(publication)
+    const client = this.random.pick(this.#clients)
+    const { topic, options } = messageOf(client, this.random, this.#world.expires)
+    const publication = client.publish(topic, options)
+    if (publication?.retain) this.retained.changed(publication)
   }
 
   /** The end of a turn: what was on the way arrives first. */

@@ -10,6 +10,8 @@ export interface PublishOptions {
   retain: boolean
   expirySeconds: number
   bytes: number
+  /** An empty payload, which removes what is retained. */
+  empty?: boolean
 }
 
 interface Outgoing {
@@ -18,6 +20,9 @@ interface Outgoing {
   publication: Publication
   released: boolean
 }
+
+/** Few, so that each is used again soon. */
+const packetIds = 50
 
 export class Publishing {
   readonly #client: string
@@ -41,12 +46,16 @@ export class Publishing {
 
   /** A packet identifier that is not in use. */
   nextPacketId(): number {
-    do this.#packetId = (this.#packetId % 60_000) + 1
+    do this.#packetId = (this.#packetId % packetIds) + 1
     while (this.#unacknowledged.some(({ packetId }) => packetId === this.#packetId))
     return this.#packetId
   }
 
-  publish(wire: Wire, topic: string, { qos, retain, expirySeconds, bytes }: PublishOptions): Publication | undefined {
+  publish(
+    wire: Wire,
+    topic: string,
+    { qos, retain, expirySeconds, bytes, empty = false }: PublishOptions,
+  ): Publication | undefined {
     if (this.#unacknowledged.length > 20) return undefined
     const sequence = this.#sequence++
     const publication: Publication = {
@@ -64,10 +73,11 @@ export class Publishing {
       answered: Number.POSITIVE_INFINITY,
       refused: false,
       expirySeconds,
+      empty,
     }
     this.#books.publications.set(publication.id, publication)
     const packetId = qos === 0 ? 0 : this.nextPacketId()
-    const one = { packetId, payload: payloadOf(publication.id, bytes), publication, released: false }
+    const one = { packetId, payload: empty ? '' : payloadOf(publication.id, bytes), publication, released: false }
     if (qos > 0) this.#unacknowledged.push(one)
     this.#send(wire, one, false)
     return publication

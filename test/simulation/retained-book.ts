@@ -42,7 +42,8 @@ export class RetainedBook {
       const { nowMs, timesKnownSince } = times
       const expires = ({ expirySeconds, firstSent, firstSentMs }: Publication) =>
         expirySeconds > 0 && (firstSent < timesKnownSince || firstSentMs + expirySeconds * 1000 <= nowMs)
-      if (last >= 0 && !allowed.some(expires)) this.#books.fault(`${topic}: its retained message is gone`)
+      if (last >= 0 && !allowed.some((one) => one.empty || expires(one)))
+        this.#books.fault(`${topic}: its retained message is gone`)
       return
     }
     if (!allowed.some(({ id }) => id === found)) {
