@@ -66,16 +66,20 @@ export interface LoadedAccess extends Omit<AccessSettings, 'steps' | 'authorizat
 
 /** @throws AccessFileError with the faults of the first file that has some */
 export function loadAccess({ steps, authorization, ...rest }: AccessSettings): LoadedAccess {
-  return { ...rest, steps: steps.map(loadStep), authorization: loadAuthorization(authorization) }
+  const loaded = steps.map((step) => loadStep(step, rest))
+  return { ...rest, steps: loaded, authorization: loadAuthorization(authorization) }
 }
 
-function loadStep(step: StepSettings): LoadedStep {
+function loadStep(
+  step: StepSettings,
+  { rememberMs, hashQueueMax }: Pick<AccessSettings, 'rememberMs' | 'hashQueueMax'>,
+): LoadedStep {
   switch (step.kind) {
     case 'passwordFile': {
       // Its users may change while it stays the same step.
       const users = parsePasswordFile(readText(step.file), step.file)
       const { kind, file, passOnUnknownUsers } = step
-      return { kind, key: keyOf([kind, file, passOnUnknownUsers]), users, passOnUnknownUsers }
+      return { kind, key: keyOf([kind, file, passOnUnknownUsers, rememberMs, hashQueueMax]), users, passOnUnknownUsers }
     }
     case 'jwt': {
       const key = keySource(step.key)
@@ -86,7 +90,7 @@ function loadStep(step: StepSettings): LoadedStep {
     case 'certificate':
       return { kind: 'certificate', key: keyOf([step]), options: step.settings }
     case 'http':
-      return { kind: 'http', key: keyOf([step]), options: step.settings }
+      return { kind: 'http', key: keyOf([step, rememberMs]), options: step.settings }
   }
 }
 
