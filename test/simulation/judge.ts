@@ -23,7 +23,9 @@ export function judge(books: Books, epochs: ReadonlyMap<string, number>, allowan
     judgeOnce(books, client, receipts)
     judgeMatching(books, client, receipts)
   }
-  const missing = [...epochs].flatMap(([client, epoch]) => missingOf(books, client, epoch, byClient.get(client) ?? []))
+  const missing = [...epochs].flatMap(([client, epoch]) =>
+    missingOf(books, client, epoch, byClient.get(client) ?? []).map((publication) => ({ ...publication, client })),
+  )
   judgeMissing(books, missing, allowances)
   // Which of a full queue's drops was whose is not known.
   if (!allowances.limited) judgeGroups(books, epochs)
@@ -97,18 +99,26 @@ function missingOf(books: Books, client: string, epoch: number, receipts: Receip
   })
 }
 
-function judgeMissing(books: Books, missing: Publication[], { dropped, limited }: Allowances): void {
+function judgeMissing(
+  books: Books,
+  missing: (Publication & { client: string })[],
+  { dropped, limited }: Allowances,
+): void {
   const expiring = missing.filter(({ expirySeconds }) => expirySeconds > 0)
   const lasting = missing.filter(({ expirySeconds }) => expirySeconds === 0)
   const room = limited ? (dropped.get('queue_full') ?? 0) : 0
   const expired = dropped.get('expired') ?? 0
   if (lasting.length > room) {
     const [first] = lasting
-    books.fault(`${lasting.length} messages were acknowledged and never came, ${room} dropped; first ${first!.id}`)
+    books.fault(
+      `${lasting.length} messages were acknowledged and never came, ${room} dropped; first ${first!.id} for ${first!.client}`,
+    )
   }
   if (expiring.length > expired + room) {
     const [first] = expiring
-    books.fault(`${expiring.length} expiring messages never came, ${expired} counted as expired; first ${first!.id}`)
+    books.fault(
+      `${expiring.length} expiring messages never came, ${expired} counted as expired; first ${first!.id} for ${first!.client}`,
+    )
   }
 }
 

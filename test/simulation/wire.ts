@@ -51,9 +51,9 @@ export class Wire implements ByteStream {
     return this
   }
 
-  /** All that was given has reached the gateway. */
+  /** All that was given has reached the gateway, which does not keep it for later. */
   get flushed(): boolean {
-    return this.#outbox.length === 0
+    return this.#outbox.length === 0 && !this.#paused
   }
 
   send(packet: Packet): void {
