@@ -187,6 +187,12 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
     const socket = duplex as Socket
     // The HTTP server no longer listens: an error without listener would end the process.
     socket.on('error', () => socket.destroy())
+    if (isAnswering(socket)) {
+      // Who wants another protocol waits for the answers to what was asked in this one: nothing could be said in between.
+      counters.connectionsRefused++
+      socket.destroy()
+      return
+    }
     if (!asksForWebSocket(request)) {
       answerWithoutUpgrade(server, request, socket)
       return
@@ -213,6 +219,11 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
     const stream = new WebSocketStream(engine, socket, handshakeFor(request), limits)
     if (head.length > 0) stream.onChunk(head)
   })
+}
+
+/** Whether the answer to an earlier request on this socket is under way; Node has no public word for it. */
+function isAnswering(socket: Socket): boolean {
+  return Boolean((socket as { _httpMessage?: object | null })._httpMessage)
 }
 
 function asksForWebSocket({ headers }: IncomingMessage): boolean {

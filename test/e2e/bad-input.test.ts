@@ -303,6 +303,23 @@ describe('on the HTTP port', () => {
     await untouched()
   })
 
+  test.each(['h2c', 'websocket'])(
+    'an upgrade to %s right behind requests that are not answered yet ends that connection only',
+    async (protocol) => {
+      const { gateway, untouched } = await scene()
+      const key = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n'
+      const upgrade = `GET /mqtt HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n${key}\r\n`
+      // Answered by us, late and at once; answered by Node; left unread.
+      for (const before of ['', 'Expect: 100-continue\r\n', 'Expect: rain\r\n', 'Content-Length: 0\r\n']) {
+        for (const path of ['/metrics', '/', '/nope']) {
+          const request = `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${before}\r\n`
+          expect(await answerTo(gateway, request + request + upgrade)).not.toMatch(/^HTTP\/1.1 101/)
+        }
+      }
+      await untouched()
+    },
+  )
+
   test('a name that was made to point here is refused by HTTP and WebSocket until it is listed, /livez and /readyz aside', async () => {
     const upgrade =
       'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n'
