@@ -203,7 +203,7 @@ export class Broker {
     for (const session of this.sessions.values()) {
       queuedMessages += session.queue.waiting
       queuedBytes += session.queue.bytes
-      inflightMessages += session.queue.inflight
+      inflightMessages += session.window.inflight
     }
     return {
       connections: this.connections,

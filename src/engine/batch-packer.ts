@@ -2,7 +2,7 @@
 
 import type { QueuePlace } from '../core/ports/journal.ts'
 import type { Message } from '../core/publish/message.ts'
-import { DeliveryState } from '../core/session/delivery-queue.ts'
+import { DeliveryState } from '../core/session/delivery.ts'
 import { recoveredForm } from '../core/session/recovery.ts'
 import type { Session } from '../core/session/session.ts'
 import { BatchWriter } from '../store/batch.ts'

@@ -1,7 +1,7 @@
 /** What one turn appended: its records, in order, and how they are to be committed. */
 
 import type { Message } from '../core/publish/message.ts'
-import type { Delivery } from '../core/session/delivery-queue.ts'
+import type { Delivery } from '../core/session/delivery.ts'
 import type { Session } from '../core/session/session.ts'
 import type { BatchPacker } from './batch-packer.ts'
 

@@ -7,7 +7,7 @@
  */
 import type { Journal, QueuePlace, SentMark } from '../core/ports/journal.ts'
 import { type Message, messageBytes } from '../core/publish/message.ts'
-import { type Delivery, DeliveryState } from '../core/session/delivery-queue.ts'
+import { type Delivery, DeliveryState } from '../core/session/delivery.ts'
 import { recoveredSession } from '../core/session/recovery.ts'
 import type { Session } from '../core/session/session.ts'
 import type { PendingWill } from '../core/session/will.ts'

@@ -93,7 +93,7 @@ describe('a grant', () => {
     const back = world.device().connect({ clientId: 'ruled', ...lasting })
     expect(back.take()).toMatchObject([{ type: 'connack' }, { type: 'pubrel', packetId: 1 }])
     back.acknowledge('pubcomp', 1, 0x92)
-    expect(world.broker.sessions.get('ruled')?.queue).toMatchObject({ length: 0, bytes: 0 })
+    expect(world.broker.sessions.get('ruled')).toMatchObject({ load: 0, queue: { bytes: 0 } })
     expect(dropped(world)).toBe(1)
   })
 

@@ -160,7 +160,7 @@ describe('a member that leaves while its session lives on', () => {
     const publisher = await world.ready('p', {})
     publisher.publish('t', 'x', { qos: 1 })
     world.turn()
-    const [from, to] = leaving.link === undefined ? [leaving, heir] : owners(world, leaving, heir)
+    const [from, to] = leaving.link === undefined ? [leaving, heir] : owners(leaving, heir)
     from.drop()
     to.link.full = true
     world.turn()
@@ -175,8 +175,8 @@ describe('a member that leaves while its session lives on', () => {
   })
 })
 
-function owners(world: DurableWorld, a: Device, b: Device): [Device, Device] {
-  return queueOf(world, a.client.clientId).length > 0 ? [a, b] : [b, a]
+function owners(a: Device, b: Device): [Device, Device] {
+  return a.client.session!.load > 0 ? [a, b] : [b, a]
 }
 
 describe('a member whose session ends', () => {

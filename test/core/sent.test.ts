@@ -115,10 +115,10 @@ describe('a QoS 2 delivery', () => {
     }
     expect(again.takePublishes()).toEqual([])
     const dead = await world.restart()
-    expect(dead.broker.sessions.get('s')!.recoveredSent).toBe(0)
+    expect(dead.broker.sessions.get('s')!.queue.recoveredSent).toBe(0)
     await world.settle()
     expect(again.takePublishes().map(({ payload }) => payload)).toEqual(['0', '1', '2'])
-    expect((await world.restart()).broker.sessions.get('s')!.recoveredSent).toBe(3)
+    expect((await world.restart()).broker.sessions.get('s')!.queue.recoveredSent).toBe(3)
   })
 })
 
@@ -135,8 +135,8 @@ describe('the room in a queue', () => {
     const { world, publisher } = await stuckWith('drop-newest', 1)
     Object.assign(world.broker.options, { sessionQueueMessagesMax: 100, sessionQueueBytesMax: 1000 })
     for (let i = 0; i < 10; i++) publisher.publish('t', 'x'.repeat(99), { qos: 1 })
-    const { queue } = world.broker.sessions.get('s')!
-    expect([queue.inflight, queue.bytes]).toEqual([10, 0])
+    const { queue, window } = world.broker.sessions.get('s')!
+    expect([window.inflight, queue.bytes]).toEqual([10, 0])
     for (let i = 0; i < 10; i++) publisher.publish('t', 'y'.repeat(99), { qos: 1 })
     expect([queue.waiting, queue.bytes]).toEqual([10, 1000])
     publisher.publish('t', 'z', { qos: 1 })

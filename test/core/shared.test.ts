@@ -216,7 +216,7 @@ describe('members that come and go (section 4.8.2)', () => {
   it('[MQTT-4.8.2-6] a member that refuses a message ends it', () => {
     const { devices, publisher, world } = group('sticky', 2)
     publisher.publish('t', 'x', { qos: 1 })
-    const device = devices.find((one) => one.client.session!.queue.inflight > 0)!
+    const device = devices.find((one) => one.client.session!.window.inflight > 0)!
     const [delivery] = device.takePublishes()
     device.acknowledge('puback', delivery!.packetId, 0x83)
     device.drop()

@@ -6,7 +6,7 @@
  */
 
 import type { Message } from '../publish/message.ts'
-import type { Delivery } from '../session/delivery-queue.ts'
+import type { Delivery } from '../session/delivery.ts'
 import type { Session } from '../session/session.ts'
 import type { PendingWill } from '../session/will.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'

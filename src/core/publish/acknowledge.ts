@@ -3,14 +3,14 @@ import { PacketType, type Qos } from '../../mqtt/packet.ts'
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
-import { type Delivery, DeliveryState, releasedQos2, sentQos2 } from '../session/delivery-queue.ts'
+import { type Delivery, DeliveryState, releasedQos2, sentQos2 } from '../session/delivery.ts'
 import type { Session } from '../session/session.ts'
 import { pump } from './deliver.ts'
 
 /** The delivery is done: acknowledged, or refused by its receiver. */
 function complete(broker: Broker, session: Session, position: number, delivery: Delivery): void {
-  const queue = session.queue
-  queue.inflight--
+  const { queue } = session
+  session.window.inflight--
   queue.clear(position)
   if (session.stored) broker.journal.dequeue(session, position, delivery)
   if (!queue.drained || session.pendingRetained.length > 0) pump(broker, session)
@@ -23,7 +23,7 @@ function complete(broker: Broker, session: Session, position: number, delivery: 
  * @throws ProtocolError for one that is in flight and may not be acknowledged like that (figures 4.1 to 4.3)
  */
 function acknowledged(session: Session, packetId: number, qos: Qos, state: DeliveryState | null): Delivery | null {
-  const position = session.queue.find(packetId)
+  const position = session.window.find(packetId)
   const delivery = position < 0 ? null : session.queue.at(position)
   if (delivery === null) return null
   if (delivery.qos !== qos || (state !== null && delivery.state !== state)) {
@@ -39,16 +39,16 @@ function acknowledged(session: Session, packetId: number, qos: Qos, state: Deliv
 export function onPuback(broker: Broker, session: Session, packetId: number): boolean {
   const delivery = acknowledged(session, packetId, 1, null)
   if (delivery === null) return false
-  complete(broker, session, session.queue.find(packetId), delivery)
+  complete(broker, session, session.window.find(packetId), delivery)
   return true
 }
 
 /** Answers with PUBREL. Returns false for an identifier that is not in flight. */
 export function onPubrec(broker: Broker, session: Session, packetId: number, reasonCode: number): boolean {
-  const { queue, link } = session
+  const { queue, window, link } = session
   const delivery = acknowledged(session, packetId, 2, null)
   if (delivery === null || link === null) return false
-  const position = queue.find(packetId)
+  const position = window.find(packetId)
   if (reasonCode >= 0x80) {
     // [MQTT-4.3.3-4] no PUBREL; for a shared subscription the message ends here as well [MQTT-4.8.2-6].
     complete(broker, session, position, delivery)
@@ -74,6 +74,6 @@ export function onPubrec(broker: Broker, session: Session, packetId: number, rea
 export function onPubcomp(broker: Broker, session: Session, packetId: number): boolean {
   const delivery = acknowledged(session, packetId, 2, DeliveryState.released)
   if (delivery === null) return false
-  complete(broker, session, session.queue.find(packetId), delivery)
+  complete(broker, session, session.window.find(packetId), delivery)
   return true
 }

@@ -9,17 +9,11 @@ import type { Broker } from '../broker.ts'
 import { drop } from '../drop.ts'
 import type { Grant } from '../ports/authority.ts'
 import { pumpRetained } from '../retained/retained-delivery.ts'
-import {
-  type Delivery,
-  DeliveryState,
-  packetIdOf,
-  sentQos1,
-  sentQos2,
-  waitingDelivery,
-} from '../session/delivery-queue.ts'
+import { type Delivery, DeliveryState, sentQos1, sentQos2, waitingDelivery } from '../session/delivery.ts'
 import { makeRoom } from '../session/full-queue.ts'
 import { requestNextPage } from '../session/queue-pages.ts'
 import type { Session } from '../session/session.ts'
+import { packetIdOf } from '../session/window.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { messageBytes } from './message.ts'
 import type { Publication } from './publication.ts'
@@ -44,11 +38,11 @@ export function deliver(broker: Broker, publication: Publication, session: Sessi
   }
   const queue = session.queue
   if (link !== null && !session.durable && recipient.group === null && queue.drained && !link.full) {
-    if (queue.windowOpen(session.client!.inflightMax)) {
+    if (session.window.open(session.client!.inflightMax)) {
       const position = queue.push(qos === 1 ? sentQos1 : sentQos2)
       if (sendPublication(broker, session.client!, recipient, qos, packetIdOf(position))) {
         queue.sendPosition++
-        queue.inflight++
+        session.window.inflight++
       } else {
         queue.sendPosition++
         queue.clear(position)
@@ -70,7 +64,7 @@ export function enqueue(broker: Broker, session: Session, delivery: Delivery): v
   const queue = session.queue
   const client = session.client
   if (client === null && !session.durable) return
-  const sendNow = client !== null && queue.drained && !client.link.full && queue.windowOpen(client.inflightMax)
+  const sendNow = client !== null && queue.drained && !client.link.full && session.window.open(client.inflightMax)
   if (!sendNow && !session.hasRoom && !makeRoom(broker, session)) {
     drop(broker, delivery.message, 'queue_full', session)
     return
@@ -121,10 +115,10 @@ export function discard(broker: Broker, session: Session, position: number, deli
 
 /** Sends what waits, in order, as far as the window, the output and the store allow. */
 export function pump(broker: Broker, session: Session): void {
-  const { queue, client, link } = session
+  const { queue, window, client, link } = session
   if (client === null || link === null || !client.mayDeliver) return
   while (queue.sendPosition < queue.nextPosition) {
-    if (link.full || !queue.windowOpen(client.inflightMax)) return
+    if (link.full || !window.open(client.inflightMax)) return
     const position = queue.sendPosition
     if (position >= queue.residentEnd) {
       requestNextPage(broker, session)
@@ -146,7 +140,7 @@ export function pump(broker: Broker, session: Session): void {
     }
     if (delivery.state === DeliveryState.released) {
       queue.sendPosition++
-      queue.inflight++
+      window.inflight++
       link.write(releaseFrame(session, position))
       continue
     }
@@ -166,7 +160,7 @@ export function pump(broker: Broker, session: Session): void {
       continue
     }
     queue.taken(messageBytes(delivery.message!))
-    queue.inflight++
+    window.inflight++
     delivery.state = DeliveryState.sent
     if (session.stored && position >= queue.marked) broker.journal.sent(session, position, delivery)
   }
@@ -204,8 +198,8 @@ function withhold(broker: Broker, session: Session, position: number, delivery: 
  * is marked at once, with the turn that is being gathered, and leaves when that is committed.
  */
 function markAhead(broker: Broker, session: Session, inflightMax: number): void {
-  const { queue } = session
-  const end = Math.min(queue.residentEnd, queue.sendPosition + inflightMax - queue.inflight)
+  const { queue, window } = session
+  const end = Math.min(queue.residentEnd, queue.sendPosition + inflightMax - window.inflight)
   if (end <= queue.marked) return
   const { ticket } = broker.journal
   for (let position = Math.max(queue.marked, queue.sendPosition); position < end; position++) {
@@ -243,5 +237,5 @@ export function rewind(session: Session): void {
     delivery.dup = true
   }
   queue.sendPosition = queue.base
-  queue.inflight = 0
+  session.window.inflight = 0
 }

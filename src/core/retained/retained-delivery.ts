@@ -10,7 +10,7 @@ import { drop } from '../drop.ts'
 import { enqueue } from '../publish/deliver.ts'
 import { type Message, republished } from '../publish/message.ts'
 import { sendQos0 } from '../publish/send.ts'
-import { waitingDelivery } from '../session/delivery-queue.ts'
+import { waitingDelivery } from '../session/delivery.ts'
 import type { Session } from '../session/session.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { expireRetained } from './retained-changes.ts'
@@ -101,7 +101,7 @@ function takeRetained(broker: Broker, session: Session, client: Client): void {
 
 function roomFor(session: Session, client: Client, qos: Qos): boolean {
   if (client.link.full) return false
-  return qos === 0 || session.queue.length < client.inflightMax
+  return qos === 0 || session.load < client.inflightMax
 }
 
 function sendRetained(

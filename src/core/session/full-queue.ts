@@ -10,9 +10,10 @@ import type { Broker } from '../broker.ts'
 import { drop } from '../drop.ts'
 import type { RecoveredPage } from '../ports/recovered.ts'
 import { discard } from '../publish/deliver.ts'
-import { DeliveryState } from './delivery-queue.ts'
+import { DeliveryState } from './delivery.ts'
 import { requestPage } from './queue-pages.ts'
 import type { Session } from './session.ts'
+import { packetIds } from './window.ts'
 
 /** A full queue is searched for expired messages no more often. */
 const searchIntervalMs = 1000
@@ -81,7 +82,7 @@ function dropOldestResident(broker: Broker, session: Session): boolean {
     drop(broker, delivery.message, 'queue_full', session)
     discard(broker, session, position, delivery)
     if (position === queue.sendPosition) queue.skip()
-    if (!session.stored) queue.closeGap()
+    if (!session.stored) queue.closeGap(packetIds)
     return true
   }
   return false
@@ -90,7 +91,7 @@ function dropOldestResident(broker: Broker, session: Session): boolean {
 /** 'later': a page was asked for that says what may go. */
 function dropOldestStored(broker: Broker, session: Session): 'dropped' | 'later' | 'nothing' {
   const { queue } = session
-  const first = firstUnsentStored(session)
+  const first = queue.firstUnsentStored
   if (first >= queue.nextPosition) return 'nothing'
   let position = first
   if (first < queue.denseFrom) {
@@ -114,12 +115,6 @@ function dropOldestStored(broker: Broker, session: Session): 'dropped' | 'later'
   return 'dropped'
 }
 
-/** The first position in the store only whose delivery was not sent by an earlier process, nor dropped by this one. */
-export function firstUnsentStored(session: Session): number {
-  const { queue } = session
-  return Math.max(queue.residentEnd, session.recoveredSent, queue.dropStoredFrom)
-}
-
 /**
  * Reads on where the last search ended, from the beginning after the end. What was found stays until it is dropped or its
  * turn to be sent comes: `found` has every delivery that was not sent between the first such one and `searchFrom`, so that none is
@@ -127,7 +122,7 @@ export function firstUnsentStored(session: Session): number {
  */
 function search(broker: Broker, session: Session): void {
   const { queue } = session
-  const first = firstUnsentStored(session)
+  const first = queue.firstUnsentStored
   if (session.pageUse !== null || queue.found.length > foundMessagesMax) return
   if (queue.searchFrom >= queue.nextPosition) {
     queue.searchFrom = 0
@@ -139,7 +134,7 @@ function search(broker: Broker, session: Session): void {
 function onFound(broker: Broker, session: Session, page: RecoveredPage): void {
   const { queue } = session
   queue.overdraft = 0
-  const first = firstUnsentStored(session)
+  const first = queue.firstUnsentStored
   let earliest = Infinity
   for (const { reference, message } of page.entries) {
     const { position } = reference

@@ -24,8 +24,7 @@ import { type Message, messageBytes, republished } from '../publish/message.ts'
 import { sendQos0 } from '../publish/send.ts'
 import { chooseMember, type SharedGroup } from '../subscriptions/shared-group.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
-import { type Delivery, waitingDelivery } from './delivery-queue.ts'
-import { firstUnsentStored } from './full-queue.ts'
+import { type Delivery, waitingDelivery } from './delivery.ts'
 import { messageOf, requestPage } from './queue-pages.ts'
 import { Session } from './session.ts'
 
@@ -100,8 +99,8 @@ export class HandOver {
     for (const { reference, message } of page.entries) {
       const { position, qos, retain } = reference
       if (position < this.#position) continue
-      const sent = position < session.recoveredSent
-      if (sent ? qos === 2 : position < firstUnsentStored(session)) continue
+      const sent = position < session.queue.recoveredSent
+      if (sent ? qos === 2 : position < session.queue.firstUnsentStored) continue
       this.#position = position
       if (message.expiresAt <= this.#broker.now) {
         if (sent && !session.ended) continue

@@ -1,13 +1,13 @@
 /**
  * Pages of a queue of which only the store has the messages: asked for, and taken into memory.
  *
- * What an earlier process sent carries DUP and does not expire; what it did not send is as new (`Session.recoveredSent`).
+ * What an earlier process sent carries DUP and does not expire; what it did not send is as new (`recoveredSent`).
  */
 import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
 import type { RecoveredMessage, RecoveredPage, RecoveredReference } from '../ports/recovered.ts'
 import { type Message, messageBytes } from '../publish/message.ts'
-import { type Delivery, DeliveryState, waitingDelivery } from './delivery-queue.ts'
+import { type Delivery, DeliveryState, waitingDelivery } from './delivery.ts'
 import type { Session } from './session.ts'
 
 /** Puts the recovered PUBRELs before `position` back into the queue. */
@@ -73,7 +73,7 @@ function takePage(session: Session, page: RecoveredPage, pageEnd: number): void 
     if (position < queue.residentEnd) continue
     restoreReleased(session, position)
     // Dropped since the page was asked for.
-    if (position >= session.recoveredSent && position < queue.dropStoredFrom) continue
+    if (position >= queue.recoveredSent && position < queue.dropStoredFrom) continue
     const own = messageOf(message)
     // The store counted the payload only.
     if (position < queue.recoveredEnd) queue.bytes += messageBytes(own) - own.payload.length
@@ -91,7 +91,7 @@ function deliveryOf(session: Session, reference: RecoveredReference, message: Me
   const { sharedFilter, qos, retain, subscriptionIdentifiers } = reference
   const group = sharedFilter === '' ? null : (session.subscriptions.get(sharedFilter)?.group ?? null)
   const delivery = waitingDelivery(message, qos, retain, subscriptionIdentifiers, group)
-  delivery.dup = reference.position < session.recoveredSent
+  delivery.dup = reference.position < session.queue.recoveredSent
   return delivery
 }
 

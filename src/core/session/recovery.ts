@@ -97,7 +97,7 @@ export class BrokerRecovery {
 
   onSent(number: number, position: number): void {
     const session = this.#broker.sessionsByNumber.get(number)
-    if (session !== undefined) session.recoveredSent = position
+    if (session !== undefined) session.queue.recoveredSent = position
   }
 
   onQueue(number: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void {
@@ -112,7 +112,7 @@ export class BrokerRecovery {
       const positions = session.releasedPositions.sort((a, b) => a - b)
       const first = positions[0]
       if (first === undefined) {
-        queue.recoverSent(session.recoveredSent)
+        queue.recoverSent()
         if (queue.waiting === 0) queue.abandon()
         continue
       }
@@ -122,7 +122,7 @@ export class BrokerRecovery {
       else if (first < queue.base || last >= nextPosition) {
         queue.recover(Math.min(first, queue.base), Math.max(last + 1, nextPosition), waiting, bytes)
       }
-      queue.recoverSent(session.recoveredSent)
+      queue.recoverSent()
       if (waiting > 0) continue
       restoreReleased(session, Infinity)
       queue.residentEnd = queue.nextPosition

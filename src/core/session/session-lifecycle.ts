@@ -118,5 +118,6 @@ function finishIfLeft(broker: Broker, session: Session): boolean {
   if (session.recorded) broker.journal.sessionEnd(session)
   // Routes that are resolved anew only when their topic comes again still name the session.
   session.queue.abandon()
+  session.window.inflight = 0
   return true
 }

@@ -15,9 +15,11 @@ import type { Publication } from '../publish/publication.ts'
 import { RetainedQueue } from '../retained/retained-delivery.ts'
 import type { Destination } from '../subscriptions/destination.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
-import { DeliveryQueue } from './delivery-queue.ts'
+import type { Delivery } from './delivery.ts'
 import type { HandOver } from './hand-over.ts'
+import { MessageLog } from './message-log.ts'
 import type { PendingWill } from './will.ts'
+import { Window } from './window.ts'
 
 /** Session Expiry Interval that never expires. */
 export const neverExpires = 0xffffffff
@@ -48,7 +50,10 @@ export class Session implements Destination {
   link: Link | null = null
   client: Client | null = null
   readonly subscriptions = new Map<string, Subscription>()
-  readonly queue: DeliveryQueue
+  /** Its QoS 1 and 2 deliveries, until the last acknowledgement of each. */
+  readonly queue: MessageLog<Delivery>
+  /** Those in flight on its connection. */
+  readonly window: Window
   /** QoS 2 packet identifiers received and not yet released -> the batch that holds them (0: none). */
   incoming: Map<number, number> | null = null
   expiry: Deadline | null = null
@@ -57,8 +62,6 @@ export class Session implements Destination {
   pageUse: ((page: RecoveredPage) => void) | null = null
   /** The record of the turn being gathered that says how far was sent. Kept by the journal. */
   mark: SentMark | null = null
-  /** An earlier process sent every position below this one. */
-  recoveredSent = 0
   /** Positions of recovered QoS 2 deliveries whose PUBREL is due, in order, not yet back in the queue. */
   releasedPositions: number[] = []
   /** It is over, and there only until its share groups have taken over what it had of them. */
@@ -79,7 +82,8 @@ export class Session implements Destination {
 
   constructor(number: number, clientId: string, version: ProtocolVersion, limits: SessionLimits) {
     this.#limits = limits
-    this.queue = new DeliveryQueue(limits.budgets.queueBytes)
+    this.queue = new MessageLog(limits.budgets.queueBytes)
+    this.window = new Window(this.queue)
     this.number = number
     this.clientId = clientId
     this.version = version
@@ -102,7 +106,7 @@ export class Session implements Destination {
   }
 
   get load(): number {
-    return this.queue.length
+    return this.window.inflight + this.queue.waiting
   }
 
   /** Whether it outlives its connection. */

@@ -1,97 +1,45 @@
 /**
- * One session's QoS 1 and 2 deliveries, in order, from enqueue to the last acknowledgement.
+ * Messages in order, each at a position counted up from 0 for the log's life, in memory and in the store. It knows how far was
+ * sent, and nothing of who gets it: packet identifiers are the window's (`window.ts`), what a position holds is its owner's.
  *
- * Every delivery has a position, counted up from 0 for the session's life; its packet identifier is the position mod 65,535,
- * plus 1, given at enqueue, so that sending writes nothing to the store first. Positions divide into three stretches:
+ * Positions divide into three stretches:
  *
  *     base ........ sendPosition ........ residentEnd ........ nextPosition
- *      in flight      waiting, in memory     waiting, in the store only
+ *      sent           waiting, in memory     waiting, in the store only
  *
- * In flight and waiting entries stand in one ring indexed by position. Acknowledgements may come in any order and leave
- * holes; `base` moves past them. The window never spans 65,535 positions, so an identifier is never in use twice.
+ * What is sent stays until it is removed, for a second sending; with what waits in memory it stands in one ring indexed by
+ * position. Removals may come in any order and leave holes; `base` moves past those behind `sendPosition`.
+ *
+ * Of what is in the store only, nothing but positions, a count and bytes are known: whether a position is empty or expired is
+ * learnt from a page. The fields from `dropFrom` on say how far that was done, for a log that is full (`full-queue.ts`).
  */
-import type { Qos } from '../../mqtt/packet.ts'
 import type { QueueBudget } from '../budgets.ts'
 import { type Message, messageBytes } from '../publish/message.ts'
-import type { SharedGroup } from '../subscriptions/shared-group.ts'
 
-/** The states of a delivery. QoS 1: waiting, sent. QoS 2: waiting, sent, released (PUBREC came, PUBCOMP is due). */
-export const DeliveryState = { waiting: 0, sent: 1, released: 2 } as const
-export type DeliveryState = (typeof DeliveryState)[keyof typeof DeliveryState]
-
-export interface Delivery {
-  /** Null where nothing is kept for a second sending (clean sessions), and once released. */
-  message: Message | null
-  readonly qos: Qos
-  readonly retain: boolean
-  readonly identifiers: readonly number[]
-  /** The shared group it was dispatched for. */
-  readonly group: SharedGroup | null
-  state: DeliveryState
-  /** It may have been sent before, on another connection [MQTT-3.3.1-1]. */
-  dup: boolean
-  /** The batch that holds its reference; 0: none. Kept by the journal. */
-  ticket: number
-  /** Its reference's place in that batch; -1: none. Kept by the journal. */
-  record: number
+export interface LogEntry {
+  /** Null where nothing is kept for a second sending. */
+  readonly message: Message | null
 }
 
-export function waitingDelivery(
-  message: Message,
-  qos: Qos,
-  retain: boolean,
-  identifiers: readonly number[],
-  group: SharedGroup | null,
-): Delivery {
-  return { message, qos, retain, identifiers, group, state: DeliveryState.waiting, dup: false, ticket: 0, record: -1 }
-}
-
-function anonymous(qos: Qos, state: DeliveryState): Delivery {
-  return Object.freeze({
-    message: null,
-    qos,
-    retain: false,
-    identifiers: [],
-    group: null,
-    state,
-    dup: false,
-    ticket: 0,
-    record: -1,
-  })
-}
-
-/**
- * Deliveries in flight to a session that ends with its connection: there is no second sending, so that nothing but the
- * state is kept, and all share these.
- */
-export const sentQos1 = anonymous(1, DeliveryState.sent)
-export const sentQos2 = anonymous(2, DeliveryState.sent)
-export const releasedQos2 = anonymous(2, DeliveryState.released)
-
-const packetIds = 65_535
 const ringSizeMin = 8
 
-export function packetIdOf(position: number): number {
-  return (position % packetIds) + 1
-}
-
-export class DeliveryQueue {
-  #ring: (Delivery | null)[] | null = null
+export class MessageLog<Entry extends LogEntry> {
+  #ring: (Entry | null)[] | null = null
   #mask = 0
-  /** Oldest position that may be unacknowledged. */
+  /** Oldest position that may hold an entry. */
   base = 0
+  /** The first that was not sent. */
   sendPosition = 0
+  /** From here on, entries are in the store only. */
   residentEnd = 0
   nextPosition = 0
-  /** Sent and not yet acknowledged. */
-  inflight = 0
   /** Not yet sent, in memory and in the store. */
   waiting = 0
   /** Of those, the ones in memory. */
   resident = 0
-  /** Bytes of what waits, in memory and in the store. What is in flight is bounded by the window instead. */
+  /** Bytes of what waits, in memory and in the store. What was sent is bounded by the window instead. */
   bytes = 0
-  /** Everything below this position is recorded as sent, with this turn at the latest. Only for a session that is stored. */
+  /** Everything below this position is recorded as sent, with this turn at the latest. Only for a log that is stored. */
   marked = 0
   /** Below this position nothing is left in memory that a full queue may drop. */
   dropFrom = 0
@@ -112,6 +60,8 @@ export class DeliveryQueue {
   overdraft = 0
   /** Positions before this were in the store when the process began. */
   recoveredEnd = 0
+  /** An earlier process sent every position below this one. */
+  recoveredSent = 0
   /** Message bytes in memory. */
   residentBytes = 0
   readonly #budget: QueueBudget
@@ -125,53 +75,49 @@ export class DeliveryQueue {
     return this.sendPosition === this.nextPosition
   }
 
-  get length(): number {
-    return this.inflight + this.waiting
+  /** The first position in the store only that was not sent by an earlier process, nor dropped by this one. */
+  get firstUnsentStored(): number {
+    return Math.max(this.residentEnd, this.recoveredSent, this.dropStoredFrom)
   }
 
-  /** Whether one more may be in flight. */
-  windowOpen(inflightMax: number): boolean {
-    return this.inflight < inflightMax && this.sendPosition - this.base < packetIds
-  }
-
-  at(position: number): Delivery | null {
+  at(position: number): Entry | null {
     const ring = this.#ring
     return ring === null || position - this.base >= ring.length ? null : ring[position & this.#mask]!
   }
 
-  /** Places in memory for deliveries. */
+  /** Places in memory for entries. */
   get slots(): number {
     return this.#ring === null ? 0 : this.#ring.length
   }
 
   /** Appends behind everything that waits. Returns its position. */
-  push(delivery: Delivery): number {
+  push(entry: Entry): number {
     const position = this.nextPosition++
     this.residentEnd = this.nextPosition
-    this.#put(position, delivery)
+    this.#put(position, entry)
     return position
   }
 
-  /** Takes a position for a delivery that stays in the store only. */
+  /** Takes a position for an entry that stays in the store only. */
   pushStored(): number {
     return this.nextPosition++
   }
 
-  /** Puts a delivery that was read from the store at its position, which must not be below `residentEnd`. */
-  restore(position: number, delivery: Delivery): void {
+  /** Puts an entry that was read from the store at its position, which must not be below `residentEnd`. */
+  restore(position: number, entry: Entry): void {
     this.residentEnd = position + 1
-    this.#put(position, delivery)
+    this.#put(position, entry)
   }
 
-  replace(position: number, delivery: Delivery): void {
-    this.#ring![position & this.#mask] = delivery
+  replace(position: number, entry: Entry): void {
+    this.#ring![position & this.#mask] = entry
   }
 
   /** Empties a position; `base` moves past the holes at the front. */
   clear(position: number): void {
     const ring = this.#ring!
-    const delivery = ring[position & this.#mask]
-    if (delivery != null) this.letGo(delivery)
+    const entry = ring[position & this.#mask]
+    if (entry != null) this.letGo(entry)
     ring[position & this.#mask] = null
     while (this.base < this.sendPosition && ring[this.base & this.#mask] === null) this.base++
     if (this.base < this.nextPosition) return
@@ -194,54 +140,53 @@ export class DeliveryQueue {
   }
 
   /**
-   * Behind what is in flight a full queue leaves a gap that grows with each delivery it drops. What is in flight moves up by
-   * whole rounds of packet identifiers, so that it keeps its own. Not for a session whose positions are in the store.
+   * Between what was sent and what waits a full log leaves a gap that grows with each entry it drops. What was sent moves up
+   * by whole rounds of so many positions, after which packet identifiers repeat. Not for a log whose positions are in the store.
    */
-  closeGap(): void {
+  closeGap(round: number): void {
     const ring = this.#ring
-    if (ring === null || this.dropFrom - this.base < 2 * packetIds) return
+    if (ring === null || this.dropFrom - this.base < 2 * round) return
     let last = this.dropFrom - 1
     while (last > this.base && this.at(last) === null) last--
-    const moved = Math.floor((this.dropFrom - 1 - last) / packetIds) * packetIds
+    const moved = Math.floor((this.dropFrom - 1 - last) / round) * round
     if (moved === 0) return
     const sent = this.sendPosition > last
     for (let position = last; position >= this.base; position--) {
-      const delivery = ring[position & this.#mask]!
+      const entry = ring[position & this.#mask]!
       ring[position & this.#mask] = null
-      ring[(position + moved) & this.#mask] = delivery
+      ring[(position + moved) & this.#mask] = entry
     }
     this.base += moved
     this.sendPosition = sent ? Math.max(this.sendPosition, last + moved + 1) : this.sendPosition + moved
   }
 
-  /** The delivery's message is kept no longer. */
-  letGo({ message }: Delivery): void {
+  /** The entry's message is kept no longer. */
+  letGo({ message }: Entry): void {
     if (message === null) return
     this.residentBytes -= messageBytes(message)
     this.#budget.letGo(message)
   }
 
-  /** Its session ended. */
+  /** Its owner ended. Positions go on: they are never given twice. */
   abandon(): void {
-    for (const delivery of this.#ring ?? []) if (delivery !== null) this.letGo(delivery)
+    for (const entry of this.#ring ?? []) if (entry !== null) this.letGo(entry)
     this.#ring = null
     this.base = this.nextPosition
     this.sendPosition = this.nextPosition
     this.residentEnd = this.nextPosition
-    this.inflight = 0
     this.waiting = 0
     this.resident = 0
     this.bytes = 0
   }
 
-  /** A delivery in memory does not wait any more. */
+  /** An entry in memory does not wait any more. */
   taken(bytes: number): void {
     this.waiting--
     this.resident--
     this.bytes -= bytes
   }
 
-  /** A delivery in the store only does not wait any more. Positions up to `position` have gone, -1: this one alone. */
+  /** An entry in the store only does not wait any more. Positions up to `position` have gone, -1: this one alone. */
   takenStored(position: number, bytes: number): void {
     this.waiting--
     this.bytes = Math.max(0, this.bytes - bytes)
@@ -264,24 +209,16 @@ export class DeliveryQueue {
     this.waiting = 0
     this.bytes = 0
     for (let position = this.sendPosition; position < this.residentEnd; position++) {
-      const delivery = this.at(position)
-      if (delivery === null || delivery.message === null) continue
+      const entry = this.at(position)
+      if (entry === null || entry.message === null) continue
       this.waiting++
-      this.bytes += messageBytes(delivery.message)
+      this.bytes += messageBytes(entry.message)
     }
     this.resident = this.waiting
     this.storedExpiry = Infinity
   }
 
-  /** The position in flight that has this packet identifier; -1: none. */
-  find(packetId: number): number {
-    if (this.#ring === null) return -1
-    const position = this.base + ((packetId - packetIdOf(this.base) + packetIds) % packetIds)
-    if (position >= this.sendPosition || this.at(position) === null) return -1
-    return position
-  }
-
-  /** Starts behind what a recovered session had: positions from `base` on, none resident. */
+  /** Starts with what the store has: positions from `base` on, none resident. */
   recover(firstPosition: number, nextPosition: number, messages: number, bytes: number): void {
     this.base = firstPosition
     this.sendPosition = firstPosition
@@ -294,30 +231,31 @@ export class DeliveryQueue {
     this.storedExpiry = messages > 0 ? -Infinity : Infinity
   }
 
-  /** An earlier process sent everything below this position: none of those goes to another message. */
-  recoverSent(end: number): void {
+  /** None of the positions that an earlier process sent goes to another message. Comes after `recover`. */
+  recoverSent(): void {
+    const end = this.recoveredSent
     this.marked = end
     if (end <= this.nextPosition) return
     this.denseFrom = end
     this.nextPosition = end
   }
 
-  #put(position: number, delivery: Delivery): void {
-    const { message } = delivery
+  #put(position: number, entry: Entry): void {
+    const { message } = entry
     if (message !== null) {
       this.residentBytes += messageBytes(message)
       this.#budget.hold(message)
     }
     const ring = this.#ring
     if (ring === null || position - this.base >= ring.length) this.#grow(position)
-    this.#ring![position & this.#mask] = delivery
+    this.#ring![position & this.#mask] = entry
   }
 
   #grow(position: number): void {
     const old = this.#ring
     let size = old === null ? ringSizeMin : old.length * 2
     while (position - this.base >= size) size *= 2
-    const ring = new Array<Delivery | null>(size).fill(null)
+    const ring = new Array<Entry | null>(size).fill(null)
     if (old !== null) {
       const oldMask = old.length - 1
       for (let i = this.base; i < position && i < this.base + old.length; i++) ring[i & (size - 1)] = old[i & oldMask]!

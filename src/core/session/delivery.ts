@@ -1,0 +1,57 @@
+/** One QoS 1 or 2 delivery to a session: what its message log holds, from enqueue to the last acknowledgement. */
+import type { Qos } from '../../mqtt/packet.ts'
+import type { Message } from '../publish/message.ts'
+import type { SharedGroup } from '../subscriptions/shared-group.ts'
+
+/** The states of a delivery. QoS 1: waiting, sent. QoS 2: waiting, sent, released (PUBREC came, PUBCOMP is due). */
+export const DeliveryState = { waiting: 0, sent: 1, released: 2 } as const
+export type DeliveryState = (typeof DeliveryState)[keyof typeof DeliveryState]
+
+export interface Delivery {
+  /** Null where nothing is kept for a second sending (clean sessions), and once released. */
+  message: Message | null
+  readonly qos: Qos
+  readonly retain: boolean
+  readonly identifiers: readonly number[]
+  /** The shared group it was dispatched for. */
+  readonly group: SharedGroup | null
+  state: DeliveryState
+  /** It may have been sent before, on another connection [MQTT-3.3.1-1]. */
+  dup: boolean
+  /** The batch that holds its reference; 0: none. Kept by the journal. */
+  ticket: number
+  /** Its reference's place in that batch; -1: none. Kept by the journal. */
+  record: number
+}
+
+export function waitingDelivery(
+  message: Message,
+  qos: Qos,
+  retain: boolean,
+  identifiers: readonly number[],
+  group: SharedGroup | null,
+): Delivery {
+  return { message, qos, retain, identifiers, group, state: DeliveryState.waiting, dup: false, ticket: 0, record: -1 }
+}
+
+function anonymous(qos: Qos, state: DeliveryState): Delivery {
+  return Object.freeze({
+    message: null,
+    qos,
+    retain: false,
+    identifiers: [],
+    group: null,
+    state,
+    dup: false,
+    ticket: 0,
+    record: -1,
+  })
+}
+
+/**
+ * Deliveries in flight to a session that ends with its connection: there is no second sending, so that nothing but the
+ * state is kept, and all share these.
+ */
+export const sentQos1 = anonymous(1, DeliveryState.sent)
+export const sentQos2 = anonymous(2, DeliveryState.sent)
+export const releasedQos2 = anonymous(2, DeliveryState.released)
