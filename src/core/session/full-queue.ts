@@ -128,10 +128,14 @@ function search(broker: Broker, session: Session): void {
     queue.searchFrom = 0
     queue.found.length = 0
   }
-  requestPage(broker, session, Math.max(queue.searchFrom, first), undefined, (page) => onFound(broker, session, page))
+  const end = queue.nextPosition
+  requestPage(broker, session, Math.max(queue.searchFrom, first), undefined, (page) =>
+    onFound(broker, session, page, end),
+  )
 }
 
-function onFound(broker: Broker, session: Session, page: RecoveredPage): void {
+/** `end`: where the queue ended when the page was asked for. What came since may be in it and need not. */
+function onFound(broker: Broker, session: Session, page: RecoveredPage, end: number): void {
   const { queue } = session
   queue.overdraft = 0
   const first = queue.firstUnsentStored
@@ -151,7 +155,7 @@ function onFound(broker: Broker, session: Session, page: RecoveredPage): void {
     queue.takenStored(-1, message.payload.length)
   }
   if (!page.more) {
-    queue.searchFrom = queue.nextPosition
-    queue.storedExpiry = earliest
+    queue.searchFrom = Math.max(queue.searchFrom, end)
+    queue.storedExpiry = queue.searchFrom < queue.nextPosition ? Math.min(earliest, queue.storedExpiry) : earliest
   }
 }
