@@ -153,7 +153,7 @@ export class Gateway {
   subscribe(filter: string | readonly string[]): AsyncIterableIterator<ReceivedMessage> {
     const filters = typeof filter === 'string' ? [filter] : filter
     const subscription = this.#parts.engine.call(
-      () => new LocalSubscription(this.broker, filters, (one) => this.#subscriptions.delete(one)),
+      () => new LocalSubscription(this.#parts.engine, filters, (one) => this.#subscriptions.delete(one)),
     )
     this.#subscriptions.add(subscription)
     return subscription

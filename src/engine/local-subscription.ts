@@ -3,12 +3,11 @@
  * is `InProcessSubscriber`.
  */
 
-import type { Broker } from '../core/broker.ts'
 import { InProcessSubscriber, type Taken } from '../core/subscriptions/in-process.ts'
 import type { Properties, Qos } from '../mqtt/packet.ts'
 import { publishProperties } from '../mqtt/publish.ts'
 import { reasonName } from '../mqtt/reason-code.ts'
-import { RefusedError } from './engine.ts'
+import { type Engine, RefusedError } from './engine.ts'
 
 /** A message as programs see it. */
 export interface ReceivedMessage {
@@ -20,16 +19,25 @@ export interface ReceivedMessage {
   properties: Properties
 }
 
+/** What it needs of the engine. */
+type Calls = Pick<Engine, 'broker' | 'run'>
+
 export class LocalSubscription implements AsyncIterableIterator<ReceivedMessage> {
+  readonly #engine: Calls
   readonly #subscriber: InProcessSubscriber
   readonly #takers: ((result: IteratorResult<ReceivedMessage>) => void)[] = []
   #ended = false
   readonly #onEnd: (subscription: LocalSubscription) => void
+  #taken: Taken | null = null
+  readonly #takeOne = (): void => {
+    this.#taken = this.#subscriber.take()
+  }
 
-  /** @throws RefusedError for a filter that can't be subscribed to */
-  constructor(broker: Broker, filters: readonly string[], onEnd: (subscription: LocalSubscription) => void) {
+  /** To be called within a turn. @throws RefusedError for a filter that can't be subscribed to */
+  constructor(engine: Calls, filters: readonly string[], onEnd: (subscription: LocalSubscription) => void) {
+    this.#engine = engine
     this.#onEnd = onEnd
-    this.#subscriber = new InProcessSubscriber(broker, () => this.#onMessage())
+    this.#subscriber = new InProcessSubscriber(engine.broker, () => this.#onMessage())
     for (const topicFilter of filters) {
       const code = this.#subscriber.subscribe(topicFilter)
       if (code === 0) continue
@@ -40,7 +48,11 @@ export class LocalSubscription implements AsyncIterableIterator<ReceivedMessage>
   }
 
   next(): Promise<IteratorResult<ReceivedMessage>> {
-    const taken = this.#subscriber.take()
+    // What is left of one that has ended is its own: the core has no part in it, and the engine may have stopped.
+    if (this.#ended) this.#takeOne()
+    else this.#engine.run(this.#takeOne)
+    const taken = this.#taken
+    this.#taken = null
     if (taken !== null) return Promise.resolve({ done: false, value: receivedMessage(taken) })
     if (this.#ended) return Promise.resolve({ done: true, value: undefined })
     return new Promise((resolve) => this.#takers.push(resolve))
@@ -59,15 +71,18 @@ export class LocalSubscription implements AsyncIterableIterator<ReceivedMessage>
   end(): void {
     if (this.#ended) return
     this.#ended = true
-    this.#subscriber.end()
+    // Others of its share groups get what it did not take, in a turn that is flushed.
+    this.#engine.run(() => this.#subscriber.end())
     this.#onEnd(this)
     for (const taker of this.#takers.splice(0)) taker({ done: true, value: undefined })
   }
 
   #onMessage(): void {
-    if (this.#takers.length === 0) return
-    const taken = this.#subscriber.take()
-    if (taken !== null) this.#takers.shift()!({ done: false, value: receivedMessage(taken) })
+    while (this.#takers.length > 0) {
+      const taken = this.#subscriber.take()
+      if (taken === null) return
+      this.#takers.shift()!({ done: false, value: receivedMessage(taken) })
+    }
   }
 }
 

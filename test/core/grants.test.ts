@@ -1,6 +1,7 @@
 /** What a client may do is asked with QoS, retain and share group, and asked again when a message is sent. */
 import { describe, expect, it } from 'vitest'
 import type { Authority, Grant } from '../../src/core/ports/authority.ts'
+import { dispatchStrategies } from '../../src/core/subscriptions/shared-group.ts'
 import { lasting } from './durable-world.ts'
 import { World } from './world.ts'
 
@@ -106,14 +107,36 @@ describe('a grant', () => {
     expect(dropped(world)).toBe(1)
   })
 
-  it('is asked when a leaving member hands over to one at QoS 0', () => {
+  it('keeps what a leaving member hands over from one that may not have it', () => {
     const { world } = ruledWorld({ mayReceive: () => false })
     const leaver = world.connected('leaver', lasting).subscribe('$share/g/t', 1)
     world.connected('other').publish('t', 'x', { qos: 1 })
     const ruled = world.connected('ruled').subscribe('$share/g/t', 0)
     ruled.take()
-    leaver.disconnect()
+    leaver.drop()
     expect(ruled.takePublishes()).toEqual([])
+    expect(dropped(world)).toBe(0)
+    const back = world.device().connect({ clientId: 'leaver', ...lasting })
+    expect(back.drain()).toEqual(['x'])
+  })
+
+  it.each(dispatchStrategies)('%s: leaves a share of a member without the right to those that have it', (strategy) => {
+    const { world } = ruledWorld({ mayReceive: (topic) => topic !== 't/secret' })
+    Object.assign(world.broker.options, { sharedStrategy: strategy })
+    const members = ['ruled', 'free', 'ruled2'].map((clientId) =>
+      world.connected(clientId, lasting).subscribe('$share/g/t/+', 1),
+    )
+    for (const member of members) member.take()
+    const publisher = world.connected('other')
+    for (let i = 0; i < 9; i++) publisher.publish('t/secret', String(i), { qos: i % 2 === 0 ? 1 : 0 })
+    expect(members.map((member) => member.drain().length)).toEqual([0, 9, 0])
+    expect(dropped(world)).toBe(0)
+  })
+
+  it('is counted where no member of a group has the right', () => {
+    const { world } = ruledWorld({ mayReceive: () => false })
+    world.connected('ruled', lasting).subscribe('$share/g/t', 1)
+    world.connected('other').publish('t', 'x', { qos: 1 })
     expect(dropped(world)).toBe(1)
   })
 })

@@ -1,5 +1,6 @@
 /** Subscribers inside the program: what waits for them, what they cost, and their share of a group. */
 import { describe, expect, it } from 'vitest'
+import { retainedStepsMax } from '../../src/core/cost.ts'
 import {
   InProcessSubscriber,
   inProcessBytesMax,
@@ -52,6 +53,29 @@ describe('a subscriber inside the program', () => {
     expect(slow.load).toBe(0)
     publisher.publish('t/2', '', { retain: true })
     expect(takeAll(slow)).toEqual(['old', 'old', ''])
+  })
+
+  it('looks for retained messages over many turns, and gets them all before what was published since', () => {
+    const world = new World()
+    const { broker } = world
+    const publisher = world.connected('p')
+    for (let i = 0; i < 20_000; i++) publisher.publish(`a/${i}/x`, 'x', { retain: true })
+    for (let i = 0; i < 3; i++) publisher.publish(`z/${i}/y`, `kept ${i}`, { retain: true })
+    let told = 0
+    const one = new InProcessSubscriber(broker, () => told++)
+    one.subscribe('+/+/y')
+    publisher.publish('z/4/y', 'live')
+    const payloads: string[] = []
+    let stepsMost = 0
+    for (let turns = 0; turns < 20; turns++) {
+      const { steps } = broker.cost
+      payloads.push(...takeAll(one))
+      stepsMost = Math.max(stepsMost, broker.cost.steps - steps)
+      if (broker.turnWanted) broker.onTurn()
+    }
+    expect(payloads).toEqual(['kept 0', 'kept 1', 'kept 2', 'live'])
+    expect(stepsMost).toBeLessThanOrEqual(retainedStepsMax + 10)
+    expect(told).toBeGreaterThan(3)
   })
 
   it('does not get a message that expired while it waited', () => {

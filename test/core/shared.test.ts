@@ -278,7 +278,7 @@ describe('a member inside the program', () => {
   it('gets what the last connected member leaves behind', async () => {
     const world = new World()
     const member = world.connected('m').subscribe('$share/g/t', 1)
-    const local = new LocalSubscription(world.broker, ['$share/g/t'], () => {})
+    const local = new LocalSubscription({ broker: world.broker, run: (action) => action() }, ['$share/g/t'], () => {})
     world.connected('p').publish('t', 'left', { qos: 1 })
     expect(member.takePublishes()).toHaveLength(1)
     member.drop()

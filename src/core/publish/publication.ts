@@ -9,10 +9,11 @@
 import type { ProtocolVersion, PublishFrame, Qos } from '../../mqtt/packet.ts'
 import { type EncodedPublish, encodePublish, forwardProperties, type PublishParts } from '../../mqtt/publish.ts'
 import type { Session } from '../session/session.ts'
+import type { Dispatched } from '../subscriptions/shared-group.ts'
 import { type Message, messageFromFrame, remainingExpiry } from './message.ts'
 import type { TopicEntry } from './route-cache.ts'
 
-export class Publication {
+export class Publication implements Dispatched {
   frame: PublishFrame | null = null
   /** The frame's protocol is 5.0. */
   version5 = false
@@ -67,6 +68,14 @@ export class Publication {
     this.now = now
   }
 
+  get topicName(): string {
+    return this.entry!.topic
+  }
+
+  get publisherName(): string {
+    return this.publisher === null ? '' : this.publisher.clientId
+  }
+
   /** Lets go of the chunk and the message. */
   end(): void {
     this.frame = null
@@ -81,7 +90,7 @@ export class Publication {
   /** The message as a thing of its own; copied on the first call. */
   get message(): Message {
     this.#made = true
-    this.#message ??= messageFromFrame(this.frame!, this.entry!, this.publisher?.clientId ?? '', this.now)
+    this.#message ??= messageFromFrame(this.frame!, this.entry!, this.publisherName, this.now)
     return this.#message
   }
 

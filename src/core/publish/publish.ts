@@ -1,5 +1,5 @@
 /** A message to its recipients: the retained change it makes, then every destination of its route and one member of each group. */
-import type { PublishFrame, Qos } from '../../mqtt/packet.ts'
+import type { PublishFrame } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import { retain } from '../retained/retained-changes.ts'
 import type { Session } from '../session/session.ts'
@@ -61,7 +61,7 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
     }
   }
   for (const group of groups) {
-    const member = chooseMember(group, publication.publisher?.clientId ?? '', publication.entry!.topic, publication.qos)
+    const member = chooseMember(group, publication)
     if (member !== null) member.destination.accept(broker, publication, member)
   }
   publication.end()
@@ -79,11 +79,11 @@ function mustRefuse(broker: Broker, publication: Publication, found: Route): boo
     if (found.groups.some((group) => group.members.some(({ destination, qos }) => destination.stored && qos > 0)))
       return true
   }
-  return broker.options.sessionQueueFull === 'reject' && anyQueueFull(found, publication.qos)
+  return broker.options.sessionQueueFull === 'reject' && anyQueueFull(found, publication)
 }
 
-function anyQueueFull(found: Route, publishedQos: Qos): boolean {
+function anyQueueFull(found: Route, publication: Publication): boolean {
   if (found.recipients.some(({ qos, destination }) => qos > 0 && destination.refuses && !destination.hasRoom))
     return true
-  return found.groups.some((group) => isGroupFull(group, publishedQos))
+  return found.groups.some((group) => isGroupFull(group, publication))
 }

@@ -10,7 +10,7 @@
  * - When the session ends: stored members first, connected or not, then any that is connected. From then on the message is
  *   as safe as whoever has it. Only where nobody is left who could take it does it end with the session, counted.
  *
- * Where those who could take it have no room now, it waits with the leaver and is tried again. So an ended session stays, and
+ * Whoever may not receive a message takes none over. Where those who could take it have no room now, it waits with the leaver and is tried again. So an ended session stays, and
  * is in the store as ended (`endedSession`), until the last of its groups' messages is gone; a restart goes on with it.
  * It is done in steps, so many messages in a turn.
  */
@@ -22,7 +22,7 @@ import type { RecoveredPage } from '../ports/recovered.ts'
 import { discard, enqueue, put } from '../publish/deliver.ts'
 import { type Message, messageBytes, republished } from '../publish/message.ts'
 import { sendQos0 } from '../publish/send.ts'
-import { chooseMember, type SharedGroup } from '../subscriptions/shared-group.ts'
+import { chooseMember, dispatchedMessage, mayTake, type SharedGroup } from '../subscriptions/shared-group.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { type Delivery, waitingDelivery } from './delivery.ts'
 import { messageOf, requestPage } from './queue-pages.ts'
@@ -147,8 +147,8 @@ export class HandOver {
   /** `delivery`: null where it is in the store only. */
   #give(position: number, delivery: Delivery | null, message: Message, retain: boolean): Outcome {
     const session = this.#session
-    const storedOnly = session.stored ? this.#choose(message, true) : null
-    const member = storedOnly ?? (session.stored && !session.ended ? null : this.#choose(message, false))
+    const storedOnly = session.stored ? this.#choose(message, retain, true) : null
+    const member = storedOnly ?? (session.stored && !session.ended ? null : this.#choose(message, retain, false))
     if (member === null) return 'stays'
     const qos: Qos = message.qos < member.qos ? message.qos : member.qos
     const { destination } = member
@@ -167,14 +167,16 @@ export class HandOver {
     return 'given'
   }
 
-  #choose(message: Message, storedOnly: boolean): Subscription | null {
+  #choose(message: Message, retain: boolean, storedOnly: boolean): Subscription | null {
     const { ended } = this.#session
+    const dispatched = dispatchedMessage(message, retain)
     const excluded = (member: Subscription): boolean =>
       member === this.#leaving ||
       member.destination === this.#session ||
       (!ended && !member.destination.online) ||
-      (storedOnly && (!member.destination.stored || member.qos === 0))
-    return chooseMember(this.#group, message.publisher, message.name, message.qos, excluded)
+      (storedOnly && (!member.destination.stored || member.qos === 0)) ||
+      !mayTake(member, dispatched)
+    return chooseMember(this.#group, dispatched, excluded)
   }
 
   /** From one stored session to another, by one record. */
@@ -197,8 +199,6 @@ export class HandOver {
       publication.beginMessage(republished(message), null, retain, null, broker.now)
       destination.accept(broker, publication, member)
       publication.end()
-    } else if (destination.client!.grant?.mayReceive(message.name, 0, retain, group!.name) === false) {
-      drop(broker, message, 'not_authorized', destination)
     } else {
       sendQos0(broker, destination.client!, message, retain, identifiers)
     }

@@ -1,7 +1,7 @@
 /**
  * A session: what a client's connections have in common. It has an internal number that is never reused; client ids are.
  */
-import type { ProtocolVersion } from '../../mqtt/packet.ts'
+import type { ProtocolVersion, Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import type { Budgets } from '../budgets.ts'
 import type { Client } from '../connection/client.ts'
@@ -120,6 +120,11 @@ export class Session implements Destination {
     if (waiting >= options.sessionQueueMessagesMax || bytes >= options.sessionQueueBytesMax) return false
     // What the store does not hold too has nowhere else to go.
     return this.stored || residentBytes < fairShareBytes || budgets.queueBytes.used < budgets.queueBytes.max
+  }
+
+  mayReceive(topic: string, qos: Qos, retain: boolean, group: string | null): boolean {
+    const grant = this.client === null ? null : this.client.grant
+    return grant === null || grant.mayReceive(topic, qos, retain, group)
   }
 
   accept(broker: Broker, publication: Publication, subscription: Subscription): void {

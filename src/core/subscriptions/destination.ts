@@ -2,6 +2,7 @@
  * Where a route ends: whoever takes the messages of a subscription. A client's session is one, a subscriber inside the program
  * another. Routing, share groups and No Local ask this and nothing else, so that a new kind of recipient is one more class.
  */
+import type { Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import type { Publication } from '../publish/publication.ts'
 import type { Subscription } from './subscription-index.ts'
@@ -23,6 +24,8 @@ export interface Destination {
   readonly refuses: boolean
   /** Messages it has and has not acknowledged. */
   readonly load: number
+  /** Whether a message may be sent to it. Of one that is away the rights are not known: it is asked again when it returns. */
+  mayReceive(topic: string, qos: Qos, retain: boolean, group: string | null): boolean
   /** The index's marks, by which overlapping subscriptions of one destination become one delivery. */
   matchNumber: number
   matchSlot: number

@@ -3,12 +3,14 @@
  *
  * What waits is bounded in messages and in bytes; beyond either limit the oldest is dropped and counted, so that a program
  * that does not take them costs nothing but its own messages. Retained messages are not copied here: each is taken from where
- * it is retained when the program asks for it, before anything that was published since.
+ * it is retained when the program asks for it, before anything that was published since, and in a turn no more than
+ * `retainedStepsMax` allow: the search may find nothing for long.
  */
 
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
+import { retainedStepsMax } from '../cost.ts'
 import { drop } from '../drop.ts'
 import { type Message, messageBytes } from '../publish/message.ts'
 import type { Publication } from '../publish/publication.ts'
@@ -41,6 +43,9 @@ export class InProcessSubscriber implements Destination {
   readonly #onMessage: () => void
   readonly #subscriptions = new Map<string, Subscription>()
   readonly #retained: RetainedScan[] = []
+  /** Of this turn, for retained messages; `pump` begins the next one. */
+  #stepsLeft = retainedStepsMax
+  #awaitsTurn = false
   #ring = new Array<Taken | null>(ringSizeMin).fill(null)
   #first = 0
   #count = 0
@@ -69,6 +74,10 @@ export class InProcessSubscriber implements Destination {
     return this.#bytes
   }
 
+  mayReceive(): boolean {
+    return true
+  }
+
   /** Returns the reason why not; 0: subscribed. */
   subscribe(topicFilter: string): number {
     const parsed = parseTopicFilter(topicFilter)
@@ -95,19 +104,39 @@ export class InProcessSubscriber implements Destination {
     this.#onMessage()
   }
 
-  /** The next message; null: none is there. */
+  /** The next message; null: none is there, or only in a later turn, when `onMessage` tells. */
   take(): Taken | null {
     const { now } = this.#broker
-    for (let messages = this.#retained[0]; messages !== undefined; messages = this.#retained[0]) {
-      const message = messages.next(Infinity)
-      if (message === null) this.#retained.shift()
-      else if (message.expiresAt > now) return { message, retain: true, group: null }
+    while (this.#retained.length > 0) {
+      if (this.#stepsLeft <= 0) return null
+      const message = this.#nextRetained(this.#retained[0]!)
+      if (message !== null && message.expiresAt > now) return { message, retain: true, group: null }
     }
     for (let taken = this.#shift(); taken !== null; taken = this.#shift()) {
       if (taken.message.expiresAt > now) return taken
       drop(this.#broker, taken.message, 'expired', null)
     }
     return null
+  }
+
+  #nextRetained(scan: RetainedScan): Message | null {
+    const { cost } = this.#broker
+    const { steps } = cost
+    if (!this.#awaitsTurn) {
+      this.#awaitsTurn = true
+      this.#broker.awaitTurn(this)
+    }
+    const message = scan.next(steps + this.#stepsLeft)
+    if (scan.done) this.#retained.shift()
+    this.#stepsLeft -= Math.max(1, cost.steps - steps)
+    return message
+  }
+
+  /** The next turn. */
+  pump(): void {
+    this.#awaitsTurn = false
+    this.#stepsLeft = retainedStepsMax
+    if (this.#retained.length > 0) this.#onMessage()
   }
 
   /** Leaves the index. Of what waits, that for a share group goes to another member; the rest may still be taken. */
