@@ -255,4 +255,47 @@ describe('a session that ends', () => {
     expect(world.broker.index.count).toBe(0)
     expect(world.broker.index.bytes).toBe(0)
   })
+
+  it('leaves 10,000 share groups in pieces, of which one has something to hand over', () => {
+    const world = new World()
+    const device = world.connected('s', { properties: { sessionExpiryInterval: 100 } })
+    for (let i = 0; i < 10_000; i++) device.subscribe(`$share/g/t/${i}`, 1)
+    device.take()
+    device.drop()
+    const publisher = world.connected('p')
+    publisher.publish('t/9999', 'x', { qos: 1 })
+    const other = world.connected('o', { properties: { sessionExpiryInterval: 1000 } }).subscribe('$share/g/t/9999', 1)
+    other.take()
+    const before = world.broker.cost.steps
+    world.advance(100_000)
+    expect(world.broker.cost.steps - before).toBeLessThan(workStepsMax + 100)
+    expect(other.takePublishes()).toMatchObject([{ payload: 'x' }])
+    expect(world.broker.index.sharedCount).toBeGreaterThan(1)
+    publisher.publish('t/9998', 'x', { qos: 1 })
+    expect(world.broker.gauges().queuedMessages).toBe(0)
+    while (world.broker.turnWanted) {
+      const before = world.broker.cost.steps
+      world.broker.onTurn()
+      expect(world.broker.cost.steps - before).toBeLessThan(workStepsMax)
+    }
+    expect(other.takePublishes()).toEqual([])
+    expect(world.broker.index.sharedCount).toBe(1)
+  })
+
+  it('hands over in pieces what a long queue has, though most is not for the group', () => {
+    const world = new World()
+    const device = world.connected('s', { properties: { sessionExpiryInterval: 100 } }).subscribe('own', 1)
+    device.subscribe('$share/g/t', 1).drop()
+    const publisher = world.connected('p')
+    for (let i = 0; i < 30_000; i++) publisher.publish('own', 'x', { qos: 1 })
+    publisher.publish('t', 'shared', { qos: 1 })
+    const other = world.connected('o').subscribe('$share/g/t', 1)
+    other.take()
+    const before = world.broker.cost.steps
+    world.advance(100_000)
+    expect(world.broker.cost.steps - before).toBeLessThan(workStepsMax)
+    expect(other.takePublishes()).toEqual([])
+    while (world.broker.turnWanted) world.broker.onTurn()
+    expect(other.drain()).toEqual(['shared'])
+  })
 })

@@ -107,6 +107,39 @@ describe('a grant', () => {
     expect(dropped(world)).toBe(1)
   })
 
+  it('is asked in pieces about the many subscriptions of a client that returns', () => {
+    const { world, grant } = ruledWorld()
+    const ruled = world.connected('ruled', lasting)
+    for (let i = 0; i < 12_000; i++) ruled.subscribe(`t/${i}`, 1)
+    ruled.drop()
+    let asked = 0
+    grant.maySubscribe = (filter) => {
+      asked++
+      return filter === 't/5'
+    }
+    grant.mayReceive = (topic) => topic === 't/5'
+    const back = world.device().connect({ clientId: 'ruled', ...lasting })
+    expect(asked).toBeLessThan(5000)
+    const publisher = world.connected('other')
+    publisher.publish('t/11999', 'x', { qos: 1 })
+    while (world.broker.turnWanted) world.broker.onTurn()
+    expect(asked).toBe(12_000)
+    expect([...world.broker.sessions.get('ruled')!.subscriptions.keys()]).toEqual(['t/5'])
+    expect(back.takePublishes()).toEqual([])
+  })
+
+  it('is asked about all subscriptions again when it changes in the middle of that', () => {
+    const { world, grant } = ruledWorld()
+    const ruled = world.connected('ruled', lasting)
+    for (let i = 0; i < 12_000; i++) ruled.subscribe(`t/${i}`, 1)
+    ruled.drop()
+    world.device().connect({ clientId: 'ruled', ...lasting })
+    const { client, subscriptions } = world.broker.sessions.get('ruled')!
+    client!.regrant({ ...grant, maySubscribe: () => false })
+    while (world.broker.turnWanted) world.broker.onTurn()
+    expect(subscriptions.size).toBe(0)
+  })
+
   it('keeps what a leaving member hands over from one that may not have it', () => {
     const { world } = ruledWorld({ mayReceive: () => false })
     const leaver = world.connected('leaver', lasting).subscribe('$share/g/t', 1)

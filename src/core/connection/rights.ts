@@ -4,11 +4,13 @@
  */
 import { parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
+import { workStepsMax } from '../cost.ts'
 import { drop } from '../drop.ts'
 import type { Grant } from '../ports/authority.ts'
 import type { Session } from '../session/session.ts'
 import { discardWill } from '../session/will.ts'
 import { unsubscribe } from '../subscriptions/subscribe.ts'
+import type { Subscription } from '../subscriptions/subscription-index.ts'
 import type { Client } from './client.ts'
 
 /** The client has this grant from here on; null: it may do everything. */
@@ -27,17 +29,35 @@ export function changeGrant(broker: Broker, client: Client, grant: Grant | null)
 
 /**
  * MQTT has no packet that tells a client that a subscription ended. It ends all the same: a session must not hold, for a later
- * grant or after a restart, what its owner may not have. The client meets the refusal when it subscribes again.
+ * grant or after a restart, what its owner may not have. The client meets the refusal when it subscribes again. A hundred
+ * thousand take turns; until theirs has come, no message is sent to them that may not be received.
  */
 export function endForbiddenSubscriptions(broker: Broker, session: Session, grant: Grant): void {
-  for (const { filter, qos } of [...session.subscriptions.values()]) {
-    const parsed = parseTopicFilter(filter)
-    if (parsed === undefined || grant.maySubscribe(parsed.filter, qos, parsed.shared?.group ?? null)) continue
-    unsubscribe(broker, session, filter)
-    broker.counters.subscriptionsRevoked++
-    broker.log.info(
-      { audit: true, clientId: session.clientId, filter },
-      'subscription ended: its client may not have it',
-    )
+  const { cost } = broker
+  const { client } = session
+  // Subscriptions that are made meanwhile, which the iterator meets too, were asked for already.
+  const subscriptions = session.subscriptions.values()
+  const piece = (stepsEnd: number): boolean => {
+    // Whoever came in between, or the same client's next grant, is asked about all of them.
+    if (session.client !== client || client?.grant !== grant) return true
+    while (cost.steps < stepsEnd) {
+      const next = subscriptions.next()
+      if (next.done === true) return true
+      cost.steps += stepsPerSubscription
+      endIfForbidden(broker, session, grant, next.value)
+    }
+    return false
   }
+  if (!piece(cost.steps + workStepsMax)) broker.later(piece)
+}
+
+/** A rule is some look-ups and comparisons. */
+const stepsPerSubscription = 5
+
+function endIfForbidden(broker: Broker, session: Session, grant: Grant, { filter, qos }: Subscription): void {
+  const parsed = parseTopicFilter(filter)
+  if (parsed === undefined || grant.maySubscribe(parsed.filter, qos, parsed.shared?.group ?? null)) return
+  unsubscribe(broker, session, filter)
+  broker.counters.subscriptionsRevoked++
+  broker.log.info({ audit: true, clientId: session.clientId, filter }, 'subscription ended: its client may not have it')
 }

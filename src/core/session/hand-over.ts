@@ -29,6 +29,8 @@ import { messageOf, requestPage } from './queue-pages.ts'
 import { Session } from './session.ts'
 
 const messagesPerTurnMax = 500
+/** Places of the queue that are looked at. */
+const stepsPerTurnMax = 10_000
 /** So long a hand-over waits when nobody has room. */
 const retryMs = 1000
 
@@ -70,7 +72,13 @@ export class HandOver {
     if (this.#over || this.#waits) return
     const { queue } = this.#session
     if (this.#session.link !== null) this.#position = Math.max(this.#position, queue.sendPosition)
+    const { cost } = this.#broker
+    const stepsEnd = cost.steps + stepsPerTurnMax
     for (let budget = messagesPerTurnMax; this.#position < queue.residentEnd; this.#position++) {
+      if (cost.steps++ >= stepsEnd) {
+        this.#broker.awaitTurn(this)
+        return
+      }
       const delivery = queue.at(this.#position)
       if (delivery === null || delivery.group !== this.#group || delivery.message === null) continue
       if (delivery.qos === 2 && delivery.dup) continue
@@ -139,8 +147,9 @@ export class HandOver {
 
   #end(): void {
     this.cancel()
-    const left = this.#session.handOvers!.filter((one) => one !== this)
-    this.#session.handOvers = left.length === 0 ? null : left
+    const handOvers = this.#session.handOvers!
+    handOvers.delete(this)
+    if (handOvers.size === 0) this.#session.handOvers = null
     this.#onEnd()
   }
 

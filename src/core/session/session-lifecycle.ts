@@ -5,6 +5,7 @@ import { workStepsMax } from '../cost.ts'
 import { Deadline } from '../deadlines.ts'
 import { drop } from '../drop.ts'
 import { rewind } from '../publish/deliver.ts'
+import type { SharedGroup } from '../subscriptions/shared-group.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { HandOver } from './hand-over.ts'
 import { neverExpires, type Session } from './session.ts'
@@ -59,19 +60,12 @@ export function endSession(broker: Broker, session: Session): void {
   cancelHandOvers(session)
   session.ended = true
   session.expiryInterval = 0
-  const shared: Subscription[] = []
-  for (const subscription of session.subscriptions.values()) {
-    if (subscription.group === null) continue
-    broker.index.remove(subscription)
-    session.subscriptions.delete(subscription.filter)
-    shared.push(subscription)
-  }
+  leaveGroups(broker, session, session.subscriptions.values())
   removeSubscriptions(broker, session)
-  leaveGroups(broker, session, shared)
   if (!finishIfLeft(broker, session) && session.recorded) broker.journal.session(session, endedAt)
 }
 
-/** A hundred thousand of them take turns. What still finds the session meanwhile has nobody to deliver to. */
+/** A hundred thousand of them take turns. What still finds the session meanwhile has nobody to deliver to, nor has a group. */
 function removeSubscriptions(broker: Broker, session: Session): void {
   const { cost, index } = broker
   const { subscriptions } = session
@@ -89,18 +83,40 @@ function removeSubscriptions(broker: Broker, session: Session): void {
 
 const stepsPerSubscription = 5
 
-/** A session leaves its share groups: what it has of them goes to other members, as far as they can take it. */
+/**
+ * A session leaves its share groups: what it has of them goes to other members, as far as they can take it. It may be in a
+ * hundred thousand; only those are gone through of which something waits, or may wait in the store.
+ */
 export function leaveGroups(broker: Broker, session: Session, left: Iterable<Subscription>): void {
   const onEnd = (): void => {
     if (session.ended) finishIfLeft(broker, session)
   }
+  const { queue } = session
+  const resident = queue.residentEnd === queue.nextPosition ? groupsWaiting(session) : null
   const handOvers: HandOver[] = []
   for (const subscription of left) {
-    if (subscription.group !== null) handOvers.push(new HandOver(broker, session, subscription, onEnd))
+    const { group } = subscription
+    if (group === null || resident?.has(group) === false) continue
+    handOvers.push(new HandOver(broker, session, subscription, onEnd))
   }
   if (handOvers.length === 0) return
-  session.handOvers = [...(session.handOvers ?? []), ...handOvers]
-  for (const handOver of handOvers) handOver.pump()
+  session.handOvers ??= new Set()
+  for (const handOver of handOvers) session.handOvers.add(handOver)
+  const stepsEnd = broker.cost.steps + workStepsMax
+  for (const handOver of handOvers) {
+    if (broker.cost.steps < stepsEnd) handOver.pump()
+    else broker.awaitTurn(handOver)
+  }
+}
+
+/** Those of which a message is in memory. */
+function groupsWaiting({ queue }: Session): Set<SharedGroup> {
+  const groups = new Set<SharedGroup>()
+  for (let position = queue.base; position < queue.residentEnd; position++) {
+    const group = queue.at(position)?.group ?? null
+    if (group !== null) groups.add(group)
+  }
+  return groups
 }
 
 function cancelHandOvers(session: Session): void {

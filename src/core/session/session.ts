@@ -67,7 +67,7 @@ export class Session implements Destination {
   /** It is over, and there only until its share groups have taken over what it had of them. */
   ended = false
   /** Of share groups that it left; null: none is under way. */
-  handOvers: HandOver[] | null = null
+  handOvers: Set<HandOver> | null = null
   /** A drop because of its full queue was logged since it last drained. */
   dropLogged = false
   /** Messages that it did not get. Kept by `drop`. */
