@@ -1,9 +1,10 @@
 /**
- * How many sockets of HTTP there may be, before and between requests and while they are answered; those that became WebSockets
+ * How many sockets of HTTP there may be, during the handshake of TLS, before and between requests and while they are answered; those that became WebSockets
  * are none any more. Where there are too many, a newcomer displaces the one that has waited longest without a request.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { Handshakes } from './handshakes.ts'
 
 export class HttpSockets {
   readonly #socketsMax: number
@@ -23,9 +24,8 @@ export class HttpSockets {
 
   /** Counts the server's sockets; to be called before others listen to its events. */
   watch(server: Server): void {
-    // With TLS, requests and upgrades come with the secure socket, which is another one than was accepted.
-    const accepted = 'setSecureContext' in server ? 'secureConnection' : 'connection'
-    server.prependListener(accepted, (socket: Socket) => this.#accept(socket))
+    if ('setSecureContext' in server) this.#watchHandshakes(server)
+    else server.prependListener('connection', (socket: Socket) => this.#accept(socket))
     server.prependListener('upgrade', (_request: IncomingMessage, socket) => this.#forget(socket as Socket))
     server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
       if (!this.#waiting.delete(socket)) return
@@ -33,6 +33,20 @@ export class HttpSockets {
       response.once('close', () => {
         if (this.#answered.delete(socket) && !socket.destroyed) this.#waiting.add(socket)
       })
+    })
+  }
+
+  /** With TLS, requests and upgrades come with the secure socket, which is another one than was accepted. */
+  #watchHandshakes(server: Server): void {
+    const handshakes = new Handshakes()
+    // Behind Node's own listener, which has to see the socket whole.
+    server.on('connection', (socket: Socket) => {
+      this.#accept(socket)
+      if (!handshakes.begin(socket, () => this.#forget(socket))) socket.destroy()
+    })
+    server.prependListener('secureConnection', (socket: Socket) => {
+      handshakes.end(socket)
+      this.#accept(socket)
     })
   }
 

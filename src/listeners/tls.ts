@@ -7,6 +7,7 @@ import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node
 import type { Engine, ListenerOptions } from '../engine/engine.ts'
 import type { Guest } from '../engine/room.ts'
 import type { CertificatesInForce, ClientCertificates } from './certificates-in-force.ts'
+import { Handshakes } from './handshakes.ts'
 import { acceptSocket, keepAliveProbeMs } from './tcp.ts'
 
 export interface TlsListenerOptions extends ListenerOptions {
@@ -27,9 +28,9 @@ export function createTlsServer(engine: Engine, options: TlsListenerOptions): Se
     keepAliveInitialDelay: keepAliveProbeMs,
   })
   followCertificates(engine, server, options)
-  const handshakes = new Handshakes(room)
+  const handshakes = new Handshakes()
   server.on('connection', (socket) => {
-    if (handshakes.begin(socket)) return
+    if (takesPlace(socket, handshakes, room)) return
     counters.connectionsRefused++
     socket.destroy()
   })
@@ -49,45 +50,17 @@ export function createTlsServer(engine: Engine, options: TlsListenerOptions): Se
   return server
 }
 
-/** Handshakes under way take the places of connections before their CONNECT. */
-class Handshakes {
-  readonly #room: ListenerOptions['room']
-  /** By address and port: the socket that has become secure is another object. */
-  readonly #guests = new Map<string, Guest>()
-
-  constructor(room: ListenerOptions['room']) {
-    this.#room = room
+/** A handshake takes the place of a connection before its CONNECT. False: there is no room, or nobody there. */
+function takesPlace(socket: Socket, handshakes: Handshakes, room: ListenerOptions['room']): boolean {
+  if (!room.makePlace()) return false
+  const guest: Guest = {
+    client: { connect: null },
+    onClosed: () => room.leave(guest),
+    destroy: () => socket.destroy(),
   }
-
-  /** False: there is no room. */
-  begin(socket: Socket): boolean {
-    if (!this.#room.makePlace()) return false
-    const key = keyOf(socket)
-    const guest: Guest = {
-      client: { connect: null },
-      onClosed: () => this.#leave(key),
-      destroy: () => socket.destroy(),
-    }
-    this.#guests.set(key, guest)
-    this.#room.enter(guest)
-    socket.once('close', () => this.#leave(key))
-    return true
-  }
-
-  end(socket: Socket): void {
-    this.#leave(keyOf(socket))
-  }
-
-  #leave(key: string): void {
-    const guest = this.#guests.get(key)
-    if (guest === undefined) return
-    this.#guests.delete(key)
-    this.#room.leave(guest)
-  }
-}
-
-function keyOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress}:${remotePort}`
+  if (!handshakes.begin(socket, () => room.leave(guest))) return false
+  room.enter(guest)
+  return true
 }
 
 type TlsPart = Omit<TlsListenerOptions, keyof ListenerOptions>

@@ -1,6 +1,7 @@
 /** Listeners with TLS and on sockets in the file system, met by Debian's mosquitto clients, MQTT.js and plain sockets. */
+import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { connect as connectPlain } from 'node:net'
+import { connect as connectPlain, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
@@ -168,6 +169,33 @@ describePeer('TLS', ['openssl', 'mosquitto_pub'], ({ openssl, mosquitto_pub }) =
     })
     expect(await publish(port)).toMatchObject({ exitCode: 0 })
   })
+
+  test.each(['tls', 'https'] as const)(
+    'handshakes of kind %s that are not finished, or broken off at once, stay within their limit and hinder nobody',
+    async (kind) => {
+      const { port } = await serve({ kind, limits: { handshakesMax: 20 } }, { limits: { httpSocketsMax: 20 } })
+      const open = new Set<Socket>()
+      const begin = () => {
+        const socket = connectPlain({ port, host: '127.0.0.1' })
+        open.add(socket)
+        socket.on('error', () => {})
+        socket.on('close', () => open.delete(socket))
+        return socket
+      }
+      // Reset before the gateway has accepted them: they have no address any more.
+      for (let i = 0; i < 50; i++)
+        begin().on('connect', function (this: Socket) {
+          this.resetAndDestroy()
+        })
+      await eventually(() => open.size).toBe(0)
+      for (let i = 0; i < 50; i++) begin()
+      await eventually(() => open.size).toBe(20)
+      for (const socket of open) socket.destroy()
+      const client = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
+      await once(client, 'secureConnect')
+      client.destroy()
+    },
+  )
 
   test('files that can not be used are named at the start', async () => {
     await expect(serve({ key: renewed.key })).rejects.toThrow(
