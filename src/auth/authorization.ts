@@ -13,12 +13,11 @@ import { type Acl, AclDecider } from './acl-file.ts'
 import type { Grant } from './authenticator.ts'
 import type { Identity } from './credential.ts'
 import { allQos, type Decider, type Decision, type Question, qosBit } from './decider.ts'
+import { RememberedTopics, type RemembersTopics } from './remembered-topics.ts'
 import type { Rule } from './rule.ts'
 import { fitsClientId, RuleDecider, subjectKey } from './rules.ts'
 import type { Subject } from './subject.ts'
 
-/** Topics whose answers one compilation remembers, for publishing and for receiving. */
-const topicsRememberedMax = 1024
 /** Compilations that clients share. */
 const compilationsMax = 16_384
 
@@ -44,6 +43,7 @@ export class Authorization {
   /** Changes with each set of rules. */
   version = 0
   readonly #compilations = new Map<string, Compilation>()
+  readonly #remembered = new RememberedTopics()
 
   constructor(source: AuthorizationSource = everythingAllowed) {
     this.#source = source
@@ -54,7 +54,13 @@ export class Authorization {
     this.#source = source
     this.#keyOf = keyFunction(source.ruleSet)
     this.#compilations.clear()
+    this.#remembered.forget()
     this.version++
+  }
+
+  /** Characters of the topics whose answers are remembered, with what is around them. */
+  get charactersRemembered(): number {
+    return this.#remembered.characters
   }
 
   groupsOf = (user: string): readonly string[] => this.#source.groups.get(user) ?? []
@@ -78,11 +84,12 @@ export class Authorization {
   compile(subject: Subject, identity: Identity | undefined): Compilation {
     if (identity?.superuser) return everything
     // Rules that came with a token are its own.
-    if (identity?.rules !== undefined) return new Compilation(this.#deciderFor(subject, identity.rules))
+    if (identity?.rules !== undefined)
+      return new Compilation(this.#deciderFor(subject, identity.rules), this.#remembered)
     const key = this.#keyOf(subject)
     const known = this.#compilations.get(key)
     if (known !== undefined) return known
-    const made = new Compilation(this.#deciderFor(subject, undefined))
+    const made = new Compilation(this.#deciderFor(subject, undefined), this.#remembered)
     this.#compilations.set(key, made)
     if (this.#compilations.size > compilationsMax) this.#forgetOldest()
     return made
@@ -161,32 +168,38 @@ class FirstOf implements Decider {
 }
 
 /** A decider with its answers. */
-class Compilation {
+class Compilation implements RemembersTopics {
   readonly decider: Decider
+  readonly #remembered: RememberedTopics
   readonly #publish = new Map<string, number>()
   readonly #receive = new Map<string, number>()
 
-  constructor(decider: Decider) {
+  constructor(decider: Decider, remembered: RememberedTopics) {
     this.decider = decider
+    this.#remembered = remembered
   }
 
   publishMask(topic: string): number {
-    return this.#publish.get(topic) ?? remember(this.#publish, topic, this.decider.publishMask(topic))
+    return this.#publish.get(topic) ?? this.#remember(this.#publish, topic, this.decider.publishMask(topic))
   }
 
   receiveMask(topic: string): number {
-    return this.#receive.get(topic) ?? remember(this.#receive, topic, this.decider.receiveMask(topic))
+    return this.#receive.get(topic) ?? this.#remember(this.#receive, topic, this.decider.receiveMask(topic))
+  }
+
+  forgetTopics(): void {
+    this.#publish.clear()
+    this.#receive.clear()
+  }
+
+  #remember(masks: Map<string, number>, topic: string, mask: number): number {
+    this.#remembered.add(this, topic)
+    masks.set(topic, mask)
+    return mask
   }
 }
 
-const everything = new Compilation(allowEverything)
-
-function remember(masks: Map<string, number>, topic: string, mask: number): number {
-  // Topics that come by once would push out those that come again and again; starting afresh costs the latter one look each.
-  if (masks.size >= topicsRememberedMax) masks.clear()
-  masks.set(topic, mask)
-  return mask
-}
+const everything = new Compilation(allowEverything, new RememberedTopics())
 
 class RuleGrant implements Grant {
   readonly #authorization: Authorization

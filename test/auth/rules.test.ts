@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { Authorization, type AuthorizationSource, everythingAllowed } from '../../src/auth/authorization.ts'
 import { covers, matches, overlap } from '../../src/auth/decider.ts'
+import { charactersRememberedMax } from '../../src/auth/remembered-topics.ts'
 import { type RuleInput, ruleOf } from '../../src/auth/rule.ts'
 import type { Subject } from '../../src/auth/subject.ts'
 import { fitsPattern } from '../../src/auth/wildcard.ts'
@@ -324,5 +325,28 @@ describe('topic filters', () => {
     ['%x', '%x', true],
   ])('the pattern %s fits %s: %s', (pattern, text, expected) => {
     expect(fitsPattern(pattern, text)).toBe(expected)
+  })
+})
+
+describe('what is remembered of topics', () => {
+  it('has one limit for all clients, whatever they ask about, and the answers stay right', () => {
+    const authorization = new Authorization(sourceOf([{ allow: 'publish', topic: 'of/%c/#' }]))
+    const grants = Array.from({ length: 20 }, (_, client) =>
+      authorization.grantFor(subject({ clientId: `c${client}` }), undefined),
+    )
+    const long = 'x'.repeat(60_000)
+    let remembered = 0
+    for (let round = 0; round < 50; round++) {
+      for (const [client, grant] of grants.entries()) {
+        expect(grant.mayPublish(`of/c${client}/${long}${round}`, 0, false)).toBe(true)
+        expect(grant.mayPublish(`of/c${client + 1}/${long}${round}`, 0, false)).toBe(false)
+        expect(grant.mayReceive(`of/c${client}/${long}${round}`, 0, false, null)).toBe(false)
+        remembered = Math.max(remembered, authorization.charactersRemembered)
+      }
+    }
+    expect(remembered).toBeGreaterThan(charactersRememberedMax / 2)
+    expect(remembered).toBeLessThanOrEqual(charactersRememberedMax)
+    authorization.replace(sourceOf([]))
+    expect(authorization.charactersRemembered).toBe(0)
   })
 })
