@@ -41,6 +41,9 @@ type Unnumbered<Call> = Call extends StoreCall ? Omit<Call, 'call'> : never
 /** V8's own limit lets the thread's garbage grow to 80 MB before it is looked at; with less than this it is copied too often. */
 const youngGenerationMb = 24
 
+/** How long the thread may take to end by itself. */
+const endMsMax = 5_000
+
 export class SqliteWorkerStore implements Store {
   readonly durable = true
   readonly #options: SqliteOptions
@@ -48,6 +51,7 @@ export class SqliteWorkerStore implements Store {
   readonly #events: Required<SqliteEvents>
   readonly #worker: Worker
   readonly #pending = new Map<number, Pending>()
+  readonly #exited: Promise<void>
   #calls = 0
   #recovery: Recovery | undefined
   #failure: Error | undefined
@@ -64,7 +68,12 @@ export class SqliteWorkerStore implements Store {
     })
     this.#worker.on('message', (answer: StoreAnswer) => this.#onAnswer(answer))
     this.#worker.on('error', (error) => this.#onEnd(error as Error))
-    this.#worker.on('exit', (code) => this.#onEnd(new Error(`its thread ended with code ${code}`)))
+    this.#exited = new Promise((resolve) => {
+      this.#worker.on('exit', (code) => {
+        this.#onEnd(new Error(`its thread ended with code ${code}`))
+        resolve()
+      })
+    })
   }
 
   async open(recovery: Recovery): Promise<RecoveredNumbers> {
@@ -101,10 +110,22 @@ export class SqliteWorkerStore implements Store {
     if (this.#failure === undefined) {
       const closed = this.#call({ method: 'close' })
       this.#closing = true
-      await closed.finally(() => this.#worker.terminate())
+      await closed.finally(() => this.#ended())
+      return
     }
     this.#closing = true
-    await this.#worker.terminate()
+    this.#worker.postMessage({ method: 'close', call: this.#calls++ } satisfies StoreCall)
+    await this.#ended()
+  }
+
+  /**
+   * The thread ends by itself once its port is closed. Only if it hangs is it terminated: in the middle of a call into SQLite
+   * that can take the whole process with it.
+   */
+  async #ended(): Promise<void> {
+    const timer = setTimeout(() => void this.#worker.terminate(), endMsMax)
+    await this.#exited
+    clearTimeout(timer)
   }
 
   #call(request: Unnumbered<StoreCall>, transfer: ArrayBuffer[] = []): Promise<StoreResult> {
