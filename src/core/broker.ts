@@ -102,6 +102,7 @@ export class Broker {
     this.log = ports.log ?? silent
     this.#assignedIdPrefix = ports.assignedIdPrefix ?? 'mqtide-'
     this.index = new SubscriptionIndex((group) => options.sharedGroups[group] ?? options.sharedStrategy, this.cost)
+    this.index.onInterest = (filter, added) => this.journal.interest(filter, added)
     this.topics = new TopicCache(this.index, this.counters, options, ports.hashSeed ?? hashSeedOfTests)
   }
 

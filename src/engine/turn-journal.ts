@@ -75,6 +75,9 @@ export abstract class TurnJournal implements Journal {
     this.#append(({ writer }) => writer.subscriptionDelete(session.number, filter))
   }
 
+  /** Nobody else routes to this process. */
+  interest(): void {}
+
   enqueue(session: Session, position: number, delivery: Delivery): void {
     const message = delivery.message!
     const slice = this.current

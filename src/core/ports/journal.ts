@@ -42,6 +42,11 @@ export interface Journal {
   sessionEnd(session: Session): void
   subscription(session: Session, subscription: Subscription): void
   unsubscription(session: Session, filter: string): void
+  /**
+   * A filter, without its share group, got its first subscriber or lost its last one, of whatever kind and also while sessions
+   * are recovered. For whoever routes from elsewhere; SUBACK and UNSUBACK wait for the ticket where this appended anything.
+   */
+  interest(filter: string, added: boolean): void
   enqueue(session: Session, position: number, delivery: Delivery): void
   /** `delivery` is null for a reference that is in the store only. */
   dequeue(session: Session, position: number, delivery: Delivery | null): void
@@ -75,6 +80,7 @@ export const noJournal: Journal = {
   sessionEnd: nothing,
   subscription: nothing,
   unsubscription: nothing,
+  interest: nothing,
   enqueue: nothing,
   dequeue: nothing,
   release: nothing,

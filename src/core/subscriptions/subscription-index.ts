@@ -71,6 +71,8 @@ interface WildcardSubscribers {
 
 const subscriberNode = (): SubscriberNode => ({ subscriptions: noSubscribers, groups: null })
 
+const isUnused = ({ subscriptions, groups }: SubscriberNode): boolean => subscriptions.length === 0 && groups === null
+
 /** Whether the filter ends in `#`, and what precedes that. */
 const endsInHash = (filter: string): boolean => filter.charCodeAt(filter.length - 1) === 0x23
 const beforeHash = (filter: string): string => filter.slice(0, -2)
@@ -123,6 +125,8 @@ export class SubscriptionIndex {
   count = 0
   sharedCount = 0
   onExactChange: (topic: string) => void = () => {}
+  /** A filter, without its share group, got its first subscriber or lost its last one. */
+  onInterest: (filter: string, added: boolean) => void = () => {}
   readonly #strategyOf: (group: string) => DispatchStrategy
   readonly #cost: Cost
 
@@ -133,6 +137,7 @@ export class SubscriptionIndex {
 
   add(subscription: Subscription, parsed: TopicFilter): void {
     const node = parsed.hasWildcard ? this.#wildcardNode(parsed.filter) : this.#exactNode(parsed.filter)
+    if (isUnused(node)) this.onInterest(parsed.filter, true)
     this.count++
     if (parsed.shared === undefined) {
       subscription.slot = node.subscriptions.length
@@ -172,7 +177,10 @@ export class SubscriptionIndex {
       if (members.length === 0) node.groups?.delete(subscription.group.name)
       if (node.groups?.size === 0) node.groups = null
     }
-    if (node.subscriptions.length === 0 && node.groups === null) this.#forget(parsed)
+    if (isUnused(node)) {
+      this.#forget(parsed)
+      this.onInterest(parsed.filter, false)
+    }
     this.changed(parsed)
   }
 
