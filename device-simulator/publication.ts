@@ -207,9 +207,14 @@ export class Publication implements Entry {
     const inPayload = payload.envelopeAt >= 0
     if (!inPayload) letter.property = new Uint8Array(envelopeBytes)
     const bytes = letter.property ?? payload.bytes
-    const { run } = this.#context.identity
     const offset = inPayload ? payload.envelopeAt : 0
-    writeIdentity(bytes, offset, run, stream.device, stream.stream, letter.sequence, letter.intendedMs * 1000)
+    writeIdentity(bytes, offset, {
+      run: this.#context.identity.run,
+      device: stream.device,
+      stream: stream.stream,
+      sequence: letter.sequence,
+      intendedUs: letter.intendedMs * 1000,
+    })
   }
 
   /** To be called when the letter goes to the client. */

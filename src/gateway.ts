@@ -141,9 +141,10 @@ export class Gateway {
     const { engine, committer } = this.#parts
     const { appended } = committer
     const outcome = engine.call(() => {
-      const now = this.broker.now
-      const expiresAt = messageExpiryInterval === undefined ? Infinity : now + messageExpiryInterval * 1000
-      return this.broker.publish(newMessage(topic, bytes, forwardProperties, qos, expiresAt, now), retain)
+      const publishedAt = this.broker.now
+      const expiresAt = messageExpiryInterval === undefined ? Infinity : publishedAt + messageExpiryInterval * 1000
+      const message = newMessage({ name: topic, payload: bytes, forwardProperties, qos, expiresAt, publishedAt })
+      return this.broker.publish(message, retain)
     })
     if (outcome === 'quota-exceeded') throw new Error(`${topic}: refused, a queue or the store has no room (0x97)`)
     if (committer.appended !== appended) await committer.settled()
@@ -289,23 +290,18 @@ export class Gateway {
     const { broker } = this
     this.#parts.engine.run(() => {
       for (const { topic, payload } of messages) {
-        broker.publish(newMessage(topic, encodeUtf8(payload), new Uint8Array(0), 2, Infinity, broker.now), true)
+        const own = { name: topic, payload: encodeUtf8(payload), forwardProperties: new Uint8Array(0), qos: 2 } as const
+        broker.publish(newMessage({ ...own, expiresAt: Infinity, publishedAt: broker.now }), true)
       }
     })
   }
 }
 
+/** A message of the program's own, or of the gateway itself. */
 function newMessage(
-  name: string,
-  payload: Uint8Array,
-  forwardProperties: Uint8Array,
-  qos: Qos,
-  expiresAt: number,
-  publishedAt: number,
+  own: Pick<Message, 'name' | 'payload' | 'forwardProperties' | 'qos' | 'expiresAt' | 'publishedAt'>,
 ): Message {
-  const topic = encodeUtf8(name)
-  const store = { id: 0, references: 0, holders: 0 }
-  return { ...store, topic, name, payload, forwardProperties, qos, expiresAt, publisher: '', publishedAt }
+  return { ...own, id: 0, references: 0, holders: 0, topic: encodeUtf8(own.name), publisher: '' }
 }
 
 /** Opens the store and makes a gateway that does not listen yet. Rejects with a ConfigError or a StoreError. */

@@ -20,6 +20,13 @@ const lengthExceptions: Record<string, string> = {
   'test/mqtt/vectors/publish.ts#a function without a name': 'a table of byte vectors, made once per role',
 }
 
+const parametersMax = 5
+
+/** Function to why it may take more. */
+const parameterExceptions: Record<string, string> = {
+  writePublish: 'once per recipient: an object for its numbers would be made as often',
+}
+
 const codeFolders = ['src', 'device-simulator', 'bench', 'test', 'scripts']
 const codePaths = codeFolders.flatMap((folder) => filesBelow(folder, ['.ts', '.tsx', '.mts']))
 const markdownPaths = filesBelow('.', ['.md'])
@@ -119,6 +126,19 @@ describe('the tidy rules', () => {
     })
     const needless = Object.keys(lengthExceptions).filter((key) => !excused.has(key))
     expect([...found, ...needless.map((key) => `test/tidy.test.ts: ${key} needs no exception any more`)]).toEqual([])
+  })
+
+  it('take few parameters', () => {
+    const inProduct = sources.filter(({ path }) => product.some((folder) => path.startsWith(folder)))
+    const found = inProduct.flatMap((source) =>
+      functionsOf(source)
+        .filter(({ name, parameters }) => parameters > parametersMax && !(name in parameterExceptions))
+        .map(({ name, line, parameters }) => {
+          const place = `${source.path}:${line}`
+          return `${place}: ${name} takes ${parameters} parameters, ${parametersMax} at most; give what belongs together a name`
+        }),
+    )
+    expect(found).toEqual([])
   })
 
   it('leave no file that nothing uses', () => {

@@ -66,11 +66,7 @@ function take(bytes: Uint8Array, offset: number, length: number): number {
 export function writeIdentity(
   bytes: Uint8Array,
   offset: number,
-  run: number,
-  device: number,
-  stream: number,
-  sequence: number,
-  intendedUs: number,
+  { run, device, stream, sequence, intendedUs }: Omit<Envelope, 'lagUs' | 'whole'>,
 ): void {
   bytes[offset] = tilde
   put(bytes, offset + 1, 4, run)

@@ -249,7 +249,8 @@ describe('the envelope', () => {
         size: encoding === 'binary' ? 64 : undefined,
       })
       const made = createPayloadSource(spec, contextOf(['g', 0, 0]), true).next(momentOf(3, 1000), 3)
-      writeIdentity(made.bytes, made.envelopeAt, 0xabcdef, 0x123456, 4095, 1_000_000_007, 123_456_789_012)
+      const origin = { run: 0xabcdef, device: 0x123456, stream: 4095 }
+      writeIdentity(made.bytes, made.envelopeAt, { ...origin, sequence: 1_000_000_007, intendedUs: 123_456_789_012 })
       sealEnvelope(made.bytes, made.envelopeAt, made.bodyCheck, 42)
       const at = findEnvelope(made.bytes)
       expect(at).toBe(made.envelopeAt)

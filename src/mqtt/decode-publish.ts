@@ -47,25 +47,16 @@ export function emptyPublishFrame(): PublishFrame {
   }
 }
 
-/** @param start of the fixed header @param bodyStart of the variable header */
-export function fillPublishFrame(
-  frame: PublishFrame,
-  bytes: Uint8Array,
-  start: number,
-  bodyStart: number,
-  end: number,
-  rules: PublishRules,
-): void {
-  const first = bytes[start]!
+/** Reads the packet at the frame's `buffer`, `start` and `end`. @param bodyStart of the variable header */
+export function fillPublishFrame(frame: PublishFrame, bodyStart: number, rules: PublishRules): void {
+  const { buffer: bytes, end } = frame
+  const first = bytes[frame.start]!
   const qos = ((first >> 1) & 3) as Qos
   const topicStart = bodyStart + 2
   // A length past the packet's end is the next packet's, or none and counts as 0: either way `at` is past the end too.
   const topicEnd = topicStart + ((bytes[bodyStart]! << 8) | bytes[bodyStart + 1]!)
   let at = qos === 0 ? topicEnd : topicEnd + 2
   if (at > end) throw malformed('PUBLISH ends inside its Topic Name or Packet Identifier')
-  frame.buffer = bytes
-  frame.start = start
-  frame.end = end
   frame.qos = qos
   frame.retain = (first & 1) !== 0
   frame.dup = (first & 8) !== 0

@@ -187,8 +187,12 @@ export class Decoder {
         while (chunk[bodyStart - 1]! >= 0x80) bodyStart++
         const type = chunk[at]! >> 4
         if (type === PacketType.publish) {
-          fillPublishFrame(this.#frame, chunk, at, bodyStart, end, this.#rules)
-          this.#sink.onPublish(this.#frame)
+          const frame = this.#frame
+          frame.buffer = chunk
+          frame.start = at
+          frame.end = end
+          fillPublishFrame(frame, bodyStart, this.#rules)
+          this.#sink.onPublish(frame)
         } else if (type >= PacketType.puback && type <= PacketType.pubcomp)
           this.#acknowledgement(type, chunk, bodyStart, end)
         else this.#packet(type as PacketType, chunk, bodyStart, end)

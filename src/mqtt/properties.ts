@@ -32,55 +32,42 @@ function define(
   title: string,
   type: PropertyType,
   places: readonly PropertyPlace[],
-  [least, greatest]: readonly [least?: number, greatest?: number] = [],
 ): PropertyDefinition {
   let bits = 0
   for (const place of places) bits |= 1 << place
-  return {
-    id,
-    name,
-    title,
-    type,
-    places: bits,
-    ...(least !== undefined && { least }),
-    ...(greatest !== undefined && { greatest }),
-  }
+  return { id, name, title, type, places: bits }
 }
 
-const flag = [0, 1] as const
-const notZero = [1] as const
+const flag = { least: 0, greatest: 1 }
+const notZero = { least: 1 }
 
 /** In the order of table 2-4. Subscription Identifier (in PUBLISH) and User Property may repeat, all others not. */
 export const propertyDefinitions: readonly PropertyDefinition[] = [
-  define(0x01, 'payloadFormatIndicator', 'Payload Format Indicator', 'byte', [publish, willPlace], flag),
+  { ...define(0x01, 'payloadFormatIndicator', 'Payload Format Indicator', 'byte', [publish, willPlace]), ...flag },
   define(0x02, 'messageExpiryInterval', 'Message Expiry Interval', 'uint32', [publish, willPlace]),
   define(0x03, 'contentType', 'Content Type', 'string', [publish, willPlace]),
   define(0x08, 'responseTopic', 'Response Topic', 'string', [publish, willPlace]),
   define(0x09, 'correlationData', 'Correlation Data', 'binary', [publish, willPlace]),
-  define(
-    0x0b,
-    'subscriptionIdentifiers',
-    'Subscription Identifier',
-    'variableByteInteger',
-    [publish, subscribe],
-    notZero,
-  ),
+  {
+    ...define(0x0b, 'subscriptionIdentifiers', 'Subscription Identifier', 'variableByteInteger', [publish, subscribe]),
+    ...notZero,
+  },
   define(0x11, 'sessionExpiryInterval', 'Session Expiry Interval', 'uint32', [connect, connack, disconnect]),
   define(0x12, 'assignedClientIdentifier', 'Assigned Client Identifier', 'string', [connack]),
   define(0x13, 'serverKeepAlive', 'Server Keep Alive', 'uint16', [connack]),
   define(0x15, 'authenticationMethod', 'Authentication Method', 'string', [connect, connack, auth]),
   define(0x16, 'authenticationData', 'Authentication Data', 'binary', [connect, connack, auth]),
-  define(0x17, 'requestProblemInformation', 'Request Problem Information', 'byte', [connect], flag),
+  { ...define(0x17, 'requestProblemInformation', 'Request Problem Information', 'byte', [connect]), ...flag },
   define(0x18, 'willDelayInterval', 'Will Delay Interval', 'uint32', [willPlace]),
-  define(0x19, 'requestResponseInformation', 'Request Response Information', 'byte', [connect], flag),
+  { ...define(0x19, 'requestResponseInformation', 'Request Response Information', 'byte', [connect]), ...flag },
   define(0x1a, 'responseInformation', 'Response Information', 'string', [connack]),
   define(0x1c, 'serverReference', 'Server Reference', 'string', [connack, disconnect]),
   define(0x1f, 'reasonString', 'Reason String', 'string', [connack, ...acknowledgements, disconnect, auth]),
-  define(0x21, 'receiveMaximum', 'Receive Maximum', 'uint16', [connect, connack], notZero),
+  { ...define(0x21, 'receiveMaximum', 'Receive Maximum', 'uint16', [connect, connack]), ...notZero },
   define(0x22, 'topicAliasMaximum', 'Topic Alias Maximum', 'uint16', [connect, connack]),
-  define(0x23, 'topicAlias', 'Topic Alias', 'uint16', [publish], notZero),
-  define(0x24, 'maximumQos', 'Maximum QoS', 'byte', [connack], flag),
-  define(0x25, 'retainAvailable', 'Retain Available', 'byte', [connack], flag),
+  { ...define(0x23, 'topicAlias', 'Topic Alias', 'uint16', [publish]), ...notZero },
+  { ...define(0x24, 'maximumQos', 'Maximum QoS', 'byte', [connack]), ...flag },
+  { ...define(0x25, 'retainAvailable', 'Retain Available', 'byte', [connack]), ...flag },
   define(0x26, 'userProperties', 'User Property', 'stringPair', [
     connect,
     connack,
@@ -92,10 +79,13 @@ export const propertyDefinitions: readonly PropertyDefinition[] = [
     auth,
     ...acknowledgements,
   ]),
-  define(0x27, 'maximumPacketSize', 'Maximum Packet Size', 'uint32', [connect, connack], notZero),
-  define(0x28, 'wildcardSubscriptionAvailable', 'Wildcard Subscription Available', 'byte', [connack], flag),
-  define(0x29, 'subscriptionIdentifierAvailable', 'Subscription Identifier Available', 'byte', [connack], flag),
-  define(0x2a, 'sharedSubscriptionAvailable', 'Shared Subscription Available', 'byte', [connack], flag),
+  { ...define(0x27, 'maximumPacketSize', 'Maximum Packet Size', 'uint32', [connect, connack]), ...notZero },
+  { ...define(0x28, 'wildcardSubscriptionAvailable', 'Wildcard Subscription Available', 'byte', [connack]), ...flag },
+  {
+    ...define(0x29, 'subscriptionIdentifierAvailable', 'Subscription Identifier Available', 'byte', [connack]),
+    ...flag,
+  },
+  { ...define(0x2a, 'sharedSubscriptionAvailable', 'Shared Subscription Available', 'byte', [connack]), ...flag },
 ]
 
 /** The identifiers that the decoder of PUBLISH and the encoders tell apart. */

@@ -154,13 +154,14 @@ const functionKinds = new Set<SyntaxKind>([
 ])
 
 /** Every function with its length in lines, but those that hold tests, as a file does: bodies of `describe`, contract suites. */
-export function functionsOf(source: Source): { name: string; line: number; lines: number }[] {
-  const functions: { name: string; line: number; lines: number }[] = []
+export function functionsOf(source: Source): { name: string; line: number; lines: number; parameters: number }[] {
+  const functions: { name: string; line: number; lines: number; parameters: number }[] = []
   visit(source.tree, (node) => {
     if (!functionKinds.has(node.kind) || !('body' in node) || !node.body || holdsTests(node)) return
     const line = lineOf(source.tree, node)
     const lastLine = source.tree.getLineAndCharacterOfPosition(node.end).line + 1
-    functions.push({ name: nameOf(node), line, lines: lastLine - line + 1 })
+    const { parameters } = node as Node & { parameters?: readonly Node[] }
+    functions.push({ name: nameOf(node), line, lines: lastLine - line + 1, parameters: parameters?.length ?? 0 })
   })
   return functions
 }
