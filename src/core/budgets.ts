@@ -18,6 +18,10 @@ export class Budget {
     this.max = max
   }
 
+  get exceeded(): boolean {
+    return this.used > this.max
+  }
+
   /** Whether so much more has room; counted where it has none. */
   admits(amount: number): boolean {
     if (this.used + amount <= this.max) return true
@@ -49,6 +53,12 @@ export class Budgets {
   readonly willBytes: Budget
   readonly queueBytes: QueueBudget
   readonly routeCacheBytes: Budget
+  /** Of CONNECT packets that are not whole yet. */
+  readonly handshakeBytes: Budget
+  /** Of other packets. */
+  readonly partialPacketBytes: Budget
+  /** Output that peers do not read. */
+  readonly outputBytes: Budget
 
   constructor(options: BrokerOptions) {
     this.sessions = new Budget(options.sessionsMax)
@@ -59,6 +69,9 @@ export class Budgets {
     this.willBytes = new Budget(options.willBytesMax)
     this.queueBytes = new QueueBudget(options.residentBytesMax)
     this.routeCacheBytes = new Budget(options.routeCacheBytesMax)
+    this.handshakeBytes = new Budget(options.handshakeBytesMax)
+    this.partialPacketBytes = new Budget(options.partialPacketBytesMax)
+    this.outputBytes = new Budget(options.outputBytesMax)
   }
 }
 

@@ -52,6 +52,9 @@ export interface BrokerOptions {
   residentBytesMax: number
   /** The same for one session whose queue is in the store too. */
   residentBytesPerSessionMax: number
+  handshakeBytesMax: number
+  partialPacketBytesMax: number
+  outputBytesMax: number
   maximumQos: Qos
   retainAvailable: boolean
   wildcardSubscriptionAvailable: boolean
@@ -101,6 +104,9 @@ export const defaultBrokerOptions: BrokerOptions = {
   willBytesMax: 256 * 1024 * 1024,
   residentBytesMax: 512 * 1024 * 1024,
   residentBytesPerSessionMax: 16 * 1024 * 1024,
+  handshakeBytesMax: 64 * 1024 * 1024,
+  partialPacketBytesMax: 512 * 1024 * 1024,
+  outputBytesMax: 1024 * 1024 * 1024,
   maximumQos: 2,
   retainAvailable: true,
   wildcardSubscriptionAvailable: true,

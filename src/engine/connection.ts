@@ -3,8 +3,8 @@
  * written once at its end.
  *
  * Output has three stretches, in the order in which they leave: what the socket has and the kernel did not take, what this
- * turn gathered (`#chunks`, `#chunk`), and frames held for a commit. While the socket is behind, nothing is given to it, so
- * that all that waits is counted here; beyond `outputBufferBytesMax` the connection is `full`, and the core drops or queues.
+ * turn gathered (both are `Output`), and frames held for a commit. Beyond `Output.limit` the connection is `full`, and the core
+ * drops or queues.
  *
  * A held frame belongs to this connection and dies with it.
  */
@@ -20,11 +20,11 @@ import type { ByteStream } from './byte-stream.ts'
 import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
 import { HeldFrames } from './held-frames.ts'
-import { chunkMemory, copy, giveBackChunk, largeChunkBytes, patch, takeChunk } from './output-buffers.ts'
+import { InputMemory } from './input-memory.ts'
+import { Output } from './output.ts'
+import { chunkMemory, copy, patch } from './output-buffers.ts'
 import { pausedFor, Reading } from './reading.ts'
 import type { Room } from './room.ts'
-
-export type { ByteStream }
 
 export class Connection implements Link {
   readonly #engine: Engine
@@ -34,14 +34,8 @@ export class Connection implements Link {
   readonly client: Client
   readonly durability: number
   inboundInflight = 0
-  #chunk: Buffer | null = null
-  #length = 0
-  #chunks: { buffer: Buffer; end: number }[] = []
-  #chunksBytes = 0
-  /** Writes that the stream took and the kernel did not take whole yet. */
-  #blockedWrites = 0
-  #blockedBytes = 0
-  #lent: Buffer[] = []
+  readonly #output: Output
+  readonly #memory: InputMemory
   #dirty = false
   #held: HeldFrames | null = null
   #holdAll = false
@@ -54,6 +48,8 @@ export class Connection implements Link {
     this.#engine = engine
     this.#room = room
     this.#stream = stream
+    this.#output = new Output(stream, engine)
+    this.#memory = new InputMemory(engine.broker.budgets)
     this.#reading = new Reading(stream)
     this.durability = levelOf(durability)
     this.client = new Client(engine.broker, this, stream.peer)
@@ -70,7 +66,7 @@ export class Connection implements Link {
   }
 
   get full(): boolean {
-    return this.#pendingBytes() > this.#engine.outputBufferBytesMax
+    return this.#pendingBytes() > this.#output.limit
   }
 
   get readingPaused(): boolean {
@@ -83,7 +79,7 @@ export class Connection implements Link {
 
   #pendingBytes(): number {
     const held = this.#held === null ? 0 : this.#held.bytes
-    return this.#length + this.#chunksBytes + this.#blockedBytes + held
+    return this.#output.bytes + held
   }
 
   onData(chunk: Buffer): void {
@@ -103,17 +99,12 @@ export class Connection implements Link {
       engine.resumeAfterCommit(this)
     }
     // Deliveries stop when it is full; what comes on top answers the peer itself.
-    if (this.#blockedWrites > 0 && this.#pendingBytes() > 2 * engine.outputBufferBytesMax)
-      this.#reading.pause(pausedFor.output)
+    if (this.#output.blocked && this.#pendingBytes() > 2 * this.#output.limit) this.#reading.pause(pausedFor.output)
   }
 
   /** The kernel took everything of a write that it did not take at once. */
   onDrain(): void {
-    if (--this.#blockedWrites > 0) return
-    this.#blockedBytes = 0
-    for (const chunk of this.#lent) giveBackChunk(chunk)
-    this.#lent = []
-    if (this.#closed) return
+    if (!this.#output.onDrain() || this.#closed) return
     this.#engine.run(() => this.client.pump())
     this.#markDirty()
   }
@@ -135,7 +126,7 @@ export class Connection implements Link {
     }
     this.#engine.broker.counters.packetsSent[frame[start]! >> 4]!++
     const at = this.#reserve(end - start)
-    copy(frame, start, end, this.#chunk!, at)
+    copy(frame, start, end, this.#output.chunk!, at)
   }
 
   writePublish(
@@ -154,7 +145,7 @@ export class Connection implements Link {
     }
     this.#engine.broker.counters.packetsSent[PacketType.publish]!++
     const at = this.#reserve(end - start)
-    const chunk = this.#chunk!
+    const chunk = this.#output.chunk!
     copy(frame, start, end, chunk, at)
     chunk[at] = firstByte
     if (packetIdAt > 0) {
@@ -176,7 +167,7 @@ export class Connection implements Link {
     if (this.#leavesAtOnce(type, ticket, freesReceiveSlot)) {
       this.#engine.broker.counters.packetsSent[type]!++
       const at = this.#reserve(4)
-      const chunk = this.#chunk!
+      const chunk = this.#output.chunk!
       chunk[at] = firstByte
       chunk[at + 1] = 2
       chunk[at + 2] = packetId >> 8
@@ -251,7 +242,7 @@ export class Connection implements Link {
       held.shift()
       packetsSent[first.frame[0]! >> 4]!++
       const at = this.#reserve(first.frame.length)
-      copy(first.frame, 0, first.frame.length, this.#chunk!, at)
+      copy(first.frame, 0, first.frame.length, this.#output.chunk!, at)
     }
     this.inboundInflight = Math.max(0, this.inboundInflight - answered)
     if (held.first !== undefined) return false
@@ -264,13 +255,14 @@ export class Connection implements Link {
   flush(): void {
     this.#dirty = false
     if (this.#closed) return
-    if (this.#blockedWrites === 0 || this.#closing) {
+    if (!this.#output.blocked || this.#closing) {
       const wasFull = this.full
-      this.#writeOut()
+      this.#output.writeOut()
       // The kernel took it all at once: no drain follows, and what stopped because the output was full goes on.
-      if (wasFull && this.#blockedWrites === 0 && !this.#closing) this.#engine.broker.awaitTurn(this.client)
+      if (wasFull && !this.#output.blocked && !this.#closing) this.#engine.broker.awaitTurn(this.client)
       if (this.#reading.has(pausedFor.output) && !this.full) this.#reading.resume(pausedFor.output)
     }
+    this.#output.count()
     if (!this.#closing) return
     this.#closed = true
     this.#engine.connections.delete(this)
@@ -286,64 +278,10 @@ export class Connection implements Link {
     this.#reading.resume(pausedFor.commit)
   }
 
-  #writeOut(): void {
-    const headroom = this.#stream.headroomBytes
-    const { counters } = this.#engine.broker
-    if (this.#chunks.length > 0) {
-      for (const { buffer, end } of this.#chunks) this.#give(buffer, headroom, end)
-      this.#chunks = []
-      this.#chunksBytes = 0
-    }
-    const chunk = this.#chunk
-    if (chunk === null) return
-    const end = headroom + this.#length
-    counters.bytesSent += this.#length
-    this.#chunk = null
-    this.#length = 0
-    this.#give(chunk, headroom, end)
-  }
-
-  #give(buffer: Buffer, start: number, end: number): void {
-    if (this.#stream.write(buffer, start, end)) {
-      giveBackChunk(buffer)
-      return
-    }
-    this.#lent.push(buffer)
-    this.#blockedWrites++
-    this.#blockedBytes += end - start
-  }
-
-  /** Makes room for a frame in the current chunk. Returns where it begins. */
+  /** Makes room for a frame in the output's chunk. Returns where it begins. */
   #reserve(bytes: number): number {
     if (!this.#dirty) this.#markDirty()
-    const at = this.#stream.headroomBytes + this.#length
-    const chunk = this.#chunk
-    if (chunk === null || at + bytes > chunk.length) return this.#reserveAnew(bytes)
-    this.#length += bytes
-    return at
-  }
-
-  #reserveAnew(bytes: number): number {
-    const headroom = this.#stream.headroomBytes
-    const chunk = this.#chunk
-    const together = headroom + this.#length + bytes
-    if (chunk === null || together > largeChunkBytes) {
-      if (chunk !== null) {
-        this.#chunks.push({ buffer: chunk, end: headroom + this.#length })
-        this.#chunksBytes += this.#length
-        this.#engine.broker.counters.bytesSent += this.#length
-        this.#length = 0
-      }
-      this.#chunk = takeChunk(headroom + bytes)
-    } else {
-      const larger = takeChunk(together)
-      chunk.copy(larger, headroom, headroom, headroom + this.#length)
-      giveBackChunk(chunk)
-      this.#chunk = larger
-    }
-    const at = headroom + this.#length
-    this.#length += bytes
-    return at
+    return this.#output.reserve(bytes)
   }
 
   /** Whether a packet that batch `ticket` backs need not be held. An acknowledgement is counted in either case. */
@@ -370,10 +308,8 @@ export class Connection implements Link {
   }
 
   #drop(): void {
-    this.#chunk = null
-    this.#chunks = []
-    this.#length = 0
-    this.#chunksBytes = 0
+    this.#memory.end()
+    this.#output.drop()
     this.#held = null
   }
 
@@ -386,6 +322,7 @@ export class Connection implements Link {
       this.client.withDurability(() => {
         try {
           decode()
+          this.#memory.count(this.#decoder.memoryBytes, this.client.connected)
         } catch (error) {
           if (!(error instanceof ProtocolError)) throw error
           this.client.onFault(error, this.#decoder.version)

@@ -1,7 +1,8 @@
 /** MQTT over TCP: each accepted socket becomes a connection of the engine. */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Peer } from '../core/ports/peer.ts'
-import { type ByteStream, Connection } from '../engine/connection.ts'
+import type { ByteStream } from '../engine/byte-stream.ts'
+import { Connection } from '../engine/connection.ts'
 import type { Engine, ListenerOptions } from '../engine/engine.ts'
 import { peerOf } from './peer.ts'
 import { readingInPlace } from './reading-in-place.ts'

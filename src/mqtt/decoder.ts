@@ -112,6 +112,11 @@ export class Decoder {
     return bytes
   }
 
+  /** Memory taken for that. */
+  get memoryBytes(): number {
+    return this.bufferedBytes - this.#partialBytes + this.#partial.length
+  }
+
   /**
    * Hands each whole packet to the sink before it returns. The chunk is not kept. Not to be called by the sink.
    *

@@ -5,7 +5,8 @@ import { turnStepsMax } from '../../src/core/cost.ts'
 import { defaultBrokerOptions } from '../../src/core/options.ts'
 import type { Authority, Verdict } from '../../src/core/ports/authority.ts'
 import { type Journal, noJournal } from '../../src/core/ports/journal.ts'
-import { type ByteStream, Connection } from '../../src/engine/connection.ts'
+import type { ByteStream } from '../../src/engine/byte-stream.ts'
+import { Connection } from '../../src/engine/connection.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import { encodeConnect, encodeSubscribe } from '../../src/mqtt/encoder.ts'
 import { noProperties } from '../../src/mqtt/packet.ts'
@@ -201,5 +202,55 @@ describe('while the store is behind', () => {
     engine.onCommit()
     expect(stream.paused).toBe(false)
     await endOfTurn()
+  })
+})
+
+describe('memory over all connections', () => {
+  it('for packets that are not whole is bounded, before CONNECT and after, and given back', async () => {
+    const { engine, stream, connection, send, connect } = scene()
+    const { budgets } = engine.broker
+    Object.assign(budgets.handshakeBytes, { max: 10_000 })
+    Object.assign(budgets.partialPacketBytes, { max: 150_000 })
+    // A CONNECT of 200,000 bytes, of which 9,000 come.
+    const other = new FakeStream()
+    const stuck = new Connection(engine, other, 'fsync')
+    stuck.onData(Buffer.concat([Uint8Array.of(0x10, 0xc0, 0x9a, 0x0c), Buffer.alloc(2000)]))
+    expect(budgets.handshakeBytes.used).toBeGreaterThan(2000)
+    await send(connect.subarray(0, 5))
+    await endOfTurn()
+    expect(stream.ended).toBe(false)
+    stuck.onData(Buffer.alloc(9000))
+    await endOfTurn()
+    expect(other.ended).toBe(true)
+    await send(connect.subarray(5))
+    expect(budgets.handshakeBytes.used).toBe(0)
+    await send(Uint8Array.of(0x30, 0xc0, 0x9a, 0x0c), Buffer.alloc(20_000))
+    expect(stream.ended).toBe(false)
+    expect(budgets.partialPacketBytes.used).toBeGreaterThan(20_000)
+    connection.onData(Buffer.alloc(120_000))
+    await endOfTurn()
+    expect(stream.ended).toBe(true)
+    expect(budgets.partialPacketBytes).toMatchObject({ used: 0, refused: 1 })
+  })
+
+  it('for output that is not read makes each full at 64 KiB, and counts it until it is read', async () => {
+    const { engine, stream, connection, send, connect } = scene()
+    const { outputBytes } = engine.broker.budgets
+    Object.assign(engine, { outputBufferBytesMax: 1_000_000 })
+    Object.assign(outputBytes, { max: 100_000 })
+    await send(connect)
+    stream.blocked = true
+    connection.write(Buffer.alloc(90_000))
+    await endOfTurn()
+    expect(outputBytes.used).toBe(90_000)
+    expect(connection.full).toBe(false)
+    connection.write(Buffer.alloc(20_000))
+    await endOfTurn()
+    expect(connection.full).toBe(true)
+    stream.blocked = false
+    connection.onDrain()
+    await endOfTurn()
+    expect(outputBytes).toMatchObject({ used: 0, refused: 1 })
+    expect(connection.full).toBe(false)
   })
 })

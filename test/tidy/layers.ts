@@ -33,6 +33,7 @@ export const layers: readonly Layer[] = [
     of: 'src/listeners/',
     imports: ['src/mqtt/', 'src/engine/connection.ts'],
     types: [
+      'src/engine/byte-stream.ts',
       'src/engine/room.ts',
       'src/config/tls.ts',
       'src/core/ports/peer.ts',

@@ -201,7 +201,7 @@ export class HandOver {
 
   /** At QoS 0, or to a subscriber inside the program. */
   #send(member: Subscription, message: Message, retain: boolean): void {
-    const { destination, identifiers, group } = member
+    const { destination, identifiers } = member
     const broker = this.#broker
     if (!(destination instanceof Session)) {
       const { publication } = broker
