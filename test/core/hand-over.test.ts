@@ -278,6 +278,21 @@ describe('a member whose session ends', () => {
     expect((await world.restart()).broker.sessionsByNumber.size).toBe(1)
   })
 
+  it('gives on at its end what it kept when it unsubscribed and nobody else was there', async () => {
+    const world = new DurableWorld()
+    const slow = { ...lasting, properties: { ...lasting.properties, receiveMaximum: 1 } }
+    const leaving = await member(world, 'leaver', 1, slow)
+    await publish(world, range(0, 4))
+    leaving.unsubscribe(filter)
+    await world.settle()
+    leaving.drop()
+    const heir = await member(world, 'heir')
+    expect(heir.takePublishes()).toEqual([])
+    world.advance(3_600_000)
+    expect(await receive(world, heir)).toEqual(range(0, 4))
+    expect(world.broker.counters.messagesDropped.get('session_ended')).toBe(0)
+  })
+
   it('[MQTT-4.8.2-5] does not give on QoS 2 that an earlier process sent', async () => {
     const world = new DurableWorld()
     const leaving = await member(world, 'leaver', 2)

@@ -19,6 +19,10 @@ describe('a random life of clients that come and go keeps every promise', () => 
     expect(report.salvaged === 1 || report.acknowledged > 50).toBe(true)
   })
 
+  it('with messages that come to a full queue while a page of it is under way, seed 200105', async () => {
+    expect((await new Life(200_105, false).live(5000)).faults).toEqual([])
+  })
+
   it('the same seed lives the same life', async () => {
     expect(await new Life(7, false).live(1500)).toEqual(await new Life(7, false).live(1500))
     expect(randomOf(1)()).not.toBe(randomOf(2)())

@@ -124,14 +124,19 @@ function search(broker: Broker, session: Session): void {
   const { queue } = session
   const first = queue.firstUnsentStored
   if (session.pageUse !== null || queue.found.length > foundMessagesMax) return
-  if (queue.searchFrom >= queue.nextPosition) {
+  if (queue.searchFrom >= queue.nextPosition || queue.searchFrom === 0) {
     queue.searchFrom = 0
+    queue.foundExpiry = Infinity
     queue.found.length = 0
   }
-  const end = queue.nextPosition
-  requestPage(broker, session, Math.max(queue.searchFrom, first), undefined, (page) =>
-    onFound(broker, session, page, end),
-  )
+  const { searchFrom, nextPosition: end } = queue
+  // What comes from now on lowers it again.
+  queue.storedExpiry = Infinity
+  requestPage(broker, session, Math.max(searchFrom, first), undefined, (page) => {
+    // Holes that came meanwhile have the search begin anew.
+    if (queue.searchFrom === searchFrom) onFound(broker, session, page, end)
+    else queue.storedExpiry = -Infinity
+  })
 }
 
 /** `end`: where the queue ended when the page was asked for. What came since may be in it and need not. */
@@ -139,13 +144,12 @@ function onFound(broker: Broker, session: Session, page: RecoveredPage, end: num
   const { queue } = session
   queue.overdraft = 0
   const first = queue.firstUnsentStored
-  let earliest = Infinity
   for (const { reference, message } of page.entries) {
     const { position } = reference
     queue.searchFrom = position + 1
     if (position < first) continue
     if (message.expiresAt > broker.now) {
-      earliest = Math.min(earliest, message.expiresAt)
+      queue.foundExpiry = Math.min(queue.foundExpiry, message.expiresAt)
       if (broker.options.sessionQueueFull === 'drop-oldest') queue.found.push(position)
       continue
     }
@@ -154,8 +158,10 @@ function onFound(broker: Broker, session: Session, page: RecoveredPage, end: num
     queue.denseFrom = Math.max(queue.denseFrom, position + 1)
     queue.takenStored(-1, message.payload.length)
   }
-  if (!page.more) {
-    queue.searchFrom = Math.max(queue.searchFrom, end)
-    queue.storedExpiry = queue.searchFrom < queue.nextPosition ? Math.min(earliest, queue.storedExpiry) : earliest
+  if (page.more) {
+    queue.storedExpiry = -Infinity
+    return
   }
+  queue.searchFrom = Math.max(queue.searchFrom, end)
+  queue.storedExpiry = Math.min(queue.storedExpiry, queue.foundExpiry)
 }

@@ -131,6 +131,7 @@ export class HandOver {
     if (outcome === 'stays') {
       // Of an ended session, another message may have another taker: QoS 2, or another key.
       if (this.#session.ended) return false
+      this.#stay()
       this.#end()
       return true
     }
@@ -138,6 +139,15 @@ export class HandOver {
     this.#retry ??= new Deadline(() => this.#onRetry())
     this.#broker.deadlines.set(this.#retry, this.#broker.now + retryMs)
     return true
+  }
+
+  /** What a group that was unsubscribed from has left goes on when the session ends: others may be there by then. */
+  #stay(): void {
+    const session = this.#session
+    const { filter } = this.#leaving
+    if (session.subscriptions.get(filter) === this.#leaving) return
+    session.leftGroups ??= new Map()
+    session.leftGroups.set(filter, this.#leaving)
   }
 
   #onRetry(): void {
@@ -176,6 +186,12 @@ export class HandOver {
     return 'given'
   }
 
+  /** A group that was empty for a while is another one now. */
+  #groupNow(): SharedGroup {
+    if (this.#group.members.length > 0) return this.#group
+    return this.#broker.index.group(this.#leaving.filter) ?? this.#group
+  }
+
   #choose(message: Message, retain: boolean, storedOnly: boolean): Subscription | null {
     const { ended } = this.#session
     const dispatched = dispatchedMessage(message, retain)
@@ -185,7 +201,7 @@ export class HandOver {
       (!ended && !member.destination.online) ||
       (storedOnly && (!member.destination.stored || member.qos === 0)) ||
       !mayTake(member, dispatched)
-    return chooseMember(this.#group, dispatched, excluded)
+    return chooseMember(this.#groupNow(), dispatched, excluded)
   }
 
   /** From one stored session to another, by one record. */

@@ -56,6 +56,8 @@ export class MessageLog<Entry extends LogEntry> {
   /** Positions before `denseFrom` of which a page said that they have one, up to `searchFrom`. */
   readonly found: number[] = []
   searchFrom = 0
+  /** No message that a search has found expires earlier. */
+  foundExpiry = Infinity
   /** Messages taken beyond the limit until a page says what may go for them. */
   overdraft = 0
   /** Positions before this were in the store when the process began. */

@@ -60,7 +60,10 @@ export function endSession(broker: Broker, session: Session): void {
   cancelHandOvers(session)
   session.ended = true
   session.expiryInterval = 0
-  leaveGroups(broker, session, session.subscriptions.values())
+  // What it left when nobody could take its messages over may have members now.
+  const left = session.leftGroups === null ? [] : session.leftGroups.values()
+  session.leftGroups = null
+  leaveGroups(broker, session, [...session.subscriptions.values(), ...left])
   removeSubscriptions(broker, session)
   if (!finishIfLeft(broker, session) && session.recorded) broker.journal.session(session, endedAt)
 }

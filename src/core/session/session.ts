@@ -68,6 +68,8 @@ export class Session implements Destination {
   ended = false
   /** Of share groups that it left; null: none is under way. */
   handOvers: Set<HandOver> | null = null
+  /** By filter: what it unsubscribed from while nobody could take over what it had of the group; null: nothing. */
+  leftGroups: Map<string, Subscription> | null = null
   /** A drop because of its full queue was logged since it last drained. */
   dropLogged = false
   /** Messages that it did not get. Kept by `drop`. */

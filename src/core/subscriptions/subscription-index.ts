@@ -184,6 +184,13 @@ export class SubscriptionIndex {
     this.changed(parsed)
   }
 
+  /** The share group of a whole filter; undefined: it has no member. */
+  group(filter: string): SharedGroup | undefined {
+    const parsed = parseTopicFilter(filter)
+    const name = parsed?.shared?.group
+    return parsed === undefined || name === undefined ? undefined : this.#find(parsed)?.groups?.get(name)
+  }
+
   /** About what the filters take, without the subscriptions. */
   get bytes(): number {
     return this.#trie.bytes + this.#exactBytes
