@@ -2,7 +2,6 @@
  * The judgement over a life, when everybody has come back and everything was said: each promise of MQTT against the books.
  */
 import { type Books, matches, type Publication, type Receipt, type Span } from './books.ts'
-import { knownFaults } from './known-faults.ts'
 
 export interface Allowances {
   /** Messages that the gateway said to have dropped, by reason. */
@@ -34,17 +33,15 @@ export function judge(books: Books, epochs: ReadonlyMap<string, number>, allowan
 function judgeOrder(books: Books, client: string, receipts: Receipt[], refuses: boolean): void {
   const last = new Map<string, number>()
   const seen = new Set<string>()
-  for (const { id, topic, qos, retain, dup, epoch, at } of receipts) {
+  for (const { id, topic, qos, retain, epoch, at } of receipts) {
     const publication = books.publications.get(id)
     if (publication === undefined || retain || seen.has(id) || topic.startsWith('s/')) continue
     seen.add(id)
     const stream = `${publication.publisher} ${topic} ${publication.qos} ${qos} ${epoch}`
     // At QoS 1 what is sent again is new to whoever subscribed in between; what was refused was never taken before.
     const again = publication.secondSent < at && (publication.qos === 1 || refuses)
-    // Dropped as expired after it was marked as sent, and back after a crash.
-    const revived = dup && publication.expirySeconds > 0 && books.crashedSince(publication.firstSent)
     if (publication.sequence < (last.get(stream) ?? -1)) {
-      if (again || (revived && knownFaults.expiredRevived)) continue
+      if (again) continue
       books.fault(`${client}: ${id} on ${topic} came after number ${last.get(stream)} of its publisher`)
     }
     last.set(stream, publication.sequence)
@@ -149,8 +146,7 @@ function judgeGroups(books: Books, epochs: ReadonlyMap<string, number>): void {
       if (!staying.some((span) => covers(span, publication))) continue
       if (mayEndUnseen(books, spans, publication)) continue
       const done = got.length > 0 || sent.some((one) => one.qos !== 1 || (one.fleeting && books.crashedSince(one.at)))
-      if (!done && !knownFaults.handOverLoses)
-        books.fault(`${id} on ${publication.topic} was acknowledged and reached no member of ${filter}`)
+      if (!done) books.fault(`${id} on ${publication.topic} was acknowledged and reached no member of ${filter}`)
     }
   }
 }

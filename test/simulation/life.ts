@@ -11,7 +11,6 @@ import { type Disk, FileDisk, MemoryDisk } from './disk.ts'
 import { FakeClock } from './fake-clock.ts'
 import { Hostile } from './hostile.ts'
 import { judge } from './judge.ts'
-import { knownFaults } from './known-faults.ts'
 import { PatientStore } from './patient-store.ts'
 import { Process } from './process.ts'
 import { Random } from './random.ts'
@@ -84,10 +83,8 @@ export class Life implements Surroundings {
     const publication = this.books.publications.get(id)
     if (publication === undefined || publication.expirySeconds === 0 || client.wire === null) return
     if (publication.firstSent < this.#timesKnownSince) return
-    if (knownFaults.handOverIgnoresExpiry && publication.topic.startsWith('s/')) return
     const late = this.now() - (publication.lastSentMs + publication.expirySeconds * 1000)
     if (late < 0 || !firstTime || client.wire.lastBlockedMs >= publication.lastSentMs) return
-    if (dup && knownFaults.expiredRevived && this.books.crashedSince(publication.firstSent)) return
     // It may have been sent on another connection, and ended with that on the way.
     if (dup && client.lastEnd > publication.firstSent) return
     this.books.fault(`${client.id}: ${id} came ${late} ms after it had expired`)

@@ -1,6 +1,5 @@
 /** Whether a client's session is to be found by its next CONNECT (Session Present), from what was said and when. */
 import type { Books } from './books.ts'
-import { knownFaults } from './known-faults.ts'
 
 interface Expected {
   state: 'none' | 'connected' | 'away' | 'unknown'
@@ -59,7 +58,7 @@ export class Sessions {
 
   restarted(atMs: number): void {
     for (const session of this.#sessions.values()) {
-      if (session.state === 'away' && (knownFaults.expiryExtendedByRestarts || !session.committed)) {
+      if (session.state === 'away' && !session.committed) {
         // It is kept for its will, which waits for as long as its delay is, 60 s here.
         session.toMs = Math.max(session.toMs, atMs + Math.max(session.sessionMs, 60_000))
       }

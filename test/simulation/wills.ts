@@ -3,7 +3,6 @@
  * died. Where a crash leaves it open whether the gateway had heard of something, a will may come and need not.
  */
 import type { Books } from './books.ts'
-import { knownFaults } from './known-faults.ts'
 
 export interface ExpectedWill {
   readonly id: string
@@ -116,7 +115,7 @@ export class Wills {
         will.toMs = latest
         will.committed = false
       } else if (will.state === 'due') {
-        const settled = will.committed && will.fromMs > atMs && !knownFaults.expiryExtendedByRestarts
+        const settled = will.committed && will.fromMs > atMs
         will.toMs = Math.max(will.toMs, settled ? will.toMs : latest)
       }
     }
