@@ -19,6 +19,7 @@ afterEach(() => {
 interface Program {
   child: ChildProcess
   mqttPort: number
+  httpPort: number
   /** One of `/metrics`. */
   metric(name: string): Promise<number>
 }
@@ -44,7 +45,7 @@ async function start(stderr: number, level: string): Promise<Program> {
         ?.slice(name.length + 1),
     )
   }
-  return { child, mqttPort: portOf('mqtt'), metric }
+  return { child, mqttPort: portOf('mqtt'), httpPort: portOf('http'), metric }
 }
 
 async function dial(port: number, clientId: string): Promise<Socket> {
@@ -165,4 +166,31 @@ describe('a client that does the same wrong all the time', () => {
     await eventually(() => told().reduce((sum, { lines }) => sum + lines, 0) + written().length).toBe(1000)
     expect(await metric(leftOut)).toBe(1000 - written().length)
   })
+})
+
+test('what stands behind the ? of a request is not in it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mqtide-log-'))
+  closers.push(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'log')
+  const fd = openSync(file, 'a')
+  const { child, httpPort } = await start(fd, 'trace')
+  closeSync(fd)
+  const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
+  for (const [path, fields] of [
+    ['/mqtt', upgrade],
+    ['/nowhere', upgrade],
+    ['/metrics', ''],
+    ['/nowhere', 'Connection: Upgrade\r\nUpgrade: h2c\r\n'],
+  ]) {
+    const socket = connect(httpPort, '127.0.0.1')
+    socket.write(`GET ${path}?password=secret HTTP/1.1\r\nHost: localhost\r\n${fields}\r\n`)
+    await once(socket, 'data')
+    socket.destroy()
+  }
+  const ended = once(child, 'exit')
+  child.kill('SIGTERM')
+  await ended
+  const log = readFileSync(file, 'utf8')
+  expect(log.match(/websocket_refused/g)).toHaveLength(2)
+  expect(log).not.toContain('secret')
 })
