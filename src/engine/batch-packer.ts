@@ -7,7 +7,7 @@ import { recoveredForm } from '../core/session/recovery.ts'
 import type { Session } from '../core/session/session.ts'
 import { BatchWriter } from '../store/batch.ts'
 import type { StoredReference } from '../store/store.ts'
-import type { PendingReference } from './slice.ts'
+import type { PendingReference } from './turn-records.ts'
 
 export class BatchPacker {
   readonly writer = new BatchWriter()

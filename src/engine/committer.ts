@@ -16,8 +16,8 @@ import type { Durability, QueuePage, Store } from '../store/store.ts'
 import type { Clock } from './clock.ts'
 import { durabilityLevels, levelOf } from './durability.ts'
 import type { Commits } from './engine.ts'
-import { pageBytesMax, pageMessagesMax, pageReadsMax, type Slice } from './slice.ts'
 import { TurnJournal } from './turn-journal.ts'
+import { pageBytesMax, pageMessagesMax, pageReadsMax, type TurnRecords } from './turn-records.ts'
 
 export interface CommitterEvents {
   /** `committed` has moved on. */
@@ -104,10 +104,10 @@ export class Committer extends TurnJournal implements Commits {
     }
     const before = this.committed
     while (this.sealed.length > 0 && this.sealed[0]!.live === 0) {
-      const slice = this.sealed.shift()!
-      this.pendingBytes -= slice.bytes
-      this.handedOver = slice.ticket
-      this.#stored = slice.ticket
+      const turn = this.sealed.shift()!
+      this.pendingBytes -= turn.bytes
+      this.handedOver = turn.ticket
+      this.#stored = turn.ticket
     }
     this.#moveBarrier()
     const due = this.#due()
@@ -151,7 +151,7 @@ export class Committer extends TurnJournal implements Commits {
     while (this.#waiters.length > 0 && this.#waiters[0]!.ticket <= this.committed) this.#waiters.shift()!.resolve()
   }
 
-  /** How many slices from the oldest on are to be handed over now. */
+  /** How many turns from the oldest on are to be handed over now. */
   #due(): number {
     const sealed = this.sealed
     if (this.#hurry) {
@@ -164,8 +164,8 @@ export class Committer extends TurnJournal implements Commits {
     return due
   }
 
-  /** A slice that was sealed in the future does not wait: the clock was set back. */
-  #mayWait({ urgent, sealedAt }: Slice, now: number): boolean {
+  /** A turn that was sealed in the future does not wait: the clock was set back. */
+  #mayWait({ urgent, sealedAt }: TurnRecords, now: number): boolean {
     return !urgent && sealedAt > now - this.#elisionWaitMs && sealedAt <= now
   }
 
@@ -177,22 +177,22 @@ export class Committer extends TurnJournal implements Commits {
     })
   }
 
-  #handOver(slices: readonly Slice[]): void {
+  #handOver(turns: readonly TurnRecords[]): void {
     const packer = this.packer
     let bytes = 0
     let level = 0
-    for (const slice of slices) {
-      bytes += slice.bytes
-      level = Math.max(level, slice.level)
+    for (const turn of turns) {
+      bytes += turn.bytes
+      level = Math.max(level, turn.level)
     }
     this.pendingBytes -= bytes
     this.#flyingBytes = bytes
-    this.handedOver = slices[slices.length - 1]!.ticket
+    this.handedOver = turns[turns.length - 1]!.ticket
     this.#flying = true
     this.batches++
     try {
-      for (const slice of slices) {
-        for (const record of slice.records) {
+      for (const turn of turns) {
+        for (const record of turn.records) {
           if (typeof record === 'function') record(packer)
           else if (!record.elided) packer.reference(record)
         }

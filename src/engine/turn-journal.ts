@@ -15,7 +15,7 @@ import type { Subscription } from '../core/subscriptions/subscription-index.ts'
 import { nextRetainedVersion } from '../store/batch.ts'
 import { BatchPacker, storedReference } from './batch-packer.ts'
 import type { Clock } from './clock.ts'
-import { type PendingReference, recordBytes, Slice } from './slice.ts'
+import { type PendingReference, recordBytes, TurnRecords } from './turn-records.ts'
 
 const nothing = (): void => {}
 
@@ -28,9 +28,9 @@ export abstract class TurnJournal implements Journal {
   retainedVersion = 0
   elidedReferences = 0
   protected readonly packer = new BatchPacker()
-  protected current = new Slice(1)
+  protected current = new TurnRecords(1)
   /** Ended and not handed over, oldest first. */
-  protected sealed: Slice[] = []
+  protected sealed: TurnRecords[] = []
   protected pendingBytes = 0
   /** Every turn up to this one is committed or on its way. */
   protected handedOver = 0
@@ -80,31 +80,31 @@ export abstract class TurnJournal implements Journal {
 
   enqueue(session: Session, position: number, delivery: Delivery): void {
     const message = delivery.message!
-    const slice = this.current
+    const turn = this.current
     delivery.ticket = this.ticket
-    delivery.record = slice.records.length
+    delivery.record = turn.records.length
     message.references++
     this.appended++
     this.#grow(messageBytes(message) + recordBytes)
-    slice.live++
-    if (session.link === null) slice.urgent = true
+    turn.live++
+    if (session.link === null) turn.urgent = true
     else if (delivery.qos === 2) {
       // Not even sent before its commit, which has to survive what its recipient's frames wait for: should it be lost after
       // it was sent, its packet identifier would go to another message, which the recipient then takes for this one.
-      slice.urgent = true
-      slice.raise(session.link.durability)
+      turn.urgent = true
+      turn.raise(session.link.durability)
     }
-    slice.records.push({ session, position, delivery, message, elided: false })
+    turn.records.push({ session, position, delivery, message, elided: false })
   }
 
   dequeue(session: Session, position: number, delivery: Delivery | null): void {
     if (delivery !== null && delivery.record >= 0 && delivery.ticket > this.handedOver) {
-      const slice =
+      const turn =
         delivery.ticket === this.ticket ? this.current : this.sealed[delivery.ticket - this.sealed[0]!.ticket]!
-      const record = slice.records[delivery.record] as PendingReference
+      const record = turn.records[delivery.record] as PendingReference
       record.elided = true
       record.message.references--
-      slice.live--
+      turn.live--
       this.elidedReferences++
       return
     }
@@ -204,10 +204,10 @@ export abstract class TurnJournal implements Journal {
   #append(write: (packer: BatchPacker) => void, urgent = true): void {
     this.appended++
     this.#grow(recordBytes)
-    const slice = this.current
-    slice.live++
-    if (urgent) slice.urgent = true
-    slice.records.push(write)
+    const turn = this.current
+    turn.live++
+    if (urgent) turn.urgent = true
+    turn.records.push(write)
   }
 
   #grow(bytes: number): void {
@@ -223,6 +223,6 @@ export abstract class TurnJournal implements Journal {
     this.sealed.push(this.current)
     this.#retained.clear()
     this.ticket++
-    this.current = new Slice(this.ticket)
+    this.current = new TurnRecords(this.ticket)
   }
 }

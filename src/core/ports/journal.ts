@@ -1,6 +1,6 @@
 /**
- * Where the core writes down what must survive. All calls are synchronous and append to the batch being gathered; a frame
- * that says "it is safe" is held until its batch, named by `ticket`, is committed. The core knows nothing of commits beyond
+ * Where the core writes down what must survive. All calls are synchronous and append to the records of the turn; a frame
+ * that says "it is safe" is held until its turn, whose number is `ticket`, is committed. The core knows nothing of commits beyond
  * these two numbers, and hands on how much each connection's records have to survive. Without a durable store nothing is
  * ever appended.
  */
@@ -27,9 +27,9 @@ export interface SentMark {
 
 export interface Journal {
   readonly durable: boolean
-  /** Number of the batch being gathered, from 1. */
+  /** Number of the turn being gathered, from 1. */
   readonly ticket: number
-  /** Every batch up to this number is committed. */
+  /** Every turn up to this number is committed. */
   readonly committed: number
   /** Counts appended records: unchanged means that nothing needs a commit. */
   readonly appended: number

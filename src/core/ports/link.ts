@@ -27,7 +27,7 @@ export interface Link {
     packetId: number,
   ): void
   /**
-   * Puts a packet that may leave only when batch `ticket` is committed, and not before those held earlier. Ticket 0 waits
+   * Puts a packet that may leave only when turn `ticket` is committed, and not before those held earlier. Ticket 0 waits
    * for nothing but those. `freesReceiveSlot`: it ends an incoming PUBLISH's place in the receive window when it leaves.
    */
   hold(frame: Uint8Array, ticket: number, freesReceiveSlot: boolean): void

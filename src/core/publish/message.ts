@@ -22,7 +22,7 @@ export interface Message extends PublishParts {
   /** Client id; empty: the server itself. */
   publisher: string
   publishedAt: number
-  /** References and retained entries that the store holds or will hold in the batch being gathered. Kept by the journal. */
+  /** References and retained entries that the store holds or will hold in the turn being gathered. Kept by the journal. */
   references: number
   /** Places in queues in memory. Kept by `QueueBudget`. */
   holders: number

@@ -21,7 +21,7 @@ export interface PendingRetained {
   readonly messages: RetainedScan
   readonly qos: Qos
   readonly identifiers: readonly number[]
-  /** The batch of its SUBACK, which it follows. */
+  /** The turn of its SUBACK, which it follows. */
   readonly ticket: number
 }
 

@@ -18,9 +18,9 @@ export interface Delivery {
   state: DeliveryState
   /** It may have been sent before, on another connection [MQTT-3.3.1-1]. */
   dup: boolean
-  /** The batch that holds its reference; 0: none. Kept by the journal. */
+  /** The turn that recorded its reference; 0: none. Kept by the journal. */
   ticket: number
-  /** Its reference's place in that batch; -1: none. Kept by the journal. */
+  /** Its reference's place among that turn's records; -1: none. Kept by the journal. */
   record: number
 }
 

@@ -54,7 +54,7 @@ export class Session implements Destination {
   readonly queue: MessageLog<Delivery>
   /** Those in flight on its connection. */
   readonly window: Window
-  /** QoS 2 packet identifiers received and not yet released -> the batch that holds them (0: none). */
+  /** QoS 2 packet identifiers received and not yet released -> the turn that recorded them (0: none). */
   incoming: Map<number, number> | null = null
   expiry: Deadline | null = null
   will: PendingWill | null = null

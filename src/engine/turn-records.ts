@@ -16,7 +16,7 @@ export interface PendingReference {
 
 export type PendingRecord = PendingReference | ((packer: BatchPacker) => void)
 
-export class Slice {
+export class TurnRecords {
   readonly ticket: number
   /** When its turn ended. */
   sealedAt = 0
@@ -26,7 +26,7 @@ export class Slice {
   /** Nothing is won by waiting: something in it can't be elided, and holds a frame. */
   urgent = false
   /**
-   * The strictest level that any of its records asks for. A frame that waits for this slice leaves on a connection of this
+   * The strictest level that any of its records asks for. A frame that waits for this turn leaves on a connection of this
    * level at most: its own records ask for its connection's level.
    */
   level = 0
