@@ -34,12 +34,7 @@ import { quarantineIfDamaged } from './store/quarantine-if-damaged.ts'
 import type { SqliteEvents } from './store/sqlite.ts'
 import { createSqliteStore } from './store/sqlite-store.ts'
 import type { DamageReport, Store } from './store/store.ts'
-
-/** Things that tests put in the place of the world. */
-export interface GatewayWorld {
-  clock?: Clock
-  store?: Store
-}
+import type { GatewayWorld } from './world.ts'
 
 /** All that a gateway consists of, put together and with the stored state loaded. It does not listen yet. */
 export interface GatewayParts {

@@ -5,7 +5,7 @@
 import { loadAccess } from './auth/access-files.ts'
 import type { Grant } from './auth/authenticator.ts'
 import { guardedGrant } from './auth/guarded-grant.ts'
-import { composeGateway, type GatewayParts, type GatewayWorld } from './compose.ts'
+import { composeGateway, type GatewayParts } from './compose.ts'
 import { accessSettings } from './config/access-settings.ts'
 import type { ListenerKind } from './config/listeners.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
@@ -24,6 +24,7 @@ import { startSysTopics } from './observe/sys-timer.ts'
 import type { SysMessage, SysReading } from './observe/sys-topics.ts'
 import { version } from './observe/version.ts'
 import { StoreError } from './store/store.ts'
+import type { GatewayWorld } from './world.ts'
 
 export type {
   AuthenticationExchange,
@@ -36,13 +37,13 @@ export type {
   ClientLimits,
   Grant,
 } from './auth/authenticator.ts'
-export type { GatewayWorld } from './compose.ts'
 export { ConfigError } from './config/config-error.ts'
 export type { GatewayConfig, GatewayOptions } from './config/schema.ts'
 export type { ReceivedMessage } from './engine/local-subscription.ts'
 export type { Address } from './listeners/listener.ts'
 export type { Properties, Qos } from './mqtt/packet.ts'
 export { ReasonCode } from './mqtt/reason-code.ts'
+export type { GatewayWorld } from './world.ts'
 export { StoreError }
 
 export interface OutgoingMessage {
@@ -95,6 +96,7 @@ export class Gateway {
   #stopSysTopics: (() => void) | undefined
   #closed: Promise<void> | undefined
 
+  /** @internal */
   constructor(parts: GatewayParts) {
     this.#parts = parts
     this.config = parts.config

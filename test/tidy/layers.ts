@@ -65,6 +65,7 @@ export const layers: readonly Layer[] = [
     types: [...ports, 'src/auth/access-files.ts'],
   },
   { of: 'src/compose', imports: ['src/'] },
+  { of: 'src/world.ts', imports: [], types: ['src/engine/clock.ts', 'src/store/store.ts'] },
   { of: 'src/gateway.ts', imports: ['src/'] },
   // Backup, restore and check work on a data directory, passwd and explain on files of users and rules, without a gateway.
   {
