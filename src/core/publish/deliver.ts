@@ -221,6 +221,7 @@ function markAhead(broker: Broker, session: Session, inflightMax: number): void 
 /** Everything sent on the last connection and not acknowledged waits again, in order, before what is newer [MQTT-4.4.0-1]. */
 export function rewind(session: Session): void {
   const queue = session.queue
+  queue.recoveredSent = Math.max(queue.recoveredSent, queue.sendPosition)
   for (let position = queue.base; position < queue.sendPosition; position++) {
     const delivery = queue.at(position)
     if (delivery === null) continue

@@ -62,7 +62,7 @@ export class MessageLog<Entry extends LogEntry> {
   overdraft = 0
   /** Positions before this were in the store when the process began. */
   recoveredEnd = 0
-  /** An earlier process sent every position below this one. */
+  /** Every position below this one was sent by an earlier process, or on an earlier connection. */
   recoveredSent = 0
   /** Message bytes in memory. */
   residentBytes = 0
@@ -77,7 +77,7 @@ export class MessageLog<Entry extends LogEntry> {
     return this.sendPosition === this.nextPosition
   }
 
-  /** The first position in the store only that was not sent by an earlier process, nor dropped by this one. */
+  /** The first position in the store only that was not sent before, nor dropped by this process. */
   get firstUnsentStored(): number {
     return Math.max(this.residentEnd, this.recoveredSent, this.dropStoredFrom)
   }
@@ -167,6 +167,30 @@ export class MessageLog<Entry extends LogEntry> {
     if (message === null) return
     this.residentBytes -= messageBytes(message)
     this.#budget.letGo(message)
+  }
+
+  /** All that is in memory is in the store too, and waits: from here on it is there alone. */
+  unload(): void {
+    let dense = this.denseFrom <= this.residentEnd
+    for (let position = this.base; position < this.residentEnd; position++) {
+      const entry = this.at(position)
+      if (entry === null || entry.message === null) {
+        if (position >= this.recoveredSent) dense = false
+        continue
+      }
+      // Counted again when its page comes.
+      const { message } = entry
+      if (position < this.recoveredEnd) this.bytes -= messageBytes(message) - message.payload.length
+      this.letGo(entry)
+    }
+    this.#ring = null
+    this.residentEnd = this.base
+    this.resident = 0
+    this.storedExpiry = Math.min(this.storedExpiry, this.residentExpiry)
+    this.residentExpiry = Infinity
+    const { denseFrom } = this
+    this.leaveHoles()
+    if (dense) this.denseFrom = Math.min(denseFrom, Math.max(this.base, this.recoveredSent))
   }
 
   /** Its owner ended. Positions go on: they are never given twice. */

@@ -1,7 +1,7 @@
 /**
  * Pages of a queue of which only the store has the messages: asked for, and taken into memory.
  *
- * What an earlier process sent carries DUP and does not expire; what it did not send is as new (`recoveredSent`).
+ * What was sent before, by an earlier process or on an earlier connection, carries DUP and does not expire; the rest is as new (`recoveredSent`).
  */
 import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
@@ -9,6 +9,7 @@ import type { RecoveredMessage, RecoveredPage, RecoveredReference } from '../por
 import { type Message, messageBytes } from '../publish/message.ts'
 import { type Delivery, DeliveryState, waitingDelivery } from './delivery.ts'
 import type { Session } from './session.ts'
+import { unloadWhenCommitted } from './unload.ts'
 
 /** Puts the recovered PUBRELs before `position` back into the queue. */
 export function restoreReleased(session: Session, position: number): void {
@@ -61,6 +62,8 @@ export function onQueuePage(broker: Broker, page: RecoveredPage): void {
   use(page)
   session.client?.pump()
   if (session.handOvers !== null) for (const handOver of session.handOvers) handOver.pump()
+  // It left while the page was read.
+  if (session.client === null) unloadWhenCommitted(broker, session)
 }
 
 /** `pageEnd`: where the queue ended when the page was asked for. */

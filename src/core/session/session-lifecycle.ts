@@ -9,6 +9,7 @@ import type { SharedGroup } from '../subscriptions/shared-group.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { HandOver } from './hand-over.ts'
 import { neverExpires, type Session } from './session.ts'
+import { unloadWhenCommitted } from './unload.ts'
 import { connectionLost, publishWill } from './will.ts'
 
 /** In the store, of a session that has ended and is there only for what its share groups have not taken over yet. */
@@ -41,6 +42,7 @@ export function detach(broker: Broker, session: Session): void {
   const expiresAt = expiryInterval === neverExpires ? Infinity : broker.now + expiryInterval * 1000
   scheduleExpiry(broker, session, expiresAt)
   if (session.stored) broker.journal.session(session, expiresAt)
+  unloadWhenCommitted(broker, session)
 }
 
 export function scheduleExpiry(broker: Broker, session: Session, expiresAt: number): void {
@@ -93,6 +95,7 @@ const stepsPerSubscription = 5
 export function leaveGroups(broker: Broker, session: Session, left: Iterable<Subscription>): void {
   const onEnd = (): void => {
     if (session.ended) finishIfLeft(broker, session)
+    else if (session.client === null) unloadWhenCommitted(broker, session)
   }
   const { queue } = session
   const resident = queue.residentEnd === queue.nextPosition ? groupsWaiting(session) : null
