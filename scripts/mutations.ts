@@ -61,7 +61,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'a commit at fsync is made without one',
-    file: 'src/store/sqlite.ts',
+    file: 'src/store/sqlite-database.ts',
     from: "this.#begin(durability === 'fsync' ? 'FULL' : 'NORMAL')",
     to: "this.#begin('NORMAL')",
     test: ['test/store/crash.test.ts'],

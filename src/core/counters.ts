@@ -5,21 +5,41 @@
 
 import type { BudgetReading } from './budgets.ts'
 
-/** Counts by a label that comes from a closed set (reason names, packet types), never from a client. */
+/**
+ * Counts by a label that comes from a closed set (reason names, packet types), never from a client. What is counted comes in
+ * runs of the same label (a message dropped for two thousand recipients), so the latest one's count is at hand.
+ */
 export class LabelledCounter<Label extends string = string> {
-  readonly counts = new Map<Label, number>()
+  readonly #counts = new Map<Label, { value: number }>()
+  #latest: Label | null = null
+  #latestCount = { value: 0 }
 
   /** Labels that are there from the beginning, at 0. */
   constructor(labels: readonly Label[] = []) {
-    for (const label of labels) this.counts.set(label, 0)
+    for (const label of labels) this.#counts.set(label, { value: 0 })
   }
 
   add(label: Label, amount = 1): void {
-    this.counts.set(label, (this.counts.get(label) ?? 0) + amount)
+    if (label !== this.#latest) this.#find(label)
+    this.#latestCount.value += amount
+  }
+
+  #find(label: Label): void {
+    let count = this.#counts.get(label)
+    if (count === undefined) {
+      count = { value: 0 }
+      this.#counts.set(label, count)
+    }
+    this.#latest = label
+    this.#latestCount = count
   }
 
   get(label: Label): number {
-    return this.counts.get(label) ?? 0
+    return this.#counts.get(label)?.value ?? 0
+  }
+
+  get counts(): Map<Label, number> {
+    return new Map([...this.#counts].map(([label, { value }]) => [label, value]))
   }
 }
 

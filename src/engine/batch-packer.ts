@@ -3,7 +3,7 @@
 import type { QueuePlace } from '../core/ports/journal.ts'
 import type { Message } from '../core/publish/message.ts'
 import { DeliveryState } from '../core/session/delivery.ts'
-import { recoveredForm } from '../core/session/recovery.ts'
+import { storedMessage } from '../core/session/recovery.ts'
 import type { Session } from '../core/session/session.ts'
 import { BatchWriter } from '../store/batch.ts'
 import type { StoredReference } from '../store/store.ts'
@@ -32,7 +32,7 @@ export class BatchPacker {
     const reference = storedReference({ session, position, delivery }, message.id)
     if (!alone) this.writer.enqueue(reference)
     else {
-      this.writer.enqueueMessage(reference, recoveredForm(message))
+      this.writer.enqueueMessage(reference, storedMessage(message))
       // Whoever names it later writes it anew.
       message.references = 0
     }
@@ -42,7 +42,7 @@ export class BatchPacker {
   body(message: Message): void {
     if (message.id !== 0) return
     message.id = this.nextMessageId++
-    this.writer.messagePut(recoveredForm(message), Math.max(1, message.references))
+    this.writer.messagePut(storedMessage(message), Math.max(1, message.references))
   }
 }
 

@@ -8,7 +8,7 @@
 import type { Journal, QueuePlace, SentMark } from '../core/ports/journal.ts'
 import { type Message, messageBytes } from '../core/publish/message.ts'
 import { type Delivery, DeliveryState } from '../core/session/delivery.ts'
-import { recoveredSession } from '../core/session/recovery.ts'
+import { storedSession } from '../core/session/recovery.ts'
 import type { Session } from '../core/session/session.ts'
 import type { PendingWill } from '../core/session/will.ts'
 import type { Subscription } from '../core/subscriptions/subscription-index.ts'
@@ -54,7 +54,7 @@ export abstract class TurnJournal implements Journal {
 
   session(session: Session, expiresAt: number): void {
     session.recorded = true
-    const stored = recoveredSession(session, expiresAt)
+    const stored = storedSession(session, expiresAt)
     this.#append(({ writer }) => writer.sessionPut(stored))
   }
 

@@ -7,7 +7,7 @@
 import { Worker } from 'node:worker_threads'
 import { isFull, retryMs } from './disk-room.ts'
 import { type RecoveryChunk, unpackPage, unpackRecovery } from './recovery-chunk.ts'
-import { SqliteDatabase, type SqliteEvents, type SqliteOptions } from './sqlite.ts'
+import { SqliteDatabase, type SqliteEvents, type SqliteOptions } from './sqlite-database.ts'
 import { SqliteUpkeep } from './sqlite-upkeep.ts'
 import type { CrossedError, StoreAnswer, StoreCall, StoreResult } from './sqlite-worker.ts'
 import {

@@ -6,7 +6,7 @@
  * within `deferredCommitMs`. A failure is reported once; the database refuses everything from then on.
  */
 import { isFull } from './disk-room.ts'
-import { deferredCommitMs, type SqliteDatabase } from './sqlite.ts'
+import { deferredCommitMs, type SqliteDatabase } from './sqlite-database.ts'
 
 export class SqliteUpkeep {
   readonly #database: SqliteDatabase

@@ -9,7 +9,7 @@ import { giveBackWhenIdle } from '../process/idle-heap.ts'
 import { isFull, retryMs } from './disk-room.ts'
 import type { QueueQuery } from './records/queue-reader.ts'
 import { type RecoveryChunk, RecoveryPacker } from './recovery-chunk.ts'
-import { SqliteDatabase, type SqliteOptions } from './sqlite.ts'
+import { SqliteDatabase, type SqliteOptions } from './sqlite-database.ts'
 import { SqliteUpkeep } from './sqlite-upkeep.ts'
 import { type DamageReport, type Durability, type RecoveredNumbers, StoreError, type StoreStatistics } from './store.ts'
 

@@ -4,7 +4,7 @@ import type { Broker } from '../broker.ts'
 import { retain } from '../retained/retained-changes.ts'
 import type { Session } from '../session/session.ts'
 import { chooseMember, isGroupFull } from '../subscriptions/shared-group.ts'
-import { localDelivery, type Route } from '../subscriptions/subscription-index.ts'
+import { type Route, withoutNoLocal } from '../subscriptions/subscription-index.ts'
 import type { Message } from './message.ts'
 import type { Publication } from './publication.ts'
 import type { TopicEntry } from './route-cache.ts'
@@ -54,7 +54,7 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
     const recipient = recipients[i]!
     const { destination } = recipient
     if (recipient.noLocal && destination === publication.publisher) {
-      const other = localDelivery(recipient)
+      const other = withoutNoLocal(recipient)
       if (other !== null) destination.accept(broker, publication, other)
     } else {
       destination.accept(broker, publication, recipient)

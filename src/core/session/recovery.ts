@@ -144,15 +144,15 @@ export class BrokerRecovery {
   }
 }
 
-/** The other way: as a session is stored now. */
-export function recoveredSession(session: Session, expiresAt: number): RecoveredSession {
+/** The other way: a session as it is stored. */
+export function storedSession(session: Session, expiresAt: number): RecoveredSession {
   const { number, clientId, version, expiryInterval, username, principal } = session
   const connected = session.client !== null
   return { number, clientId, version, expiryInterval, expiresAt, connected, username, namespace: '', principal }
 }
 
-/** The other way: the shape in which a message is stored. */
-export function recoveredForm(message: Message): RecoveredMessage {
+/** A message as it is stored. */
+export function storedMessage(message: Message): RecoveredMessage {
   const { id, name: topic, payload, forwardProperties: properties, qos, expiresAt, publisher, publishedAt } = message
   return { id, topic, payload, properties, qos, expiresAt, publisher, publishedAt }
 }

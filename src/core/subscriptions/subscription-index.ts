@@ -351,7 +351,7 @@ function merge(merged: Subscription, subscription: Subscription): void {
 }
 
 /** What remains of a delivery for the client that published the message: subscriptions without No Local [MQTT-3.8.3-3]. */
-export function localDelivery(subscription: Subscription): Subscription | null {
+export function withoutNoLocal(subscription: Subscription): Subscription | null {
   if (!subscription.noLocal) return subscription
   if (subscription.merged === null) return null
   if (subscription.withoutNoLocal === undefined) {
