@@ -16,7 +16,6 @@ export interface Identity {
   /** The principal: user name, token subject, or name in the certificate. */
   name: string
   groups?: readonly string[]
-  namespace?: string
   /** Milliseconds since the epoch after which the identity holds no more. */
   expiresAt?: number
   /** Rules that came with the credential; they are asked before those of the configuration. */

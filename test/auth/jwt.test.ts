@@ -81,11 +81,11 @@ describe('a token', () => {
     },
   )
 
-  it('brings groups, a namespace, an expiry and rules of its own', async () => {
+  it('brings groups, an expiry and rules of its own', async () => {
     const { check } = stepOf({ kind: 'secret', secret })
     const rules = [{ allow: 'publish', topic: 'plant/%u/#' }]
-    const answer = await check(await token({ groups: ['g'], namespace: 'acme', rules }))
-    expect(answer).toMatchObject({ type: 'yes', identity: { groups: ['g'], namespace: 'acme' } })
+    const answer = await check(await token({ groups: ['g'], namespace: 'default', rules }))
+    expect(answer).toMatchObject({ type: 'yes', identity: { groups: ['g'] } })
     expect(answer).toMatchObject({ identity: { rules: [{ allow: true, topics: ['plant/%u/#'], place: 'rules[0]' }] } })
   })
 
@@ -110,6 +110,7 @@ describe('a token', () => {
     { acl: { pub: Array.from({ length: 1001 }, () => 'a') } },
     { groups: 'admin' },
     { namespace: 7 },
+    { namespace: 'acme' },
     { sub: '' },
   ])('with claims that are not understood is refused (%#)', async (claims) => {
     const { check } = stepOf({ kind: 'secret', secret })
