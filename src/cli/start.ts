@@ -18,7 +18,7 @@ import { processMetrics } from '../observe/metrics.ts'
 import { version } from '../observe/version.ts'
 import { fileDescriptorsMax } from '../process/file-descriptors.ts'
 import { giveBackWhenIdle } from '../process/idle-heap.ts'
-import { growYoungGenerationFast } from '../process/young-generation.ts'
+import { disablePretenuring } from '../process/pretenuring.ts'
 import { type Durability, durabilities } from '../store/store.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 
@@ -92,7 +92,7 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
   for (const warning of loaded.warnings) log.warn(warning)
   processMetrics()
   try {
-    growYoungGenerationFast()
+    disablePretenuring()
     const gateway = await open(config)
     running.gateway = gateway
     await listen(gateway, config)

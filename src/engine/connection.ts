@@ -19,7 +19,7 @@ import type { Durability } from '../store/store.ts'
 import type { ByteStream } from './byte-stream.ts'
 import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
-import { HeldFrames } from './held-frames.ts'
+import { ackBytes, HeldFrames } from './held-frames.ts'
 import { InputMemory } from './input-memory.ts'
 import { Output } from './output.ts'
 import { chunkMemory, copy, patch } from './output-buffers.ts'
@@ -159,22 +159,16 @@ export class Connection implements Link {
       this.write(frame)
       return
     }
-    this.#hold(Buffer.from(frame), ticket, freesReceiveSlot)
+    this.#toHold().push(Buffer.from(frame), ticket, freesReceiveSlot)
   }
 
   holdAck(firstByte: number, packetId: number, ticket: number, freesReceiveSlot: boolean): void {
     const type = firstByte >> 4
     if (this.#leavesAtOnce(type, ticket, freesReceiveSlot)) {
-      this.#engine.broker.counters.packetsSent[type]!++
-      const at = this.#reserve(4)
-      const chunk = this.#output.chunk!
-      chunk[at] = firstByte
-      chunk[at + 1] = 2
-      chunk[at + 2] = packetId >> 8
-      chunk[at + 3] = packetId
+      this.#writeAck(firstByte, packetId)
       return
     }
-    this.#hold(Buffer.from([firstByte, 2, packetId >> 8, packetId & 0xff]), ticket, freesReceiveSlot)
+    this.#toHold().pushAck(firstByte, packetId, ticket, freesReceiveSlot)
   }
 
   holdAll(): void {
@@ -240,9 +234,14 @@ export class Connection implements Link {
     for (let first = held.first; first !== undefined && first.ticket <= committed; first = held.first) {
       if (first.freesReceiveSlot) answered++
       held.shift()
-      packetsSent[first.frame[0]! >> 4]!++
-      const at = this.#reserve(first.frame.length)
-      copy(first.frame, 0, first.frame.length, this.#output.chunk!, at)
+      const { frame } = first
+      if (frame === null) {
+        this.#writeAck(first.ack >> 16, first.ack & 0xffff)
+        continue
+      }
+      packetsSent[frame[0]! >> 4]!++
+      const at = this.#reserve(frame.length)
+      copy(frame, 0, frame.length, this.#output.chunk!, at)
     }
     this.inboundInflight = Math.max(0, this.inboundInflight - answered)
     if (held.first !== undefined) return false
@@ -278,6 +277,16 @@ export class Connection implements Link {
     this.#reading.resume(pausedFor.commit)
   }
 
+  #writeAck(firstByte: number, packetId: number): void {
+    this.#engine.broker.counters.packetsSent[firstByte >> 4]!++
+    const at = this.#reserve(ackBytes)
+    const chunk = this.#output.chunk!
+    chunk[at] = firstByte
+    chunk[at + 1] = 2
+    chunk[at + 2] = packetId >> 8
+    chunk[at + 3] = packetId
+  }
+
   /** Makes room for a frame in the output's chunk. Returns where it begins. */
   #reserve(bytes: number): number {
     if (!this.#dirty) this.#markDirty()
@@ -293,12 +302,12 @@ export class Connection implements Link {
     return true
   }
 
-  #hold(frame: Buffer, ticket: number, freesReceiveSlot: boolean): void {
+  #toHold(): HeldFrames {
     if (this.#held === null) {
       this.#held = new HeldFrames()
       this.#engine.holding(this)
     }
-    this.#held.push(frame, ticket, freesReceiveSlot)
+    return this.#held
   }
 
   #markDirty(): void {

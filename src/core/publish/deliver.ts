@@ -37,22 +37,44 @@ export function deliver(broker: Broker, publication: Publication, session: Sessi
     return
   }
   const queue = session.queue
-  if (link !== null && !session.durable && recipient.group === null && queue.drained && !link.full) {
-    if (session.window.open(session.client!.inflightMax)) {
-      const position = queue.push(qos === 1 ? sentQos1 : sentQos2)
-      if (sendPublication(broker, session.client!, recipient, qos, packetIdOf(position))) {
-        queue.sendPosition++
-        session.window.inflight++
-      } else {
-        queue.sendPosition++
-        queue.clear(position)
-      }
-      return
-    }
+  const sendNow = link !== null && queue.drained && !link.full && session.window.open(session.client!.inflightMax)
+  if (sendNow && !session.durable && recipient.group === null) {
+    const position = queue.push(qos === 1 ? sentQos1 : sentQos2)
+    const sent = sendPublication(broker, session.client!, recipient, qos, packetIdOf(position))
+    queue.sendPosition++
+    if (sent) session.window.inflight++
+    else queue.clear(position)
+    return
   }
   const retain = publication.retain && recipient.retainAsPublished
   const { identifiers, group } = recipient
-  enqueue(broker, session, waitingDelivery(publication.message, qos, retain, identifiers, group))
+  const delivery = waitingDelivery(publication.message, qos, retain, identifiers, group)
+  if (sendNow && qos === 1 && session.client!.mayDeliver && publication.message.expiresAt > broker.now) {
+    sendAtOnce(broker, publication, session, recipient, delivery)
+  } else {
+    enqueue(broker, session, delivery)
+  }
+}
+
+/** What `enqueue` does for a delivery that may leave at once, with the publication's own frame instead of a copy of it. */
+function sendAtOnce(
+  broker: Broker,
+  publication: Publication,
+  session: Session,
+  recipient: Subscription,
+  delivery: Delivery,
+): void {
+  const { queue } = session
+  const position = put(broker, session, delivery)
+  if (session.stored) broker.journal.enqueue(session, position, delivery)
+  if (position >= queue.residentEnd) {
+    pump(broker, session)
+    return
+  }
+  queue.sendPosition++
+  if (sendPublication(broker, session.client!, recipient, delivery.qos, packetIdOf(position))) {
+    countSent(broker, session, position, delivery)
+  } else discard(broker, session, position, delivery)
 }
 
 function mayReceive(grant: Grant, { entry, retain }: Publication, to: Subscription, qos: Qos): boolean {
@@ -159,13 +181,18 @@ export function pump(broker: Broker, session: Session): void {
       discard(broker, session, position, delivery)
       continue
     }
-    queue.taken(messageBytes(delivery.message!))
-    window.inflight++
-    delivery.state = DeliveryState.sent
-    if (session.stored && position >= queue.marked) broker.journal.sent(session, position, delivery)
+    countSent(broker, session, position, delivery)
   }
   session.dropLogged = false
   if (session.pendingRetained.length > 0) pumpRetained(broker, session)
+}
+
+function countSent(broker: Broker, session: Session, position: number, delivery: Delivery): void {
+  const { queue } = session
+  queue.taken(messageBytes(delivery.message!))
+  session.window.inflight++
+  delivery.state = DeliveryState.sent
+  if (session.stored && position >= queue.marked) broker.journal.sent(session, position, delivery)
 }
 
 /** Asked anew for what waited: rights change while a client is away, and while its window is closed. */
