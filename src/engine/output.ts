@@ -16,6 +16,7 @@ export class Output {
   /** What is being filled; there is one after `reserve`. */
   chunk: Buffer | null = null
   readonly #stream: ByteStream
+  readonly #headroomBytes: number
   readonly #engine: Pick<Engine, 'broker' | 'outputBufferBytesMax'>
   /** In `chunk`. */
   #length = 0
@@ -30,6 +31,7 @@ export class Output {
 
   constructor(stream: ByteStream, engine: Pick<Engine, 'broker' | 'outputBufferBytesMax'>) {
     this.#stream = stream
+    this.#headroomBytes = stream.headroomBytes
     this.#engine = engine
   }
 
@@ -49,7 +51,7 @@ export class Output {
 
   /** Makes room for a frame in `chunk`. Returns where it begins. */
   reserve(bytes: number): number {
-    const at = this.#stream.headroomBytes + this.#length
+    const at = this.#headroomBytes + this.#length
     const { chunk } = this
     if (chunk === null || at + bytes > chunk.length) return this.#reserveAnew(bytes)
     this.#length += bytes
@@ -58,7 +60,7 @@ export class Output {
 
   /** Gives everything to the stream. */
   writeOut(): void {
-    const headroom = this.#stream.headroomBytes
+    const headroom = this.#headroomBytes
     if (this.#chunks.length > 0) {
       for (const { buffer, end } of this.#chunks) this.#give(buffer, headroom, end)
       this.#chunks = []
@@ -115,7 +117,7 @@ export class Output {
   }
 
   #reserveAnew(bytes: number): number {
-    const headroom = this.#stream.headroomBytes
+    const headroom = this.#headroomBytes
     const { chunk } = this
     const together = headroom + this.#length + bytes
     if (chunk === null || together > largeChunkBytes) {
@@ -133,7 +135,7 @@ export class Output {
   }
 
   #setAside(chunk: Buffer): void {
-    this.#chunks.push({ buffer: chunk, end: this.#stream.headroomBytes + this.#length })
+    this.#chunks.push({ buffer: chunk, end: this.#headroomBytes + this.#length })
     this.#chunksBytes += this.#length
     this.#engine.broker.counters.bytesSent += this.#length
     this.#length = 0
