@@ -1,8 +1,10 @@
 /** The part of the composition root that makes the listeners: each kind's server, its certificates, what HTTP answers with. */
 import type { Server } from 'node:net'
 import type { Server as TlsServer } from 'node:tls'
+import { networkList } from './auth/rule.ts'
 import { ConfigError } from './config/config-error.ts'
 import { type ListenerConfig, listenersOf } from './config/listeners.ts'
+import type { ProxyOptions } from './config/proxies.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { TlsOptions as ListenerTls } from './config/tls.ts'
 import type { Broker } from './core/broker.ts'
@@ -13,8 +15,10 @@ import { createHttpServer, type HttpSources } from './http/http.ts'
 import { certificateFiles } from './listeners/certificate-files.ts'
 import { CertificateError } from './listeners/certificates.ts'
 import { CertificatesInForce } from './listeners/certificates-in-force.ts'
+import type { TrustedProxies } from './listeners/client-address.ts'
 import { HttpSockets } from './listeners/http-sockets.ts'
 import { Listener, type ListenerSettings } from './listeners/listener.ts'
+import { expectProxyHeaders } from './listeners/proxy-header.ts'
 import { createTcpServer } from './listeners/tcp.ts'
 import { createTlsServer, followCertificates, type TlsListenerOptions, tlsServerOptions } from './listeners/tls.ts'
 import { acceptWebSockets } from './listeners/websocket.ts'
@@ -41,7 +45,12 @@ export function createListeners(
     const settings = { name, kind, host, port, path, durability, room }
     const certificates = given.tls && certificatesOf(given.tls, index, log)
     const tls = certificates && tlsOf(certificates, given, config)
-    return new Listener(settings, createServer(settings, { engine, sources, httpSockets, config, tls }), certificates)
+    const proxies = given.proxy && trustedProxies(given.proxy)
+    const server = createServer(settings, { engine, sources, httpSockets, config, tls, proxies })
+    if (given.proxy?.proxyProtocol === true) {
+      expectProxyHeaders(engine, server, { name, room, proxies, headerTimeoutMs: handshakeTimeoutMs(given, config) })
+    }
+    return new Listener(settings, server, certificates)
   })
   return listeners
 }
@@ -60,14 +69,21 @@ function certificatesOf(tls: ListenerTls, index: number, log: Log): Certificates
   }
 }
 
-function tlsOf(certificates: CertificatesInForce, { tls, limits }: ListenerConfig, config: GatewayConfig) {
-  const clientCertificates = tls?.clientCertificate ?? 'none'
-  return {
-    certificates,
-    clientCertificates,
-    handshakeTimeoutMs: limits.handshakeTimeoutMs ?? config.limits.connectTimeoutMs,
-  }
+function tlsOf(certificates: CertificatesInForce, listener: ListenerConfig, config: GatewayConfig) {
+  const clientCertificates = listener.tls?.clientCertificate ?? 'none'
+  return { certificates, clientCertificates, handshakeTimeoutMs: handshakeTimeoutMs(listener, config) }
 }
+
+function handshakeTimeoutMs({ limits }: ListenerConfig, config: GatewayConfig): number {
+  return limits.handshakeTimeoutMs ?? config.limits.connectTimeoutMs
+}
+
+function trustedProxies({ trustedProxies: addresses, forwardedHeader = 'X-Forwarded-For' }: ProxyOptions) {
+  if (addresses === undefined) return undefined
+  return { addresses: networkList(addresses), header: headers[forwardedHeader] }
+}
+
+const headers = { 'X-Forwarded-For': 'x-forwarded-for', Forwarded: 'forwarded' } as const
 
 interface ServerParts {
   engine: Engine
@@ -76,11 +92,12 @@ interface ServerParts {
   config: GatewayConfig
   /** Of kinds tls, wss and https. */
   tls: Omit<TlsListenerOptions, keyof ListenerOptions> | undefined
+  proxies: TrustedProxies | undefined
 }
 
 /** What each kind of listener is made of. */
 function createServer(settings: ListenerSettings, parts: ServerParts): Server {
-  const { engine, sources, httpSockets, config, tls } = parts
+  const { engine, sources, httpSockets, config, tls, proxies } = parts
   const { kind, host } = settings
   switch (kind) {
     case 'tcp':
@@ -97,7 +114,7 @@ function createServer(settings: ListenerSettings, parts: ServerParts): Server {
       const isPlain = kind === 'ws' || kind === 'wss'
       const server = createHttpServer(hostCheck, isPlain ? undefined : sources, tls && tlsServerOptions(tls))
       if (tls !== undefined) followCertificates(engine, server as unknown as TlsServer, tls)
-      acceptWebSockets(engine, server, { ...settings, hostCheck })
+      acceptWebSockets(engine, server, { ...settings, hostCheck, proxies })
       httpSockets.watch(server)
       return server
     }

@@ -20,6 +20,7 @@ export const peerPackages = {
   sqlite3: 'sqlite3',
   strace: 'strace',
   openssl: 'openssl',
+  haproxy: 'haproxy',
 } as const
 
 export type PeerProgram = keyof typeof peerPackages

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { type Durability, durabilities } from '../store/store.ts'
 import type { ConfigIssue } from './config-error.ts'
 import { oneOf, port, text, wholeNumber } from './fields.ts'
+import { type ProxyOptions, proxyFields, proxyIssues } from './proxies.ts'
 import { isTlsKind, type TlsOptions, tlsFields, tlsIssues } from './tls.ts'
 
 export const listenerKinds = ['tcp', 'tls', 'ws', 'wss', 'http', 'https', 'unix'] as const
@@ -23,7 +24,7 @@ export const listenerLimitsSchema = z.strictObject(
       .describe('Connections of this listener at the same time whose CONNECT is not accepted yet.'),
     handshakeTimeoutMs: wholeNumber(10, 3_600_000)
       .optional()
-      .describe('How long a TLS handshake may take; unset, what limits.connectTimeoutMs says.'),
+      .describe('How long a TLS handshake, and a PROXY header, may take; unset, what limits.connectTimeoutMs says.'),
   },
   'expected the limits of this listener as names and values',
 )
@@ -45,6 +46,7 @@ export const listenerSchema = z.strictObject(
       .optional()
       .describe("What its clients' acknowledged messages survive; unset, what durability says."),
     limits: listenerLimitsSchema.prefault({}),
+    ...proxyFields,
     ...tlsFields,
   },
   'expected a listener as names and values, for example `kind: tcp` and `port: 1883`',
@@ -79,6 +81,8 @@ export interface ListenerConfig {
   path: string | undefined
   /** Of kinds tls, wss and https. */
   tls: TlsOptions | undefined
+  /** Whom it believes who the client is. */
+  proxy: ProxyOptions | undefined
   /** The options that gave the port and the host. */
   places: { port: readonly PropertyKey[]; host: readonly PropertyKey[] }
 }
@@ -101,7 +105,8 @@ function listed(options: OptionsWithListeners, given: GivenListener, index: numb
   const at = ['listeners', index]
   const places = { port: [...at, 'port'], host: host === undefined ? ['host'] : [...at, 'host'] }
   const tls = isTlsKind(kind) ? given : undefined
-  return [{ name: nameOf(given), kind, host: host ?? options.host, port, durability, limits, path, tls, places }]
+  const proxy = given.proxyProtocol === true || given.trustedProxies !== undefined ? given : undefined
+  return [{ name: nameOf(given), kind, host: host ?? options.host, port, durability, limits, path, tls, proxy, places }]
 }
 
 function byShorthand(
@@ -113,7 +118,7 @@ function byShorthand(
 ): ListenerConfig[] {
   if (port === false) return []
   const places = { port: [option], host: ['host'] }
-  const none = { limits: {}, path: undefined, tls: undefined }
+  const none = { limits: {}, path: undefined, tls: undefined, proxy: undefined }
   return [{ name: `${kind}-${port}`, kind, host, port, durability: durability ?? global, ...none, places }]
 }
 
@@ -143,7 +148,7 @@ function combined(name: (typeof shorthands)[number]): ConfigIssue {
 function kindIssues(listener: GivenListener, index: number): ConfigIssue[] {
   const { kind, port, path, host } = listener
   const at = ['listeners', index]
-  const issues = tlsIssues(kind, listener, at)
+  const issues = [...tlsIssues(kind, listener, at), ...proxyIssues(kind, listener, at)]
   if (kind === 'unix') {
     if (path === undefined) issues.push({ path: [...at, 'path'], message: 'missing: expected the path of the socket' })
     for (const [name, value] of Object.entries({ port, host })) {

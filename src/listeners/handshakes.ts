@@ -13,7 +13,7 @@ export class Handshakes {
 
   /** @param onEnd called once, when the socket has become secure or is closed. Returns false for a peer that has gone already */
   begin(socket: Socket, onEnd: () => void): boolean {
-    const key = keyOf(socket)
+    const key = endsOf(socket)
     if (key === undefined) return false
     const end = () => {
       if (this.#ends.get(key) === end) this.#ends.delete(key)
@@ -28,12 +28,12 @@ export class Handshakes {
 
   /** The socket is secure. */
   end(socket: Socket): void {
-    const key = keyOf(socket)
+    const key = endsOf(socket)
     if (key !== undefined) this.#ends.get(key)?.()
   }
 }
 
 /** Undefined: the peer has gone, and with it the addresses. All such sockets would have one key. */
-function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string | undefined {
+export function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string | undefined {
   return remoteAddress === undefined ? undefined : `${remoteAddress}:${remotePort} ${localAddress}:${localPort}`
 }

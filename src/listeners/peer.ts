@@ -1,11 +1,16 @@
-/** What a listener knows of the client at an accepted socket: its address, and its certificate where it showed a good one. */
+/**
+ * What a listener knows of the client at an accepted socket: its address, and its certificate where it showed a good one, to us or
+ * to a proxy that is trusted.
+ */
 import type { Socket } from 'node:net'
 import type { PeerCertificate, TLSSocket } from 'node:tls'
 import type { Peer } from '../core/ports/peer.ts'
+import { type ClientAddress, clientAt, clientText } from './client-address.ts'
 
-export function peerOf(socket: Socket, listener: string): Peer {
-  const address = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`
-  return { address, listener, certificate: certificateOf(socket) }
+export function peerOf(socket: Socket, listener: string, client: ClientAddress = clientAt(socket)): Peer {
+  const { commonName } = client
+  const proxied = commonName === undefined ? null : { cn: commonName }
+  return { address: clientText(client), listener, certificate: certificateOf(socket) ?? proxied }
 }
 
 /** Only a certificate that was verified counts. */

@@ -89,6 +89,8 @@ export function createTcpServer(engine: Engine, options: ListenerOptions): Serve
 export function acceptSocket(engine: Engine, accepted: Socket, options: ListenerOptions): void {
   engine.beginTurn()
   const peer = peerOf(accepted, options.name)
+  // What came right behind a proxy's header.
+  const early = accepted.readableLength > 0 ? (accepted.read() as Buffer | null) : null
   const socket = readingInPlace(accepted, (chunk) => connection.onData(chunk))
   const stream = new SocketStream(socket, peer, () => connection.onDrain())
   const connection: Connection = new Connection(engine, stream, options.durability, options.room)
@@ -98,4 +100,5 @@ export function acceptSocket(engine: Engine, accepted: Socket, options: Listener
     reason = 'socket_error'
   })
   socket.on('close', () => connection.onClosed(reason))
+  if (early !== null) connection.onData(early)
 }

@@ -7,6 +7,7 @@ import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node
 import type { Engine, ListenerOptions } from '../engine/engine.ts'
 import type { Guest } from '../engine/room.ts'
 import type { CertificatesInForce, ClientCertificates } from './certificates-in-force.ts'
+import { clientAt } from './client-address.ts'
 import { Handshakes } from './handshakes.ts'
 import { acceptSocket, keepAliveProbeMs } from './tcp.ts'
 
@@ -39,7 +40,7 @@ export function createTlsServer(engine: Engine, options: TlsListenerOptions): Se
     const refusal = refusalOf(socket, clientCertificates)
     if (refusal !== undefined || !room.makePlace()) {
       counters.connectionsRefused++
-      if (refusal !== undefined) engine.log.warn({ address: socket.remoteAddress }, `TLS refused: ${refusal}`)
+      if (refusal !== undefined) engine.log.warn({ address: clientAt(socket).address }, `TLS refused: ${refusal}`)
       socket.destroy()
       return
     }

@@ -14,6 +14,7 @@ import type { ByteStream } from '../engine/byte-stream.ts'
 import { Connection } from '../engine/connection.ts'
 import type { Engine, ListenerOptions } from '../engine/engine.ts'
 import type { HostCheck } from '../http/host-check.ts'
+import { type ClientAddress, clientOfRequest, type TrustedProxies } from './client-address.ts'
 import { peerOf } from './peer.ts'
 import { readingInPlace } from './reading-in-place.ts'
 import { endLingering, keepAliveProbeMs, lingerMs } from './tcp.ts'
@@ -32,6 +33,12 @@ const closeFinal = 0x88
 const pongFinal = 0x8a
 const nothing = Buffer.alloc(0)
 
+interface Accepted {
+  /** Our answer, to be written before any frame. */
+  handshake: string
+  client: ClientAddress
+}
+
 /** A WebSocket after its handshake: the engine's byte stream, and what becomes of the client's frames. */
 class WebSocketStream implements ByteStream, FrameSink {
   readonly peer: Peer
@@ -47,10 +54,9 @@ class WebSocketStream implements ByteStream, FrameSink {
   #ping: Buffer | null = null
   #reason = 'closed_by_peer'
 
-  /** @param handshake our answer, to be written before any frame */
-  constructor(engine: Engine, accepted: Socket, handshake: string, options: ListenerOptions) {
+  constructor(engine: Engine, accepted: Socket, { handshake, client }: Accepted, options: ListenerOptions) {
     this.#engine = engine
-    this.peer = peerOf(accepted, options.name)
+    this.peer = peerOf(accepted, options.name, client)
     const socket = readingInPlace(accepted, (chunk) => this.onChunk(chunk))
     this.#socket = socket
     socket.write(handshake)
@@ -179,6 +185,8 @@ function writeHeader(buffer: Buffer, start: number, bytes: number): number {
 
 export interface WebSocketLimits extends ListenerOptions {
   hostCheck: HostCheck
+  /** Who may name the client in a header of HTTP. */
+  proxies: TrustedProxies | undefined
 }
 
 /** Serves upgrades of the HTTP server on the MQTT paths; everything else about HTTP is the server's own. */
@@ -198,12 +206,13 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
       answerWithoutUpgrade(server, request, socket)
       return
     }
+    const client = clientOfRequest(request, limits.proxies)
     const refusal = refusalOf(request, limits)
     if (refusal !== undefined || !limits.room.makePlace()) {
       counters.connectionsRefused++
       const [status, text] = refusal ?? ['503 Service Unavailable', 'too many connections']
       engine.log.warn(
-        { path: pathOf(request), address: socket.remoteAddress, reason: 'websocket_refused' },
+        { path: pathOf(request), address: client.address, reason: 'websocket_refused' },
         `WebSocket refused: ${text}`,
       )
       const fields = `Connection: close\r\nContent-Type: text/plain\r\nSec-WebSocket-Version: ${webSocketVersion}`
@@ -217,7 +226,7 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
     socket.setTimeout(0)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, keepAliveProbeMs)
-    const stream = new WebSocketStream(engine, socket, handshakeFor(request), limits)
+    const stream = new WebSocketStream(engine, socket, { handshake: handshakeFor(request), client }, limits)
     if (head.length > 0) stream.onChunk(head)
   })
 }

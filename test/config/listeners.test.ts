@@ -178,3 +178,24 @@ describe('a mistake in the listeners is named', () => {
     expect(faults({ mqttPort: 8083, limits: { receiveMaximum: 0 }, host: '0.0.0.0' })).toHaveLength(3)
   })
 })
+
+describe('proxies of a listener', () => {
+  test.each([
+    [{ kind: 'tcp', proxyProtocol: true }, 'listeners.0.trustedProxies: missing: proxyProtocol needs the addresses'],
+    [{ kind: 'tcp', trustedProxies: ['::1'] }, 'listeners.0.trustedProxies: says nothing without proxyProtocol: true'],
+    [{ kind: 'ws', trustedProxies: ['10.0.0.0/33'] }, 'listeners.0.trustedProxies.0: not an address or a network'],
+    [{ kind: 'ws', forwardedHeader: 'Forwarded' }, 'listeners.0.forwardedHeader: says nothing without trustedProxies'],
+    [
+      { kind: 'tls', cert: 'c', key: 'k', forwardedHeader: 'Forwarded' },
+      'listeners.0.forwardedHeader: belongs to a listener of kind ws',
+    ],
+  ])('%o is refused with what is missing', (listener, fault) => {
+    const found = faults({ listeners: [{ port: 1, ...listener }] })
+    expect(found).toHaveLength(1)
+    expect(found[0]).toContain(fault)
+  })
+
+  test('need no address where a socket in the file system is the way in', () => {
+    expect(faults({ listeners: [{ kind: 'unix', path: '/run/mqtide.sock', proxyProtocol: true }] })).toEqual([])
+  })
+})
