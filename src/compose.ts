@@ -4,13 +4,13 @@
  */
 import { randomBytes } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
-import { Access } from './auth/access.ts'
-import { loadAccess } from './auth/access-files.ts'
+import { loadListenerAccess } from './auth/access-files.ts'
 import type { AuthenticationMethod, Authenticator } from './auth/authenticator.ts'
 import { createAuthority } from './auth/authority.ts'
+import { ListenerAccess } from './auth/listener-access.ts'
 import { createListeners } from './compose-listeners.ts'
-import { accessSettings } from './config/access-settings.ts'
-import { type GatewayConfig, isAuthenticated } from './config/schema.ts'
+import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
+import type { GatewayConfig } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
 import { type BrokerOptions, defaultBrokerOptions } from './core/options.ts'
@@ -55,8 +55,8 @@ export interface GatewayParts {
   clockKeeper: ClockKeeper | undefined
   /** Absent where nothing is on a disk. */
   diskWatch: DiskWatch | undefined
-  /** Absent where neither authentication nor authorization is configured. */
-  access: Access | undefined
+  /** Absent where code decides who may connect. */
+  access: ListenerAccess | undefined
 }
 
 /** Rejects with a StoreError where the store can't be opened. */
@@ -177,11 +177,13 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
 function createAccess(
   config: GatewayConfig,
   { log, counters, onError }: { log: Log; counters: Counters; onError(error: unknown): void },
-): Access | undefined {
-  const settings = accessSettings(config)
-  if (settings === undefined) return undefined
+): ListenerAccess | undefined {
+  const { authenticator, authenticationMethods } = config
+  const settings = accessOfListeners(config)
+  const isConfigured = settings.common !== undefined || settings.own.size > 0
+  if (authenticator !== undefined || (Object.keys(authenticationMethods).length > 0 && !isConfigured)) return undefined
   const audit = new LoginAudit(log, () => performance.now())
-  return new Access(loadAccess(settings), {
+  return new ListenerAccess(loadListenerAccess(settings), {
     now: Date.now,
     sleep: (ms) => setTimeout(ms),
     onError,
@@ -202,7 +204,7 @@ function brokerOptions(config: GatewayConfig): BrokerOptions {
     responseInformation: protocol.responseInformation,
     maximumQos: protocol.maximumQos as Qos,
     sessionQueueFull: config.sessionQueueFull,
-    sessionOwnership: isAuthenticated(config) ? config.sessionOwnership : 'none',
+    sessionOwnership: authenticatesAnywhere(config) ? config.sessionOwnership : 'none',
     sharedStrategy: sharedSubscriptions.strategy,
     sharedGroups: sharedSubscriptions.groups,
   }

@@ -2,11 +2,11 @@
  * The library's public face: a gateway that listens, publishes, subscribes and closes. `compose.ts` puts it together.
  */
 
-import { loadAccess } from './auth/access-files.ts'
+import { loadListenerAccess } from './auth/access-files.ts'
 import type { Grant } from './auth/authenticator.ts'
 import { guardedGrant } from './auth/guarded-grant.ts'
 import { composeGateway, type GatewayParts } from './compose.ts'
-import { accessSettings } from './config/access-settings.ts'
+import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import type { ListenerKind } from './config/listeners.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
@@ -201,14 +201,14 @@ export class Gateway {
    */
   reloadAccess(config: GatewayConfig): void {
     const { access, engine } = this.#parts
-    const settings = accessSettings(config)
-    if (access === undefined || settings === undefined) return
-    const gone = access.replace(loadAccess(settings))
+    if (access === undefined) return
+    const isGone = access.replace(loadListenerAccess(accessOfListeners(config)))
+    this.broker.options.sessionOwnership = authenticatesAnywhere(config) ? config.sessionOwnership : 'none'
     engine.run(() => {
       for (const { client } of [...this.broker.sessions.values()]) {
         if (client === null) continue
-        const isGone = client.principal === '' ? gone.anonymous : gone.users.has(client.principal)
-        if (isGone) client.disconnect(ReasonCode.notAuthorized)
+        const { principal, peer } = client
+        if (isGone({ listener: peer.listener, principal })) client.disconnect(ReasonCode.notAuthorized)
         else client.regrant(client.grant)
       }
     })

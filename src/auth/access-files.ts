@@ -41,6 +41,8 @@ export interface AccessSettings {
   stepTimeoutMs: number
   rememberMs: number
   hashQueueMax: number
+  /** Where the rules stand, for whoever asks which one decides; absent: `authorization`. */
+  place?: string
   authorization?:
     | {
         aclFile?: string | undefined
@@ -64,10 +66,28 @@ export interface LoadedAccess extends Omit<AccessSettings, 'steps' | 'authorizat
   authorization: AuthorizationSource
 }
 
+/** Undefined: whoever comes is let in and may do everything. */
+export interface ListenerAccessSettings {
+  common: AccessSettings | undefined
+  /** By name, of listeners with something of their own. */
+  own: ReadonlyMap<string, AccessSettings | undefined>
+}
+
+export interface LoadedListenerAccess {
+  common: LoadedAccess | undefined
+  own: ReadonlyMap<string, LoadedAccess | undefined>
+}
+
+/** @throws AccessFileError with the faults of the first file that has some */
+export function loadListenerAccess({ common, own }: ListenerAccessSettings): LoadedListenerAccess {
+  const load = (settings: AccessSettings | undefined) => settings && loadAccess(settings)
+  return { common: load(common), own: new Map([...own].map(([listener, settings]) => [listener, load(settings)])) }
+}
+
 /** @throws AccessFileError with the faults of the first file that has some */
 export function loadAccess({ steps, authorization, ...rest }: AccessSettings): LoadedAccess {
   const loaded = steps.map((step) => loadStep(step, rest))
-  return { ...rest, steps: loaded, authorization: loadAuthorization(authorization) }
+  return { ...rest, steps: loaded, authorization: loadAuthorization(authorization, rest.place) }
 }
 
 function loadStep(
@@ -125,7 +145,7 @@ function checkKey({ secretFile, publicKeyFile, jwksFile }: JwtKeySettings, optio
   }
 }
 
-function loadAuthorization(settings: AccessSettings['authorization']): AuthorizationSource {
+function loadAuthorization(settings: AccessSettings['authorization'], place = 'authorization'): AuthorizationSource {
   if (settings === undefined) return everythingAllowed
   const { aclFile, strictSubscribe, rules, clientId, groups } = settings
   const byUser = new Map<string, string[]>()
@@ -133,20 +153,18 @@ function loadAuthorization(settings: AccessSettings['authorization']): Authoriza
     for (const user of users) byUser.set(user, [...(byUser.get(user) ?? []), group])
   }
   return {
-    ruleSet: ruleSetOf(aclFile, strictSubscribe, rules),
+    ruleSet:
+      aclFile === undefined
+        ? ruleSetOf(rules, place)
+        : { kind: 'acl', acl: parseAclFile(readText(aclFile), aclFile, strictSubscribe) },
     clientIds: clientId === undefined ? [] : typeof clientId === 'string' ? [clientId] : clientId,
     groups: byUser,
   }
 }
 
-function ruleSetOf(
-  aclFile: string | undefined,
-  strictSubscribe: boolean,
-  rules: readonly RuleInput[] | undefined,
-): RuleSet {
-  if (aclFile !== undefined) return { kind: 'acl', acl: parseAclFile(readText(aclFile), aclFile, strictSubscribe) }
+function ruleSetOf(rules: readonly RuleInput[] | undefined, place: string): RuleSet {
   if (rules === undefined) return { kind: 'everything' }
-  return { kind: 'rules', rules: rules.map((rule, index) => ruleOf(rule, `authorization.rules[${index}]`)) }
+  return { kind: 'rules', rules: rules.map((rule, index) => ruleOf(rule, `${place}.rules[${index}]`)) }
 }
 
 function readText(file: string): string {

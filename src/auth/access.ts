@@ -37,6 +37,8 @@ export interface AccessWorld {
   now(): number
   sleep(ms: number): Promise<void>
   onError(error: unknown): void
+  /** Of all listeners; absent: one of its own. */
+  throttle?: AddressThrottle
   /** Each login, by what became of it: `yes`, `anonymous`, or why not. */
   onLogin(result: 'yes' | 'anonymous' | RefusalReason, credential: Credential, step: string): void
 }
@@ -59,7 +61,7 @@ export class Access implements Authenticator {
   constructor(loaded: LoadedAccess, world: AccessWorld) {
     this.#world = world
     this.#loaded = loaded
-    this.#throttle = new AddressThrottle(defaultAddressThrottle, () => world.now())
+    this.#throttle = world.throttle ?? new AddressThrottle(defaultAddressThrottle, () => world.now())
     this.authorization = new Authorization(loaded.authorization)
     this.#chain = this.#chainOf(loaded)
   }

@@ -52,10 +52,10 @@ export interface AuthenticationExchange {
 }
 
 export interface AuthenticationMethod {
-  /** Called for each CONNECT, and for each re-authentication, that names the method. */
+  /** Called for each CONNECT, and for each re-authentication, that names the method. null: not with this client (0x8C). */
   begin(
     request: Pick<AuthenticationRequest, 'clientId' | 'remoteAddress' | 'listener' | 'certificate'> & {
       username?: string
     },
-  ): AuthenticationExchange
+  ): AuthenticationExchange | null
 }

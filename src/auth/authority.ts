@@ -59,7 +59,8 @@ export function createAuthority(options: AuthorityOptions, context: AuthorityCon
       if (found === undefined) return null
       try {
         const request = { clientId, ...fieldsOfPeer(peer) }
-        return exchangeOf(found.begin(username === undefined ? request : { ...request, username }), context)
+        const exchange = found.begin(username === undefined ? request : { ...request, username })
+        return exchange === null ? null : exchangeOf(exchange, context)
       } catch (error) {
         context.onError(error)
         return null

@@ -1,10 +1,11 @@
 /** `mqtide check-config FILE`: says whether `start --config FILE` would accept the file, without starting anything. */
 import type { Command } from 'commander'
 import { stringify } from 'yaml'
-import { loadAccess } from '../auth/access-files.ts'
-import { accessSettings, withoutSecrets } from '../config/access-settings.ts'
+import { loadListenerAccess } from '../auth/access-files.ts'
+import { accessOfListeners, accessSettings, withoutSecrets } from '../config/access-settings.ts'
+import { listenersOf } from '../config/listeners.ts'
 import { loadConfig } from '../config/load.ts'
-import { configJsonSchema } from '../config/schema.ts'
+import { configJsonSchema, type GatewayConfig } from '../config/schema.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 
 interface Flags {
@@ -24,9 +25,25 @@ export function registerCheckConfig(program: Command, context: CliContext): void
       else if (file === undefined) throw new CliError('check-config needs a file', ExitCode.usage)
       if (file === undefined) return
       const loaded = loadConfig({ file }).config
-      const settings = accessSettings(loaded)
-      if (settings !== undefined) loadAccess(settings)
+      loadListenerAccess(accessOfListeners(loaded))
       const { authenticator: _, authenticationMethods: __, ...config } = loaded
-      context.stdout.write(flags.print ? stringify(withoutSecrets(config)) : `${file}: ok\n`)
+      context.stdout.write(flags.print ? stringify(withoutSecrets(config)) : `${file}: ok\n${ownAccess(loaded)}`)
     })
+}
+
+/** A line for each listener that says something of its own of who may connect and what they may do. */
+function ownAccess(config: GatewayConfig): string {
+  const lines = listenersOf(config).flatMap(({ name, own }) => {
+    const { authentication, authorization } = own
+    const settings = accessSettings(config, { own, name })
+    const said = [
+      authentication && `authentication by ${settings!.steps.map(({ kind }) => kind).join(', ')}`,
+      authentication === false && 'nobody is asked who he is',
+      authorization && (authorization.aclFile === undefined ? 'rules of its own' : `rules of ${authorization.aclFile}`),
+      authorization === false && 'no rules',
+      own.allowAnonymous !== undefined && `allowAnonymous: ${own.allowAnonymous}`,
+    ].filter((one) => typeof one === 'string')
+    return said.length === 0 ? [] : [`listener ${name}: ${said.join('; ')}\n`]
+  })
+  return lines.join('')
 }

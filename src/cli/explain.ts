@@ -7,7 +7,9 @@ import { loadAccess } from '../auth/access-files.ts'
 import type { Question } from '../auth/decider.ts'
 import { type Asked, explain } from '../auth/explain.ts'
 import { accessSettings } from '../config/access-settings.ts'
+import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { loadConfig } from '../config/load.ts'
+import type { GatewayConfig } from '../config/schema.ts'
 import type { Qos } from '../mqtt/packet.ts'
 import { isValidTopicName, parseTopicFilter } from '../mqtt/topic.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
@@ -58,7 +60,7 @@ function qosOf(text: string): Qos {
 function answer(flags: Flags, context: CliContext): void {
   const question = questionOf(flags)
   const { config } = loadConfig({ file: flags.config, environment: context.environment })
-  const settings = accessSettings(config)
+  const settings = accessSettings(config, listenerNamed(flags.listener, config))
   if (settings === undefined) {
     context.stdout.write('allowed\nno authentication and no authorization is configured\n')
     return
@@ -66,6 +68,16 @@ function answer(flags: Flags, context: CliContext): void {
   const { allowed, because } = explain(loadAccess(settings), askedBy(flags), question)
   context.stdout.write(`${allowed ? 'allowed' : 'denied'}\n${because}\n`)
   if (!allowed) throw new CliError('', ExitCode.fatal)
+}
+
+/** Undefined: none was named, and what holds for all of them is asked. */
+function listenerNamed(name: string, config: GatewayConfig): ListenerConfig | undefined {
+  if (name === '') return undefined
+  const listeners = listenersOf(config)
+  const found = listeners.find((listener) => listener.name === name)
+  if (found !== undefined) return found
+  const names = listeners.map((listener) => listener.name).join(', ')
+  throw new CliError(`no listener is called ${name}; there are ${names}`, ExitCode.usage)
 }
 
 function askedBy({ user, client, group, address, listener, cert }: Flags): Asked {

@@ -7,7 +7,7 @@
 import { flushCompileCache } from 'node:module'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { AccessFileError } from '../auth/file-fault.ts'
-import { isLoopback } from '../config/access.ts'
+import { authenticates, isReachable } from '../config/access.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
@@ -215,8 +215,8 @@ function reachable({ host, port }: ListenerAddress): { host: string; port: numbe
 }
 
 function warnIfOpen(config: GatewayConfig, log: Log): void {
-  if (isAuthenticated(config) || !config.allowAnonymous) return
-  const open = listenersOf(config).filter(({ kind, host }) => kind !== 'unix' && !isLoopback(host))
+  const authenticated = isAuthenticated(config)
+  const open = listenersOf(config).filter((one) => isReachable(one) && !authenticates(one.own, authenticated))
   const hosts = new Set(open.map(({ host }) => host))
   for (const host of hosts) {
     log.warn({ host }, 'clients from other machines may connect without credentials, as allowAnonymous says')
@@ -292,17 +292,12 @@ function reload(running: Running): void {
   running.log.level = loaded.config.logLevel
   running.gateway?.setLogLevel(loaded.config.logLevel)
   running.gateway?.reloadCertificates()
-  const needRestart = changedOptions(running.started, loaded.config).filter(
-    (name) => !isReloaded(name, running.started),
-  )
+  const needRestart = changedOptions(running.started, loaded.config).filter((name) => !isReloaded(name))
   running.log.info({ needRestart }, 'configuration reloaded')
 }
 
-/** Users and rules are exchanged where there were some; to begin with them needs a start. */
-function isReloaded(name: string, { authentication, authorization }: GatewayConfig): boolean {
-  if (name === 'logLevel') return true
-  const hasAccess = authentication !== undefined || authorization !== undefined
-  return hasAccess && (name === 'authorization' || (name === 'authentication' && authentication !== undefined))
+function isReloaded(name: string): boolean {
+  return ['logLevel', 'authentication', 'authorization', 'allowAnonymous', 'sessionOwnership'].includes(name)
 }
 
 function changedOptions(before: GatewayConfig, after: GatewayConfig): string[] {

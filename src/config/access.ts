@@ -8,15 +8,33 @@ interface AccessOptions extends OptionsWithListeners {
 
 /** Without authentication only this machine gets in, unless the opposite is said in words. */
 export function accessIssues(options: AccessOptions, authenticated: boolean): ConfigIssue[] {
-  if (authenticated) return []
-  if (options.allowAnonymous === false) {
-    const message = 'false without any configured authentication would refuse every client'
-    return [{ path: ['allowAnonymous'], message }]
-  }
-  if (options.allowAnonymous) return []
-  const open = listenersOf(options).filter(({ kind, host }) => kind !== 'unix' && !isLoopback(host))
+  const asking = listenersOf(options).filter(({ own }) => !authenticates(own, authenticated))
+  const refusing = asking.filter(({ own }) => (own.allowAnonymous ?? options.allowAnonymous) === false)
+  if (refusing.length > 0) return refusalIssues(refusing)
+  const open = asking.filter(({ own }) => !(own.allowAnonymous ?? options.allowAnonymous)).filter(isReachable)
   const byPlace = new Map(open.map((listener) => [listener.places.host.join('.'), listener]))
   return [...byPlace.values()].map(openIssue)
+}
+
+const refusesEverybody = 'false without any configured authentication would refuse every client'
+
+function refusalIssues(refusing: readonly ListenerConfig[]): ConfigIssue[] {
+  const places = refusing.map(({ own, places: { port } }) => [
+    ...(own.allowAnonymous === false ? port.slice(0, -1) : []),
+    'allowAnonymous',
+  ])
+  const byPlace = new Map(places.map((path) => [path.join('.'), path]))
+  return [...byPlace.values()].map((path) => ({ path, message: refusesEverybody }))
+}
+
+/** Whether a listener's clients are asked who they are. */
+export function authenticates({ authentication }: ListenerConfig['own'], authenticated: boolean): boolean {
+  return authentication === undefined ? authenticated : authentication !== false
+}
+
+/** From other machines. */
+export function isReachable({ kind, host }: ListenerConfig): boolean {
+  return kind !== 'unix' && !isLoopback(host)
 }
 
 function openIssue({ host, places }: ListenerConfig): ConfigIssue {

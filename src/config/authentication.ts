@@ -129,21 +129,29 @@ export const authenticationSchema = z.strictObject(
 export type AuthenticationOptions = z.output<typeof authenticationSchema>
 type ChainStepOptions = z.output<typeof chainStepSchema>
 
-/** A list in the place of the options is short for `chain`. */
+/** A list in the place of the options is short for `chain`, for the gateway as for a listener. */
 export function withChain(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const { authentication } = options
-  return Array.isArray(authentication) ? { ...options, authentication: { chain: authentication } } : { ...options }
+  const { listeners } = options
+  const whole = chained(options)
+  return Array.isArray(listeners) ? { ...whole, listeners: listeners.map(chained) } : whole
+}
+
+function chained<T>(options: T): T {
+  const { authentication } = Object(options) as { authentication?: unknown }
+  return Array.isArray(authentication) ? { ...options, authentication: { chain: authentication } } : options
 }
 
 const keyNames = ['secret', 'secretFile', 'publicKeyFile', 'jwksFile', 'jwksUrl'] as const
 
-/** Faults that no single value has. */
-export function authenticationIssues(options: AuthenticationOptions | undefined): ConfigIssue[] {
+/** Faults that no single value has. `place`: where the options stand. */
+export function authenticationIssues(
+  options: AuthenticationOptions | undefined,
+  place: readonly PropertyKey[] = ['authentication'],
+): ConfigIssue[] {
   if (options === undefined) return []
   const { chain, certificate, passwordFile, jwt, http } = options
   const issues: ConfigIssue[] = []
-  const at = (path: readonly PropertyKey[], message: string) =>
-    issues.push({ path: ['authentication', ...path], message })
+  const at = (path: readonly PropertyKey[], message: string) => issues.push({ path: [...place, ...path], message })
   const outside = [certificate, passwordFile, jwt, http].filter((one) => one !== undefined).length
   if (chain === undefined && outside === 0) at([], 'expected passwordFile, jwt, http, certificate or a chain of them')
   if (chain !== undefined && outside > 0) at(['chain'], 'the steps stand either in the chain or beside it, not both')

@@ -62,11 +62,13 @@ export const authorizationSchema = z.strictObject(
 
 export type AuthorizationOptions = z.output<typeof authorizationSchema>
 
-/** Faults that no single value has. */
-export function authorizationIssues(options: AuthorizationOptions | undefined): ConfigIssue[] {
+/** Faults that no single value has. `path`: where the options stand. */
+export function authorizationIssues(
+  options: AuthorizationOptions | undefined,
+  path: readonly PropertyKey[] = ['authorization'],
+): ConfigIssue[] {
   if (options === undefined) return []
   const { aclFile, rules, clientId } = options
-  const path = ['authorization']
   if (aclFile !== undefined && rules !== undefined)
     return [{ path, message: 'expected either aclFile or rules, not both' }]
   if (aclFile === undefined && rules === undefined && clientId === undefined) {

@@ -38,7 +38,7 @@ export function describeIssues(
   knownNames: ReadonlyMap<string, readonly string[]>,
 ): ConfigIssue[] {
   const issues = new Map<string, ConfigIssue>()
-  for (const issue of error.issues) {
+  for (const issue of error.issues.flatMap((one) => ofTheOneMeant(one))) {
     if (issue.code === 'unrecognized_keys') {
       for (const key of issue.keys) {
         const path = [...issue.path, key]
@@ -55,6 +55,16 @@ export function describeIssues(
     }
   }
   return [...issues.values()]
+}
+
+/** Of an option that takes several kinds of values, what is wrong with the kind that was written, where only one can be meant. */
+function ofTheOneMeant(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue]
+  const meant = issue.errors.filter((found) =>
+    found.every(({ code, path }) => path.length > 0 || code === 'unrecognized_keys'),
+  )
+  if (meant.length !== 1) return [issue]
+  return meant[0]!.map((one) => ({ ...one, path: [...issue.path, ...one.path] }))
 }
 
 function anyItem(key: PropertyKey): PropertyKey {

@@ -6,8 +6,10 @@
  */
 import { z } from 'zod'
 import { type Durability, durabilities } from '../store/store.ts'
+import { authenticationIssues, authenticationSchema } from './authentication.ts'
+import { authorizationIssues, authorizationSchema } from './authorization.ts'
 import type { ConfigIssue } from './config-error.ts'
-import { oneOf, port, text, wholeNumber } from './fields.ts'
+import { flag, oneOf, port, text, wholeNumber } from './fields.ts'
 import { type ProxyOptions, proxyFields, proxyIssues } from './proxies.ts'
 import { isTlsKind, type TlsOptions, tlsFields, tlsIssues } from './tls.ts'
 
@@ -45,6 +47,19 @@ export const listenerSchema = z.strictObject(
     durability: oneOf(...durabilities)
       .optional()
       .describe("What its clients' acknowledged messages survive; unset, what durability says."),
+    authentication: z
+      .union([z.literal(false), authenticationSchema], 'expected the ways to authenticate, or false for none')
+      .optional()
+      .describe('How its clients authenticate; false: nobody is asked. Unset, what authentication says.'),
+    authorization: z
+      .union([z.literal(false), authorizationSchema], 'expected aclFile or rules, or false for no rules')
+      .optional()
+      .describe('What its clients may do; false: everything. Unset, what authorization says.'),
+    allowAnonymous: flag()
+      .optional()
+      .describe(
+        'Accept its clients that bring no credentials at all. Unset, what allowAnonymous says; false where it has an authentication of its own.',
+      ),
     limits: listenerLimitsSchema.prefault({}),
     ...proxyFields,
     ...tlsFields,
@@ -77,6 +92,8 @@ export interface ListenerConfig {
   port: number
   durability: Durability
   limits: ListenerLimits
+  /** What it says itself of who may connect and what they may do. */
+  own: Pick<GivenListener, 'authentication' | 'authorization' | 'allowAnonymous'>
   /** Of kind unix: where its socket is. */
   path: string | undefined
   /** Of kinds tls, wss and https. */
@@ -106,7 +123,10 @@ function listed(options: OptionsWithListeners, given: GivenListener, index: numb
   const places = { port: [...at, 'port'], host: host === undefined ? ['host'] : [...at, 'host'] }
   const tls = isTlsKind(kind) ? given : undefined
   const proxy = given.proxyProtocol === true || given.trustedProxies !== undefined ? given : undefined
-  return [{ name: nameOf(given), kind, host: host ?? options.host, port, durability, limits, path, tls, proxy, places }]
+  const { authentication, authorization, allowAnonymous } = given
+  const own = { authentication, authorization, allowAnonymous }
+  const its = { name: nameOf(given), kind, host: host ?? options.host, port, durability, limits }
+  return [{ ...its, own, path, tls, proxy, places }]
 }
 
 function byShorthand(
@@ -118,7 +138,7 @@ function byShorthand(
 ): ListenerConfig[] {
   if (port === false) return []
   const places = { port: [option], host: ['host'] }
-  const none = { limits: {}, path: undefined, tls: undefined, proxy: undefined }
+  const none = { limits: {}, own: {}, path: undefined, tls: undefined, proxy: undefined }
   return [{ name: `${kind}-${port}`, kind, host, port, durability: durability ?? global, ...none, places }]
 }
 
@@ -131,6 +151,7 @@ export function listenerIssues(options: OptionsWithListeners, given: Readonly<Re
   return [
     ...shorthands.filter((name) => options.listeners !== undefined && isPresent(given[name])).map(combined),
     ...(options.listeners ?? []).flatMap((listener, index) => kindIssues(listener, index)),
+    ...(options.listeners ?? []).flatMap((listener, index) => ownAccessIssues(listener, ['listeners', index])),
     ...nameIssues(options),
     ...portIssues(listenersOf(options), given),
   ]
@@ -160,6 +181,13 @@ function kindIssues(listener: GivenListener, index: number): ConfigIssue[] {
   if (port === undefined) issues.push({ path: [...at, 'port'], message: 'missing: expected a port from 0 to 65535' })
   if (path !== undefined) issues.push({ path: [...at, 'path'], message: 'belongs to a listener of kind unix only' })
   return issues
+}
+
+function ownAccessIssues({ authentication, authorization }: GivenListener, at: readonly PropertyKey[]): ConfigIssue[] {
+  return [
+    ...authenticationIssues(authentication || undefined, [...at, 'authentication']),
+    ...authorizationIssues(authorization || undefined, [...at, 'authorization']),
+  ]
 }
 
 function nameIssues({ listeners = [] }: OptionsWithListeners): ConfigIssue[] {

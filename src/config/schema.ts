@@ -232,10 +232,14 @@ function hasMethod(value: unknown, name: string): boolean {
 }
 
 /** Code that decides leaves nothing to decide for the configuration. */
-function exclusionIssues({ authenticator, authentication, authorization }: GatewayOptions): ConfigIssue[] {
+function exclusionIssues({ authenticator, listeners, ...whole }: GatewayOptions): ConfigIssue[] {
   if (authenticator === undefined) return []
-  const names = Object.entries({ authentication, authorization }).filter(([, options]) => options !== undefined)
-  return names.map(([name]) => ({ path: [name], message: 'excludes an authenticator given as code' }))
+  const places = [[[], whole] as const, ...(listeners ?? []).map((one, index) => [['listeners', index], one] as const)]
+  return places.flatMap(([at, given]) =>
+    (['authentication', 'authorization'] as const)
+      .filter((name) => given[name] !== undefined)
+      .map((name) => ({ path: [...at, name], message: 'excludes an authenticator given as code' })),
+  )
 }
 
 /** Whether anybody is asked who a client is. */
@@ -246,7 +250,7 @@ export function isAuthenticated(options: CodeOptions & { authentication?: unknow
 
 /** The known names below each object of the schema, by the object's dotted path ('' for the outermost, * for any item). */
 function knownNames(): ReadonlyMap<string, readonly string[]> {
-  return new Map([
+  const names = new Map<string, readonly string[]>([
     ['', [...Object.keys(gatewayOptionsSchema.shape), 'authenticator', 'authenticationMethods']],
     ['limits', Object.keys(limitsSchema.shape)],
     ['protocol', Object.keys(protocolSchema.shape)],
@@ -263,6 +267,8 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
     ['listeners.*', Object.keys(listenerSchema.shape)],
     ['listeners.*.limits', Object.keys(listenerLimitsSchema.shape)],
   ])
+  const ofAccess = [...names].filter(([path]) => /^auth/.test(path))
+  return new Map([...names, ...ofAccess.map(([path, known]) => [`listeners.*.${path}`, known] as const)])
 }
 
 /** The configuration file's JSON Schema (draft 2020-12), for editors. */

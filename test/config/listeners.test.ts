@@ -14,7 +14,7 @@ function faults(options: object): string[] {
 }
 
 const listenersFor = (options: GatewayOptions) =>
-  listenersOf(parseGatewayOptions(options)).map(({ places: _, ...listener }) => listener)
+  listenersOf(parseGatewayOptions(options)).map(({ places: _, own: __, ...listener }) => listener)
 
 describe('the listeners', () => {
   test('without a list are the two that mqttPort and httpPort stand for', () => {
@@ -172,6 +172,48 @@ describe('a mistake in the listeners is named', () => {
     expect(lines).toHaveLength(2)
     expect(lines[0]).toMatch(/^host: 0\.0\.0\.0 can be reached from other machines.*allowAnonymous: true/)
     expect(lines[1]).toMatch(/^listeners\.2\.host: 192\.0\.2\.1 can be reached/)
+  })
+
+  test.each([
+    [
+      { authentication: { passwordFil: 'users' } },
+      ['listeners.0.authentication.passwordFil: unknown option; did you mean passwordFile?'],
+    ],
+    [
+      { authentication: {} },
+      ['listeners.0.authentication: expected passwordFile, jwt, http, certificate or a chain of them'],
+    ],
+    [
+      { authentication: [{ jwt: {} }] },
+      ['listeners.0.authentication.chain.0.jwt: expected one of secret, secretFile, publicKeyFile, jwksFile, jwksUrl'],
+    ],
+    [
+      { authentication: 'users' },
+      ['listeners.0.authentication: expected the ways to authenticate, or false for none, got "users"'],
+    ],
+    [{ authorization: {} }, ['listeners.0.authorization: expected aclFile, rules or clientId']],
+    [
+      { authorization: { rules: [{ allow: 'al', topic: '#' }] } },
+      ['listeners.0.authorization.rules.0: expected all or some of publish, subscribe, receive, produce, consume'],
+    ],
+    [
+      { authentication: false, allowAnonymous: false },
+      ['listeners.0.allowAnonymous: false without any configured authentication would refuse every client'],
+    ],
+  ])('in what a listener says of its own clients: %j', (own, lines) => {
+    expect(faults({ listeners: [{ kind: 'tcp', port: 1, ...own }] })).toEqual(lines)
+  })
+
+  test('a listener that asks nobody who he is and can be reached from elsewhere, also where others ask', () => {
+    const listeners = [
+      { kind: 'tcp', port: 1, host: '0.0.0.0' },
+      { kind: 'tcp', port: 2, host: '0.0.0.0', authentication: false },
+      { kind: 'tcp', port: 3, host: '0.0.0.0', authentication: false, allowAnonymous: true },
+    ]
+    const lines = faults({ authentication: { passwordFile: 'users' }, listeners })
+    expect(lines).toEqual([expect.stringMatching(/^listeners\.1\.host: 0\.0\.0\.0 can be reached from other machines/)])
+    const asking = [{ kind: 'tcp', port: 1, host: '0.0.0.0', authentication: { passwordFile: 'users' } }]
+    expect(faults({ listeners: asking })).toEqual([])
   })
 
   test('together with every other mistake', () => {

@@ -17,13 +17,13 @@ afterEach(() => rmSync(folder, { recursive: true }))
 const file = (name: string) => join(folder, name)
 const bytes = (text: string) => new TextEncoder().encode(text)
 
-async function writeUsers(users: Record<string, string>): Promise<void> {
+async function writeUsers(users: Record<string, string>, name = 'users'): Promise<void> {
   const lines = await Promise.all(
     Object.entries(users).map(
       async ([name, password]) => `${name}:${await newPasswordHash('sha512', bytes(password))}`,
     ),
   )
-  writeFileSync(file('users'), `${lines.join('\n')}\n`)
+  writeFileSync(file(name), `${lines.join('\n')}\n`)
 }
 
 const acl = 'user alice\ntopic readwrite plant/#\ntopic deny plant/secret\nuser bob\ntopic read plant/1/#\n'
@@ -111,6 +111,72 @@ describePeer('a configuration with users and an ACL file', ['mosquitto_pub', 'mo
     ])
     expect((await explain('--user', 'bob', '--receive', 'plant/1/x')).slice(0, 2)).toEqual([0, 'allowed'])
     expect((await explain('--publish', 'plant/1')).slice(0, 2)).toEqual([1, 'denied'])
+  })
+})
+
+const ownConfig = `listeners:
+  - { name: plain, kind: tcp, port: 0 }
+  - name: lab
+    kind: tcp
+    port: 0
+    authentication: { passwordFile: lab-users }
+    authorization: { rules: [{ allow: publish, topic: lab/# }] }
+inMemory: true
+authentication: { passwordFile: users }
+`
+
+describePeer('a listener with users and rules of its own', ['mosquitto_pub'], (paths) => {
+  it('lets in its own users only, changes them at SIGHUP, and is explained', async () => {
+    await writeUsers({ alice: 'secret' }, 'users')
+    await writeUsers({ bob: 'hunter2' }, 'lab-users')
+    writeFileSync(file('mqtide.yaml'), ownConfig)
+    const program = startProgram(['start', '--config', file('mqtide.yaml')])
+    try {
+      let ready = ''
+      program.process.stdout.on('data', (chunk: Buffer) => {
+        ready += chunk.toString()
+      })
+      await program.untilStdout('pid')
+      const [plain, lab] = [...ready.matchAll(/mqtt:\/\/[^:]+:(\d+)/g)].map(([, port]) => port!)
+      const publish = async (port: string, user: string, password: string, topic: string) => {
+        const login = ['-p', port, '-V', '5', '-q', '1', '-u', user, '-P', password]
+        return (await run(paths.mosquitto_pub, [...login, '-t', topic, '-m', 'x'])).stderr
+      }
+      expect(await publish(plain!, 'alice', 'secret', 'anything')).not.toMatch(/error|not auth/i)
+      expect(await publish(plain!, 'bob', 'hunter2', 'lab/1')).toMatch(/bad user name/i)
+      expect(await publish(lab!, 'alice', 'secret', 'lab/1')).toMatch(/bad user name/i)
+      expect(await publish(lab!, 'bob', 'hunter2', 'lab/1')).not.toMatch(/error|not auth/i)
+      expect(await publish(lab!, 'bob', 'hunter2', 'anything')).toMatch(/not authori[sz]ed/i)
+      await writeUsers({ carol: 'third' }, 'lab-users')
+      writeFileSync(file('mqtide.yaml'), ownConfig.replace('lab/#', 'anything'))
+      program.process.kill('SIGHUP')
+      await program.untilStderr('configuration reloaded')
+      expect(await publish(lab!, 'bob', 'hunter2', 'lab/1')).toMatch(/bad user name/i)
+      expect(await publish(lab!, 'carol', 'third', 'anything')).not.toMatch(/error|not auth/i)
+      expect(await publish(plain!, 'alice', 'secret', 'lab/1')).not.toMatch(/error|not auth/i)
+    } finally {
+      await stopped(program)
+    }
+    const explain = async (...words: string[]) => {
+      const asked = ['--user', 'carol', '--publish', 'anything', ...words]
+      return (await runCommand(['explain', '--config', file('mqtide.yaml'), ...asked])).stdout.toString()
+    }
+    expect(await explain('--listener', 'lab')).toBe(
+      'allowed\nlisteners.lab.authorization.rules[0]: allow publish on anything\n',
+    )
+    expect(await explain('--listener', 'plain')).toBe('allowed\nno authorization is configured\n')
+    const unknown = await runCommand([
+      'explain',
+      '--config',
+      file('mqtide.yaml'),
+      '--publish',
+      'x',
+      '--listener',
+      'lap',
+    ])
+    expect(unknown.stderr).toMatch('no listener is called lap; there are plain, lab')
+    const checked = await runCommand(['check-config', file('mqtide.yaml')])
+    expect(checked.stdout.toString()).toMatch('listener lab: authentication by passwordFile; rules of its own')
   })
 })
 
