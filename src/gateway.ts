@@ -170,7 +170,7 @@ export class Gateway {
       ...details
     }: { reasonCode?: number; reasonString?: string; serverReference?: string } = {},
   ): boolean {
-    const client = this.broker.sessions.get(clientId)?.client ?? null
+    const client = this.broker.defaultNamespace.sessions.get(clientId)?.client ?? null
     if (client === null) return false
     this.#parts.engine.run(() => client.disconnect(reasonCode, details))
     return true
@@ -181,7 +181,7 @@ export class Gateway {
    * was connected.
    */
   regrant(clientId: string, grant: Grant | null): boolean {
-    const client = this.broker.sessions.get(clientId)?.client ?? null
+    const client = this.broker.defaultNamespace.sessions.get(clientId)?.client ?? null
     if (client === null) return false
     const guarded = grant === null ? null : guardedGrant(grant, this.#parts.onRuleError)
     this.#parts.engine.run(() => client.regrant(guarded))
@@ -205,7 +205,7 @@ export class Gateway {
     const isGone = access.replace(loadListenerAccess(accessOfListeners(config)))
     this.broker.options.sessionOwnership = authenticatesAnywhere(config) ? config.sessionOwnership : 'none'
     engine.run(() => {
-      for (const { client } of [...this.broker.sessions.values()]) {
+      for (const { client } of [...this.broker.sessionsByNumber.values()]) {
         if (client === null) continue
         const { principal, peer } = client
         if (isGone({ listener: peer.listener, principal })) client.disconnect(ReasonCode.notAuthorized)

@@ -5,11 +5,12 @@
  * and finds what is to be sent in the `Link`s. It never waits and never reads a clock, a socket or a store.
  */
 import type { ProtocolVersion } from '../mqtt/packet.ts'
-import { type BudgetReading, Budgets, subscriptionObjectBytes } from './budgets.ts'
+import { type BudgetReading, Budgets } from './budgets.ts'
 import type { Client } from './connection/client.ts'
 import { type Cost, workStepsMax } from './cost.ts'
 import { Counters, type Gauges } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
+import { Namespace } from './namespace.ts'
 import type { BrokerOptions } from './options.ts'
 import { type Authority, anonymousAuthority } from './ports/authority.ts'
 import { type Bans, noBans } from './ports/bans.ts'
@@ -20,9 +21,7 @@ import { Publication } from './publish/publication.ts'
 import { type PublishOutcome, publishMessage } from './publish/publish.ts'
 import { IncomingPublish } from './publish/receive.ts'
 import { TopicCache } from './publish/route-cache.ts'
-import { RetainedMessages } from './retained/retained-messages.ts'
 import { Session } from './session/session.ts'
-import { SubscriptionIndex } from './subscriptions/subscription-index.ts'
 
 /** What the core logs; pino fits. */
 export interface Log {
@@ -64,11 +63,12 @@ export class Broker {
   readonly counters: Counters
   readonly log: Log
   readonly deadlines = new Deadlines()
-  readonly index: SubscriptionIndex
+  /** By name. */
+  readonly namespaces = new Map<string, Namespace>()
+  readonly defaultNamespace: Namespace
   readonly topics: TopicCache
   readonly cost: Cost = { steps: 0, stepsEnd: Infinity }
-  readonly retained = new RetainedMessages(this.cost)
-  readonly sessions = new Map<string, Session>()
+  /** Of all namespaces. */
   readonly sessionsByNumber = new Map<number, Session>()
   /** The one message being routed; routing never nests. */
   readonly publication = new Publication()
@@ -85,6 +85,7 @@ export class Broker {
   connections = 0
   nextSessionNumber = 1
   nextInProcessNumber = 1
+  readonly #hashSeed: number
   readonly #assignedIdPrefix: string
   #assignedIds = 0
   readonly #awaitingCommit = new Set<Pumped>()
@@ -101,14 +102,26 @@ export class Broker {
     this.counters = ports.counters ?? new Counters()
     this.log = ports.log ?? silent
     this.#assignedIdPrefix = ports.assignedIdPrefix ?? 'mqtide-'
-    this.index = new SubscriptionIndex((group) => options.sharedGroups[group] ?? options.sharedStrategy, this.cost)
-    this.index.onInterest = (filter, added) => this.journal.interest(filter, added)
-    this.topics = new TopicCache(this.index, this.counters, options, ports.hashSeed ?? hashSeedOfTests)
+    this.#hashSeed = ports.hashSeed ?? hashSeedOfTests
+    this.topics = new TopicCache(this.counters, options)
+    this.defaultNamespace = this.namespace('')
   }
 
-  createSession(clientId: string, version: ProtocolVersion): Session {
-    const session = new Session(this.nextSessionNumber++, clientId, version, this)
-    this.sessions.set(clientId, session)
+  /** The namespace of this name, made where there is none. */
+  namespace(name: string): Namespace {
+    let namespace = this.namespaces.get(name)
+    if (namespace === undefined) {
+      namespace = new Namespace(name, (this.#hashSeed + Math.imul(this.namespaces.size, 0x9e3779b1)) | 0, this)
+      namespace.index.onInterest = (filter, added) => this.journal.interest(name, filter, added)
+      this.topics.follow(namespace)
+      this.namespaces.set(name, namespace)
+    }
+    return namespace
+  }
+
+  createSession(namespace: Namespace, clientId: string, version: ProtocolVersion): Session {
+    const session = new Session(this.nextSessionNumber++, clientId, version, namespace)
+    namespace.addSession(session)
     this.sessionsByNumber.set(session.number, session)
     this.counters.sessionsCreated++
     this.budgets.anonymousSessions.used++
@@ -121,17 +134,17 @@ export class Broker {
     session.principal = principal
   }
 
-  /** A client id that no session has [MQTT-3.1.3-6]. */
+  /** A client id that no session has [MQTT-3.1.3-6], in whatever namespace: the client's is not known yet. */
   assignClientId(): string {
     for (;;) {
       const clientId = `${this.#assignedIdPrefix}${(++this.#assignedIds).toString(36)}`
-      if (!this.sessions.has(clientId)) return clientId
+      if (![...this.namespaces.values()].some(({ sessions }) => sessions.has(clientId))) return clientId
     }
   }
 
   /** Publishes a message of the server itself. */
-  publish(message: Message, retain: boolean): PublishOutcome {
-    return publishMessage(this, message, retain, null)
+  publish(message: Message, retain: boolean, namespace = this.defaultNamespace): PublishOutcome {
+    return publishMessage(this, namespace, message, retain, null)
   }
 
   /**
@@ -151,7 +164,7 @@ export class Broker {
 
   /** What this principal may do has changed: its clients' subscriptions and wills are asked for again. */
   grantsChanged(principal: string): void {
-    for (const { client } of this.sessions.values()) {
+    for (const { client } of this.sessionsByNumber.values()) {
       if (client !== null && client.principal === principal) client.regrant(client.grant)
     }
   }
@@ -201,18 +214,19 @@ export class Broker {
     let queuedMessages = 0
     let queuedBytes = 0
     let inflightMessages = 0
-    for (const session of this.sessions.values()) {
+    const { index, retained, sessions } = this.defaultNamespace
+    for (const session of sessions.values()) {
       queuedMessages += session.queue.waiting
       queuedBytes += session.queue.bytes
       inflightMessages += session.window.inflight
     }
     return {
       connections: this.connections,
-      sessions: this.sessions.size,
-      subscriptions: this.index.count,
-      sharedSubscriptions: this.index.sharedCount,
-      retainedMessages: this.retained.count,
-      retainedBytes: this.retained.bytes,
+      sessions: sessions.size,
+      subscriptions: index.count,
+      sharedSubscriptions: index.sharedCount,
+      retainedMessages: retained.count,
+      retainedBytes: retained.bytes,
       queuedMessages,
       queuedBytes,
       inflightMessages,
@@ -222,17 +236,8 @@ export class Broker {
       budgets: this.#readBudgets(),
     }
   }
-  /** Bytes that subscriptions take, about. */
-  get subscriptionBytes(): number {
-    return this.index.bytes + subscriptionObjectBytes * this.index.count
-  }
-
   #readBudgets(): Record<keyof Budgets, BudgetReading> {
     const { budgets, counters } = this
-    budgets.sessions.used = this.sessions.size
-    budgets.subscriptions.used = this.index.count
-    budgets.subscriptionBytes.used = this.subscriptionBytes
-    budgets.retainedBytes.used = this.retained.memoryBytes
     budgets.routeCacheBytes.used = this.topics.bytes
     budgets.routeCacheBytes.refused = counters.routeCacheEvictions
     return budgets

@@ -143,21 +143,23 @@ export abstract class TurnJournal implements Journal {
   }
 
   /** Of several changes of one topic within a batch only the last is written. */
-  retain(topic: string, message: Message | null): void {
-    const earlier = this.#retained.get(topic)
+  retain(namespace: string, topic: string, message: Message | null): void {
+    // No topic has the character that divides the two.
+    const place = namespace === '' ? topic : `${namespace}\0${topic}`
+    const earlier = this.#retained.get(place)
     if (earlier !== undefined) this.current.records[earlier] = nothing
-    this.#retained.set(topic, this.current.records.length)
+    this.#retained.set(place, this.current.records.length)
     const version = nextRetainedVersion(this.retainedVersion, this.time.now())
     this.retainedVersion = version
     if (message === null) {
-      this.#append(({ writer }) => writer.retainedDelete(topic, version))
+      this.#append(({ writer }) => writer.retainedDelete(topic, version, namespace))
       return
     }
     this.#grow(messageBytes(message))
     message.references++
     this.#append((packer) => {
       packer.body(message)
-      packer.writer.retainedPut(topic, message.id, version)
+      packer.writer.retainedPut(topic, message.id, version, namespace)
     })
   }
 

@@ -102,7 +102,7 @@ describe('nobody connects without a yes', () => {
     for (const authenticator of [undefined, authenticatorOf(never)]) {
       const { world } = worldOf(authenticator, methods, true)
       expect(connack(world, {})).toMatchObject([{ reasonCode: 0 }])
-      expect(world.broker.sessions.get('c')?.principal).toBe('')
+      expect(world.broker.defaultNamespace.sessions.get('c')?.principal).toBe('')
       for (const one of credentials) expect(connack(world, one)[0]).not.toMatchObject({ reasonCode: 0 })
       const unknown = { properties: { authenticationMethod: 'N' } }
       expect(connack(world, unknown)).toMatchObject([{ reasonCode: 0x8c }])
@@ -112,7 +112,7 @@ describe('nobody connects without a yes', () => {
   it('where nobody is asked, credentials are not looked at, and nobody is anybody', () => {
     const { world } = worldOf(undefined)
     expect(connack(world, { username: 'u' })).toMatchObject([{ reasonCode: 0 }])
-    expect(world.broker.sessions.get('c')?.principal).toBe('')
+    expect(world.broker.defaultNamespace.sessions.get('c')?.principal).toBe('')
   })
 })
 
@@ -124,7 +124,7 @@ describe('a principal', () => {
   ])('is %s', (_what, verdict, principal) => {
     const { world } = worldOf(authenticatorOf(() => verdict))
     world.connected('c', { username: 'u' })
-    expect(world.broker.sessions.get('c')?.principal).toBe(principal)
+    expect(world.broker.defaultNamespace.sessions.get('c')?.principal).toBe(principal)
   })
 })
 

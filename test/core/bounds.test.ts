@@ -70,8 +70,10 @@ describe('the subscription index', () => {
       fc.array(topics, { maxLength: 10 }),
       (all, removed, names) => {
         const broker = new Broker(defaultBrokerOptions)
-        const { index } = broker
-        const subscriptions = all.map((filter, i) => new Subscription(new Session(i, `${i}`, 5, broker), filter))
+        const { index } = broker.defaultNamespace
+        const subscriptions = all.map(
+          (filter, i) => new Subscription(new Session(i, `${i}`, 5, broker.defaultNamespace), filter),
+        )
         for (const one of subscriptions) index.add(one, parseTopicFilter(one.filter)!)
         const live = subscriptions.filter((one, i) => {
           if (removed[i]) index.remove(one)
@@ -92,11 +94,11 @@ describe('the subscription index', () => {
 
   it('holds a filter of 200 levels in about its own bytes', () => {
     const broker = new Broker(defaultBrokerOptions)
-    const { index } = broker
+    const { index } = broker.defaultNamespace
     const deep = `${Array.from({ length: 198 }, () => 'a').join('/')}/+`
     for (let i = 0; i < 100; i++) {
       const filter = `${i}/${deep}`
-      index.add(new Subscription(new Session(i, '', 5, broker), filter), parseTopicFilter(filter)!)
+      index.add(new Subscription(new Session(i, '', 5, broker.defaultNamespace), filter), parseTopicFilter(filter)!)
     }
     expect(index.bytes).toBeLessThan(100 * 3 * deep.length)
   })
@@ -113,8 +115,8 @@ describe('retained messages for a subscription', () => {
       (names, filter, changes, pace) => {
         const { broker } = new World()
         const message = (name: string) => ({ ...blank, name, topic: encodeUtf8(name) })
-        for (const name of names) broker.retained.set(name, message(name))
-        const scan = broker.retained.match(filter)
+        for (const name of names) broker.defaultNamespace.retained.set(name, message(name))
+        const scan = broker.defaultNamespace.retained.match(filter)
         const taken: string[] = []
         const touched = new Set<string>()
         const left = [...changes]
@@ -124,7 +126,7 @@ describe('retained messages for a subscription', () => {
           const change = left.shift()
           if (change === undefined) continue
           touched.add(change.topic)
-          broker.retained.set(change.topic, change.remove ? null : message(change.topic))
+          broker.defaultNamespace.retained.set(change.topic, change.remove ? null : message(change.topic))
         }
         const untouched = taken.filter((name) => !touched.has(name))
         expect(new Set(untouched).size).toBe(untouched.length)
@@ -164,7 +166,7 @@ describe('retained messages for a subscription', () => {
     const publisher = world.connected('p')
     const deep = Array.from({ length: 199 }, () => 'a').join('/')
     for (let i = 0; i < 100; i++) publisher.publish(`${i}/${deep}`, 'x', { retain: true })
-    expect(world.broker.retained.memoryBytes).toBeLessThan(100 * (1000 + 3 * deep.length))
+    expect(world.broker.defaultNamespace.retained.memoryBytes).toBeLessThan(100 * (1000 + 3 * deep.length))
   })
 })
 
@@ -246,9 +248,9 @@ describe('a session that ends', () => {
     device.drop()
     const before = world.broker.cost.steps
     world.advance(100_000)
-    expect(world.broker.sessions.size).toBe(0)
+    expect(world.broker.defaultNamespace.sessions.size).toBe(0)
     expect(world.broker.cost.steps - before).toBeLessThan(workStepsMax + 100)
-    expect(world.broker.index.count).toBeGreaterThan(0)
+    expect(world.broker.defaultNamespace.index.count).toBeGreaterThan(0)
     const publisher = world.connected('p')
     publisher.publish('t/11998', 'x', { qos: 1 })
     expect(world.broker.gauges().queuedMessages).toBe(0)
@@ -257,8 +259,8 @@ describe('a session that ends', () => {
       world.broker.onTurn()
       expect(world.broker.cost.steps - before).toBeLessThan(workStepsMax)
     }
-    expect(world.broker.index.count).toBe(0)
-    expect(world.broker.index.bytes).toBe(0)
+    expect(world.broker.defaultNamespace.index.count).toBe(0)
+    expect(world.broker.defaultNamespace.index.bytes).toBe(0)
   })
 
   it('leaves 10,000 share groups in pieces, of which one has something to hand over', () => {
@@ -275,7 +277,7 @@ describe('a session that ends', () => {
     world.advance(100_000)
     expect(world.broker.cost.steps - before).toBeLessThan(workStepsMax + 100)
     expect(other.takePublishes()).toMatchObject([{ payload: 'x' }])
-    expect(world.broker.index.sharedCount).toBeGreaterThan(1)
+    expect(world.broker.defaultNamespace.index.sharedCount).toBeGreaterThan(1)
     publisher.publish('t/9998', 'x', { qos: 1 })
     expect(world.broker.gauges().queuedMessages).toBe(0)
     while (world.broker.turnWanted) {
@@ -284,7 +286,7 @@ describe('a session that ends', () => {
       expect(world.broker.cost.steps - before).toBeLessThan(workStepsMax)
     }
     expect(other.takePublishes()).toEqual([])
-    expect(world.broker.index.sharedCount).toBe(1)
+    expect(world.broker.defaultNamespace.index.sharedCount).toBe(1)
   })
 
   it('hands over in pieces what a long queue has, though most is not for the group', () => {

@@ -56,7 +56,7 @@ describe('a budget over all clients', () => {
     // It takes the place of its own.
     world.connected('a', { will: willOf(3100) })
     expect(first.link.closed).toBeDefined()
-    world.broker.sessions.get('a')!.client!.end('client')
+    world.broker.defaultNamespace.sessions.get('a')!.client!.end('client')
     expect(world.broker.budgets.willBytes.used).toBe(0)
     world.connected('b', { will: willOf(3000) })
   })
@@ -131,7 +131,7 @@ describe('messages that wait in memory', () => {
     const payloads = Array.from({ length: 20 }, (_, i) => `${i}`.padEnd(1000, '.'))
     for (const payload of payloads) publisher.publish('t', payload, { qos: 1 })
     await world.settle()
-    expect(world.broker.sessions.get('s')!.queue.residentBytes).toBeLessThan(5000)
+    expect(world.broker.defaultNamespace.sessions.get('s')!.queue.residentBytes).toBeLessThan(5000)
     device.take()
     device.link.full = false
     device.client.pump()
@@ -169,8 +169,8 @@ const packet = fc.oneof(
 
 /** What the broker keeps, about, but for the route cache, which is a cache. */
 function kept({ broker }: World): number {
-  const { willBytes, queueBytes } = broker.budgets
-  return broker.subscriptionBytes + broker.retained.memoryBytes + willBytes.used + queueBytes.used
+  const { subscriptionBytes, retainedBytes, willBytes, queueBytes } = broker.budgets
+  return subscriptionBytes.used + retainedBytes.used + willBytes.used + queueBytes.used
 }
 
 describe('the cost of any packet', () => {
@@ -220,11 +220,11 @@ describe('the cost of any packet', () => {
         }
       }
       for (const device of devices) device.disconnect(0, { sessionExpiryInterval: 0 })
-      for (const session of [...world.broker.sessions.values()]) session.expiry?.fire(world.now)
+      for (const session of [...world.broker.defaultNamespace.sessions.values()]) session.expiry?.fire(world.now)
       world.turn()
       const { sessions, anonymousSessions, subscriptions, willBytes, queueBytes } = world.broker.gauges().budgets
       for (const one of [sessions, anonymousSessions, subscriptions, willBytes, queueBytes]) expect(one!.used).toBe(0)
-      expect(world.broker.index.bytes).toBe(0)
+      expect(world.broker.defaultNamespace.index.bytes).toBe(0)
     })
     fc.assert(property, { numRuns: 150 })
   })

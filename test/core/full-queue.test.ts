@@ -67,7 +67,7 @@ describe('a full queue of a stored session', () => {
       ['2', false],
       ['new', false],
     ])
-    const { queue } = next.broker.sessions.get('s')!
+    const { queue } = next.broker.defaultNamespace.sessions.get('s')!
     expect(queue.bytes).toBe(0)
     again.drop()
     expect(queue.bytes).toBe(4 * 'long/topic/name'.length + 3 + 'new'.length)

@@ -70,7 +70,7 @@ describe('a grant', () => {
     const back = world.device().connect({ clientId: 'ruled', ...lasting })
     expect(back.drain()).toEqual(['open', 'open'])
     expect(dropped(world)).toBe(1)
-    expect(world.broker.sessions.get('ruled')?.queue.waiting).toBe(0)
+    expect(world.broker.defaultNamespace.sessions.get('ruled')?.queue.waiting).toBe(0)
   })
 
   it('is asked again for what waited for room in the window', () => {
@@ -94,7 +94,7 @@ describe('a grant', () => {
     const back = world.device().connect({ clientId: 'ruled', ...lasting })
     expect(back.take()).toMatchObject([{ type: 'connack' }, { type: 'pubrel', packetId: 1 }])
     back.acknowledge('pubcomp', 1, 0x92)
-    expect(world.broker.sessions.get('ruled')).toMatchObject({ load: 0, queue: { bytes: 0 } })
+    expect(world.broker.defaultNamespace.sessions.get('ruled')).toMatchObject({ load: 0, queue: { bytes: 0 } })
     expect(dropped(world)).toBe(1)
   })
 
@@ -124,7 +124,7 @@ describe('a grant', () => {
     publisher.publish('t/11999', 'x', { qos: 1 })
     while (world.broker.turnWanted) world.broker.onTurn()
     expect(asked).toBe(12_000)
-    expect([...world.broker.sessions.get('ruled')!.subscriptions.keys()]).toEqual(['t/5'])
+    expect([...world.broker.defaultNamespace.sessions.get('ruled')!.subscriptions.keys()]).toEqual(['t/5'])
     expect(back.takePublishes()).toEqual([])
   })
 
@@ -134,7 +134,7 @@ describe('a grant', () => {
     for (let i = 0; i < 12_000; i++) ruled.subscribe(`t/${i}`, 1)
     ruled.drop()
     world.device().connect({ clientId: 'ruled', ...lasting })
-    const { client, subscriptions } = world.broker.sessions.get('ruled')!
+    const { client, subscriptions } = world.broker.defaultNamespace.sessions.get('ruled')!
     client!.regrant({ ...grant, maySubscribe: () => false })
     while (world.broker.turnWanted) world.broker.onTurn()
     expect(subscriptions.size).toBe(0)

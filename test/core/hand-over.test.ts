@@ -48,7 +48,7 @@ async function leaver(options: Partial<BrokerOptions> = {}) {
 }
 
 function queueOf(world: DurableWorld, clientId: string) {
-  return world.broker.sessions.get(clientId)!.queue
+  return world.broker.defaultNamespace.sessions.get(clientId)!.queue
 }
 
 describe('a member that leaves while its session lives on', () => {
@@ -60,8 +60,11 @@ describe('a member that leaves while its session lives on', () => {
     await world.settle()
     for (let batches = 1; batches <= world.store.batches.length; batches++) {
       const after = await world.restart(await world.store.cut(batches))
-      const waiting = [...after.broker.sessions.values()].reduce((sum, { queue }) => sum + queue.waiting, 0)
-      if (after.broker.sessions.get('leaver')?.queue.nextPosition) expect(waiting).toBe(4)
+      const waiting = [...after.broker.defaultNamespace.sessions.values()].reduce(
+        (sum, { queue }) => sum + queue.waiting,
+        0,
+      )
+      if (after.broker.defaultNamespace.sessions.get('leaver')?.queue.nextPosition) expect(waiting).toBe(4)
     }
     expect(queueOf(world, 'leaver').waiting).toBe(0)
   })
@@ -82,7 +85,7 @@ describe('a member that leaves while its session lives on', () => {
     leaving.drop()
     await world.settle()
     expect(brief.take()).toEqual([])
-    expect((await world.restart()).broker.sessions.get('leaver')!.queue.waiting).toBe(4)
+    expect((await world.restart()).broker.defaultNamespace.sessions.get('leaver')!.queue.waiting).toBe(4)
   })
 
   it('waits while the queue of the other member is full, and gives on when that has room', async () => {
@@ -171,7 +174,9 @@ describe('a member that leaves while its session lives on', () => {
       world.turn()
     }
     const after = await world.restart()
-    expect([...after.broker.sessions.values()].reduce((sum, { queue }) => sum + queue.waiting, 0)).toBe(1)
+    expect(
+      [...after.broker.defaultNamespace.sessions.values()].reduce((sum, { queue }) => sum + queue.waiting, 0),
+    ).toBe(1)
   })
 })
 
@@ -247,7 +252,7 @@ describe('a member whose session ends', () => {
     }
     world.store.abandon()
     const next = await world.restart()
-    expect(next.broker.sessions.get('leaver')?.queue.waiting).toBe(0)
+    expect(next.broker.defaultNamespace.sessions.get('leaver')?.queue.waiting).toBe(0)
     const heir = next.device().connect({ clientId: 'heir', ...lasting })
     expect(await receive(next, heir)).toEqual(range(0, 2500))
     expect((await next.restart()).broker.sessionsByNumber.size).toBe(2)

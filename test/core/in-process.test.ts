@@ -109,6 +109,6 @@ describe('a subscriber inside the program', () => {
     inside.end()
     expect(other.drain()).toEqual(['shared'])
     expect(takeAll(inside)).toEqual(['own'])
-    expect(world.broker.index.count).toBe(1)
+    expect(world.broker.defaultNamespace.index.count).toBe(1)
   })
 })

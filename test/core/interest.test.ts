@@ -8,7 +8,8 @@ import { World } from './world.ts'
 /** What it was told: `+filter` and `-filter`. */
 function toldWorld() {
   const told: string[] = []
-  const interest = (filter: string, added: boolean) => void told.push(`${added ? '+' : '-'}${filter}`)
+  const interest = (_namespace: string, filter: string, added: boolean) =>
+    void told.push(`${added ? '+' : '-'}${filter}`)
   return { told, world: new World({}, { journal: { ...noJournal, interest } }) }
 }
 

@@ -191,8 +191,8 @@ describe('elision', () => {
     await world.settle()
     expect(writes(world, batches)).toEqual(['enqueueMessage', 'sent'])
     const again = await world.restart()
-    expect(again.broker.sessions.get('fast')?.queue.waiting).toBe(0)
-    expect(again.broker.sessions.get('slow')?.queue.waiting).toBe(1)
+    expect(again.broker.defaultNamespace.sessions.get('fast')?.queue.waiting).toBe(0)
+    expect(again.broker.defaultNamespace.sessions.get('slow')?.queue.waiting).toBe(1)
   })
 
   it('retained changes of one topic within a batch coalesce to the last', async () => {
@@ -202,6 +202,8 @@ describe('elision', () => {
     for (let i = 0; i < 5; i++) publisher.publish('t', String(i), { qos: 1, retain: true })
     await world.settle()
     expect(writes(world, batches)).toEqual(['messagePut', 'retainedPut'])
-    expect((await world.restart()).broker.retained.get('t')?.payload).toEqual(new Uint8Array(Buffer.from('4')))
+    expect((await world.restart()).broker.defaultNamespace.retained.get('t')?.payload).toEqual(
+      new Uint8Array(Buffer.from('4')),
+    )
   })
 })

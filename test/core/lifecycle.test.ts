@@ -24,9 +24,9 @@ describe('session expiry', () => {
     const world = new World()
     world.connected('s', session(60)).drop()
     world.advance(59_999)
-    expect(world.broker.sessions.has('s')).toBe(true)
+    expect(world.broker.defaultNamespace.sessions.has('s')).toBe(true)
     world.advance(1)
-    expect(world.broker.sessions.has('s')).toBe(false)
+    expect(world.broker.defaultNamespace.sessions.has('s')).toBe(false)
     expect(world.broker.counters.sessionsExpired).toBe(1)
   })
 
@@ -35,11 +35,11 @@ describe('session expiry', () => {
     world.connected('months', session(100 * 86_400)).drop()
     world.connected('ever', session(0xffffffff)).drop()
     world.advance(100 * day - 1)
-    expect(world.broker.sessions.has('months')).toBe(true)
+    expect(world.broker.defaultNamespace.sessions.has('months')).toBe(true)
     world.advance(1)
-    expect(world.broker.sessions.has('months')).toBe(false)
+    expect(world.broker.defaultNamespace.sessions.has('months')).toBe(false)
     world.advance(50 * 365 * day)
-    expect(world.broker.sessions.has('ever')).toBe(true)
+    expect(world.broker.defaultNamespace.sessions.has('ever')).toBe(true)
   })
 
   it('the clock stops while the client is back', () => {
@@ -56,11 +56,11 @@ describe('session expiry', () => {
   it('[MQTT-3.14.2-2] DISCONNECT may change the interval, but not give one to a session without', () => {
     const world = new World()
     world.connected('a', session(600)).disconnect(0, { sessionExpiryInterval: 0 })
-    expect(world.broker.sessions.has('a')).toBe(false)
+    expect(world.broker.defaultNamespace.sessions.has('a')).toBe(false)
     const without = world.connected('b', session(0))
     without.disconnect(0, { sessionExpiryInterval: 60 })
     expect(without.take()).toMatchObject([{ type: 'disconnect', reasonCode: 0x82 }])
-    expect(world.broker.sessions.has('b')).toBe(false)
+    expect(world.broker.defaultNamespace.sessions.has('b')).toBe(false)
   })
 
   it('a session resumed with interval 0 keeps its queue for this connection and ends with it', () => {
@@ -73,17 +73,17 @@ describe('session expiry', () => {
       { type: 'publish', payload: 'x' },
     ])
     again.drop()
-    expect(world.broker.sessions.has('s')).toBe(false)
-    expect(world.broker.index.count).toBe(0)
+    expect(world.broker.defaultNamespace.sessions.has('s')).toBe(false)
+    expect(world.broker.defaultNamespace.index.count).toBe(0)
   })
 
   it('a 3.x session without Clean Session lasts, at most as long as the limit allows', () => {
     const world = new World({ sessionExpirySecondsMax: 3600 })
     world.connected('s', { version: 4, cleanStart: false }).drop()
     world.advance(3_599_000)
-    expect(world.broker.sessions.has('s')).toBe(true)
+    expect(world.broker.defaultNamespace.sessions.has('s')).toBe(true)
     world.advance(1000)
-    expect(world.broker.sessions.has('s')).toBe(false)
+    expect(world.broker.defaultNamespace.sessions.has('s')).toBe(false)
   })
 })
 
@@ -145,7 +145,7 @@ describe('wills', () => {
     const late = world.connected('late').subscribe('will', 1)
     expect(late.takePublishes()).toMatchObject([{ retain: true, properties: { messageExpiryInterval: 6 } }])
     world.advance(6_000)
-    expect(world.broker.retained.count).toBe(0)
+    expect(world.broker.defaultNamespace.retained.count).toBe(0)
   })
 })
 
@@ -169,7 +169,7 @@ describe('take-over', () => {
     const devices = Array.from({ length: 100 }, (_, i) =>
       world.connected('s', i % 2 === 0 ? session(60) : { version: 4 }),
     )
-    expect(world.broker.sessions.size).toBe(1)
+    expect(world.broker.defaultNamespace.sessions.size).toBe(1)
     expect(world.broker.connections).toBe(1)
     expect(devices.filter((device) => device.link.closed === undefined)).toEqual([devices[99]])
     expect(world.broker.counters.sessionsTakenOver).toBe(99)

@@ -88,7 +88,7 @@ describe('a full session queue', () => {
     expect(old.take()).toEqual([])
     expect(old.link.closed).toBeDefined()
     expect(online.takePublishes().map((one) => one.payload)).toEqual(['fits'])
-    expect(world.broker.retained.count).toBe(0)
+    expect(world.broker.defaultNamespace.retained.count).toBe(0)
     expect(returned(world).drain()).toEqual(['fits'])
   })
 
@@ -166,7 +166,7 @@ describe('further limits', () => {
     const codes = publisher.take().map((one) => (one.type === 'puback' ? one.reasonCode : -1))
     expect(codes).toEqual([0x10, 0x97, 0x10])
     publisher.publish('a', '', { qos: 1, retain: true })
-    expect(world.broker.retained.count).toBe(0)
+    expect(world.broker.defaultNamespace.retained.count).toBe(0)
   })
 
   it('a QoS 0 message that can not be retained reaches those who are subscribed; at QoS 1 nobody gets it', () => {
@@ -205,7 +205,7 @@ describe('further limits', () => {
       expect(device.take()).toMatchObject([{ type: 'connack', reasonCode: 0x85 }])
     }
     for (const clientId of ['x'.repeat(30), 'ä'.repeat(15)]) world.connected(clientId)
-    expect(world.broker.sessions.size).toBe(2)
+    expect(world.broker.defaultNamespace.sessions.size).toBe(2)
   })
 
   it('a packet of too many filters or properties ends its connection with 0x97 before anything is made of it', () => {
@@ -227,9 +227,9 @@ describe('further limits', () => {
       device.send(packet)
       expect(device.take()).toMatchObject([{ type: 'disconnect', reasonCode: 0x97 }])
     }
-    expect(world.broker.index.count).toBe(0)
+    expect(world.broker.defaultNamespace.index.count).toBe(0)
     world.connected('c').send(subscribe(filters.slice(1)))
-    expect(world.broker.index.count).toBe(100)
+    expect(world.broker.defaultNamespace.index.count).toBe(100)
   })
 
   it('of a will only the bytes of its properties are kept, not an object for each', () => {
@@ -237,7 +237,7 @@ describe('further limits', () => {
     const userProperties = Array.from({ length: 500 }, () => ['', ''] as const)
     const will = { ...willTo('t'), properties: { userProperties, willDelayInterval: 5, contentType: 'text' } }
     const device = world.connected('c', { will, properties: { sessionExpiryInterval: 10 } })
-    expect(world.broker.sessions.get('c')!.will!.will.properties).toEqual({ willDelayInterval: 5 })
+    expect(world.broker.defaultNamespace.sessions.get('c')!.will!.will.properties).toEqual({ willDelayInterval: 5 })
     const subscriber = world.connected('s').subscribe('t')
     subscriber.take()
     device.drop()
@@ -249,7 +249,7 @@ describe('further limits', () => {
     const world = new World({ topicLevelsMax: 3 })
     const device = world.device().connect({ clientId: 'c', will: willTo('1/2/3/4') })
     expect(device.take()).toMatchObject([{ type: 'connack', reasonCode: 0x90 }])
-    expect(world.broker.sessions.size).toBe(0)
+    expect(world.broker.defaultNamespace.sessions.size).toBe(0)
     world.connected('c', { will: willTo('1/2/3') }).drop()
     expect(world.broker.counters.willsPublished).toBe(1)
   })
@@ -262,8 +262,8 @@ describe('further limits', () => {
       throw new ProtocolError(0x90, 'too many levels')
     }
     device.drop()
-    expect(world.broker.sessions.size).toBe(0)
-    expect(world.broker.index.count).toBe(0)
+    expect(world.broker.defaultNamespace.sessions.size).toBe(0)
+    expect(world.broker.defaultNamespace.index.count).toBe(0)
     expect(world.broker.counters.messagesDropped.get('will_refused')).toBe(1)
   })
 
@@ -330,7 +330,7 @@ describe('further limits', () => {
     await world.settle()
     expect(online.takePublishes().map((one) => one.payload)).toEqual(['passing', ''])
     expect(publisher.take()).toMatchObject([{ type: 'puback', reasonCode: 0 }])
-    expect(world.broker.retained.count).toBe(0)
+    expect(world.broker.defaultNamespace.retained.count).toBe(0)
     expect(world.broker.counters.messagesDropped.get('store_full')).toBe(1)
     expect(world.device().connect({ clientId: 'w', will }).take()).toMatchObject([
       { type: 'connack', reasonCode: 0x97 },
@@ -346,6 +346,6 @@ describe('further limits', () => {
     world.broker.storeFull = false
     await tick()
     expect(online.takePublishes().map((one) => one.payload)).toEqual(['will'])
-    expect(world.broker.retained.count).toBe(1)
+    expect(world.broker.defaultNamespace.retained.count).toBe(1)
   })
 })

@@ -16,7 +16,7 @@ describe('what goes away leaves nothing behind', () => {
     expect(world.broker.deadlines.size).toBe(before)
     publisher.publish('t', 'x', { retain: true, expiry: 10 })
     world.advance(10_000)
-    expect(world.broker.retained.count).toBe(0)
+    expect(world.broker.defaultNamespace.retained.count).toBe(0)
     expect(world.broker.deadlines.size).toBe(before)
   })
 
@@ -40,7 +40,7 @@ describe('what goes away leaves nothing behind', () => {
     for (let i = 0; i < inflight; i++) publisher.publish('t', `flying ${i}`, { qos: 1 })
     subscriber.drop()
     for (let i = 0; i < count; i++) publisher.publish('t', String(i), { qos: 1, packetId: 1 })
-    const { queue } = world.broker.sessions.get('s')!
+    const { queue } = world.broker.defaultNamespace.sessions.get('s')!
     expect(queue.waiting).toBe(20)
     expect(queue.slots).toBeLessThanOrEqual(inflight === 0 ? 64 : 262_144)
     const again = world.device().connect({ clientId: 's', ...lasting })
@@ -55,7 +55,7 @@ describe('what goes away leaves nothing behind', () => {
     const subscriber = world.connected('s').subscribe('t', 1)
     const publisher = world.connected('p')
     for (let i = 0; i < 300_000; i++) publisher.publish('t', String(i), { qos: 1, packetId: 1 })
-    expect(world.broker.sessions.get('s')!.queue.slots).toBeLessThanOrEqual(262_144)
+    expect(world.broker.defaultNamespace.sessions.get('s')!.queue.slots).toBeLessThanOrEqual(262_144)
     const last = Array.from({ length: 20 }, (_, i) => String(299_980 + i))
     expect(subscriber.drain()).toEqual(['0', '1', '2', '3', '4', ...last])
     expect(world.broker.gauges()).toMatchObject({ queuedMessages: 0, queuedBytes: 0, inflightMessages: 0 })
@@ -67,9 +67,9 @@ describe('what goes away leaves nothing behind', () => {
     world.connected('s', lasting).subscribe('t/#', 1).drop()
     const publisher = world.connected('p')
     for (let i = 0; i < 1000; i++) publisher.publish('t/1', 'x', { qos: 1 })
-    const { queue } = world.broker.sessions.get('s')!
+    const { queue } = world.broker.defaultNamespace.sessions.get('s')!
     world.advance(3_600_000)
-    expect(world.broker.sessions.has('s')).toBe(false)
+    expect(world.broker.defaultNamespace.sessions.has('s')).toBe(false)
     expect(queue.slots).toBe(0)
     expect(queue).toMatchObject({ waiting: 0, bytes: 0 })
   })

@@ -118,7 +118,7 @@ describe('an authority that is slow', () => {
     expect(device.take()).toMatchObject([{ type: 'connack', reasonCode: code }])
     answers[0]!({ reasonCode: 0 })
     expect(device.take()).toEqual([])
-    expect(world.broker.sessions.size).toBe(0)
+    expect(world.broker.defaultNamespace.sessions.size).toBe(0)
     expect(world.broker.counters.authorityTimeouts).toBe(1)
   })
 
@@ -162,7 +162,7 @@ describe('what an authority says ends', () => {
     world.advance(1)
     expect(device.take()).toMatchObject(version === 5 ? [{ type: 'disconnect', reasonCode: 0xa0 }] : [])
     expect(device.link.closed).toBe('maximum_connect_time')
-    expect(world.broker.retained.get('w')).not.toBeNull()
+    expect(world.broker.defaultNamespace.retained.get('w')).not.toBeNull()
   })
 
   it('before it began: the client is refused', () => {
@@ -180,7 +180,7 @@ describe('what an authority says ends', () => {
     device.send(reauthenticate)
     world.advance(4499)
     expect(device.link.closed).toBeUndefined()
-    expect(world.broker.sessions.get('c')?.principal).toBe('alice')
+    expect(world.broker.defaultNamespace.sessions.get('c')?.principal).toBe('alice')
     world.advance(1)
     expect(device.link.closed).toBe('maximum_connect_time')
   })
@@ -219,7 +219,7 @@ describe('a right that is taken back', () => {
     device.client.regrant(
       grantOf({ maySubscribe: (filter, _qos, group) => allowed(filter) && group === null, mayReceive: allowed }),
     )
-    expect([...world.broker.sessions.get('c')!.subscriptions.keys()]).toEqual(['b'])
+    expect([...world.broker.defaultNamespace.sessions.get('c')!.subscriptions.keys()]).toEqual(['b'])
     expect(world.broker.counters.subscriptionsRevoked).toBe(2)
     other.publish('a', 'x', { qos: 1 })
     other.publish('b', 'y', { qos: 1 })
@@ -237,7 +237,7 @@ describe('a right that is taken back', () => {
     world.connected('c', lasting).subscribe('a', 1).subscribe('b', 1).disconnect()
     rules.maySubscribe = (filter) => filter === 'b'
     world.connected('c', lasting)
-    expect([...world.broker.sessions.get('c')!.subscriptions.keys()]).toEqual(['b'])
+    expect([...world.broker.defaultNamespace.sessions.get('c')!.subscriptions.keys()]).toEqual(['b'])
   })
 
   it('ends the will that needs it', () => {
@@ -246,7 +246,7 @@ describe('a right that is taken back', () => {
     const device = world.connected('c', { will: { ...will, forwardProperties: new Uint8Array(0) } })
     device.client.regrant(grantOf({ mayPublish: () => false }))
     device.drop()
-    expect(world.broker.retained.get('w')).toBeNull()
+    expect(world.broker.defaultNamespace.retained.get('w')).toBeNull()
   })
 
   it('concerns all connections of the principal, and nobody else', () => {
@@ -266,14 +266,16 @@ describe('a right that is taken back', () => {
     }
     allowed = false
     world.broker.grantsChanged('alice')
-    expect([...world.broker.sessions.values()].map(({ subscriptions }) => subscriptions.size)).toEqual([0, 0, 1])
+    expect([...world.broker.defaultNamespace.sessions.values()].map(({ subscriptions }) => subscriptions.size)).toEqual(
+      [0, 0, 1],
+    )
   })
 })
 
 describe('a claim', () => {
   it('that is answered later keeps CONNACK back, and one that is refused says where to go', () => {
     const claims: [string, boolean, (claim: Claim) => void][] = []
-    const directory: SessionDirectory = { claim: (...claim) => claims.push(claim) }
+    const directory: SessionDirectory = { claim: (_namespace, ...claim) => claims.push(claim) }
     const world = new World({}, { directory })
     const first = world.device().connect({ clientId: 'a', cleanStart: false })
     const second = world.device().connect({ clientId: 'b' })
@@ -292,7 +294,7 @@ describe('a claim', () => {
 
   it('of two connections with one client id leaves one of them', () => {
     const claims: ((claim: Claim) => void)[] = []
-    const world = new World({}, { directory: { claim: (_id, _clean, done) => claims.push(done) } })
+    const world = new World({}, { directory: { claim: (_namespace, _id, _clean, done) => claims.push(done) } })
     const first = world.device().connect({ clientId: 'c' })
     const second = world.device().connect({ clientId: 'c' })
     for (const done of claims) done({ reasonCode: 0 })

@@ -78,8 +78,8 @@ describe('restart', () => {
     expect(watcher.take()).toEqual([])
     next.advance(1)
     expect(watcher.takePublishes()).toHaveLength(2)
-    expect(next.broker.sessions.has('short-lived')).toBe(false)
-    expect(next.broker.sessions.has('stays-away')).toBe(true)
+    expect(next.broker.defaultNamespace.sessions.has('short-lived')).toBe(false)
+    expect(next.broker.defaultNamespace.sessions.has('stays-away')).toBe(true)
   })
 
   it('expiry goes on across the restart in absolute time', async () => {
@@ -89,11 +89,11 @@ describe('restart', () => {
     world.now += 3_599_000
     const next = await world.restart()
     next.advance(999)
-    expect(next.broker.sessions.has('s')).toBe(true)
+    expect(next.broker.defaultNamespace.sessions.has('s')).toBe(true)
     next.advance(1)
-    expect(next.broker.sessions.has('s')).toBe(false)
+    expect(next.broker.defaultNamespace.sessions.has('s')).toBe(false)
     await next.settle()
-    expect((await next.restart()).broker.sessions.has('s')).toBe(false)
+    expect((await next.restart()).broker.defaultNamespace.sessions.has('s')).toBe(false)
   })
 
   it('again and again begins neither the expiry of a session nor the delay of its will anew', async () => {
@@ -107,8 +107,8 @@ describe('restart', () => {
 
     let next = await world.restart()
     const restartedAt = next.now
-    const delayed = () => next.broker.sessions.get('s')?.will?.deadline?.at
-    const expires = () => next.broker.sessions.get('s')?.expiry?.at
+    const delayed = () => next.broker.defaultNamespace.sessions.get('s')?.will?.deadline?.at
+    const expires = () => next.broker.defaultNamespace.sessions.get('s')?.expiry?.at
     expect([delayed(), expires()]).toEqual([restartedAt + 600_000, restartedAt + 3_600_000])
     for (const afterMs of [200_000, 300_000]) {
       await next.settle()

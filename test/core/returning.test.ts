@@ -28,7 +28,7 @@ describe('a client whose session ended with its connection, back after a restart
       expect(watcher.take()).toEqual([])
       back.drop()
       await next.settle()
-      expect((await next.restart()).broker.sessions.has('brief')).toBe(false)
+      expect((await next.restart()).broker.defaultNamespace.sessions.has('brief')).toBe(false)
     },
   )
 })

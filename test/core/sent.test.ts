@@ -109,16 +109,16 @@ describe('a QoS 2 delivery', () => {
     await world.settle()
     const again = world.device().connect({ clientId: 's', ...lasting })
     // CONNACK's commit, then the page.
-    while (world.broker.sessions.get('s')!.queue.marked === 0) {
+    while (world.broker.defaultNamespace.sessions.get('s')!.queue.marked === 0) {
       world.turn()
       await world.store.finish()
     }
     expect(again.takePublishes()).toEqual([])
     const dead = await world.restart()
-    expect(dead.broker.sessions.get('s')!.queue.recoveredSent).toBe(0)
+    expect(dead.broker.defaultNamespace.sessions.get('s')!.queue.recoveredSent).toBe(0)
     await world.settle()
     expect(again.takePublishes().map(({ payload }) => payload)).toEqual(['0', '1', '2'])
-    expect((await world.restart()).broker.sessions.get('s')!.queue.recoveredSent).toBe(3)
+    expect((await world.restart()).broker.defaultNamespace.sessions.get('s')!.queue.recoveredSent).toBe(3)
   })
 })
 
@@ -135,7 +135,7 @@ describe('the room in a queue', () => {
     const { world, publisher } = await stuckWith('drop-newest', 1)
     Object.assign(world.broker.options, { sessionQueueMessagesMax: 100, sessionQueueBytesMax: 1000 })
     for (let i = 0; i < 10; i++) publisher.publish('t', 'x'.repeat(99), { qos: 1 })
-    const { queue, window } = world.broker.sessions.get('s')!
+    const { queue, window } = world.broker.defaultNamespace.sessions.get('s')!
     expect([window.inflight, queue.bytes]).toEqual([10, 0])
     for (let i = 0; i < 10; i++) publisher.publish('t', 'y'.repeat(99), { qos: 1 })
     expect([queue.waiting, queue.bytes]).toEqual([10, 1000])
@@ -177,7 +177,8 @@ describe('the room in a queue', () => {
       publisher.publish('t', `new ${i}`, { qos: 1 })
       await world.settle()
     }
-    const { counters, sessions } = world.broker
+    const { counters } = world.broker
+    const { sessions } = world.broker.defaultNamespace
     expect(counters.messagesDropped.get('expired')).toBe(3)
     expect(sessions.get('s')!.queue.waiting).toBe(3)
   })

@@ -153,7 +153,7 @@ describe('who has a share', () => {
       world.broker.options.sessionQueueMessagesMax = 3
       for (const device of devices) device.drop()
       for (let i = 0; i < 6; i++) publisher.publish('t', String(i), { qos: 1 })
-      expect(devices.map((_, i) => world.broker.sessions.get(`m${i}`)!.queue.waiting)).toEqual([3, 3])
+      expect(devices.map((_, i) => world.broker.defaultNamespace.sessions.get(`m${i}`)!.queue.waiting)).toEqual([3, 3])
       expect(world.broker.counters.messagesDropped.get('queue_full')).toBe(0)
     },
   )

@@ -21,7 +21,9 @@ async function shutDown(world: DurableWorld): Promise<void> {
 }
 
 const retainedTopics = (world: World): string[] =>
-  ['clean', 'short', 'lasting', 'delayed', 'left'].filter((topic) => world.broker.retained.get(topic) !== null)
+  ['clean', 'short', 'lasting', 'delayed', 'left'].filter(
+    (topic) => world.broker.defaultNamespace.retained.get(topic) !== null,
+  )
 
 async function worldWithWills(): Promise<DurableWorld> {
   const world = new DurableWorld()
@@ -47,8 +49,8 @@ describe('a planned restart', () => {
     expect(retainedTopics(next)).toEqual(['clean', 'short', 'lasting'])
     next.advance(60_000 - graceMs)
     expect(retainedTopics(next)).toEqual(['clean', 'short', 'lasting', 'delayed'])
-    expect(next.broker.sessions.has('clean')).toBe(false)
-    expect(next.broker.sessions.has('short')).toBe(false)
+    expect(next.broker.defaultNamespace.sessions.has('clean')).toBe(false)
+    expect(next.broker.defaultNamespace.sessions.has('short')).toBe(false)
   })
 
   it('publishes no will of a client that is back in time', async () => {

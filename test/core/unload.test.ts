@@ -14,7 +14,7 @@ async function scene(sent: number, qos: 1 | 2 = 1) {
   const publisher = await world.ready('p', {})
   for (let i = 0; i < sent; i++) publisher.publish('t', body(`m${i}`), { qos })
   await world.settle()
-  const session = world.broker.sessions.get('s')!
+  const session = world.broker.defaultNamespace.sessions.get('s')!
   return { world, subscriber, publisher, session, held: () => world.broker.budgets.queueBytes.used }
 }
 
@@ -117,13 +117,13 @@ describe('a session whose client leaves', () => {
     await world.settle()
     subscriber.drop()
     await world.settle()
-    expect(world.broker.sessions.get('s')!.queue.resident).toBe(3)
+    expect(world.broker.defaultNamespace.sessions.get('s')!.queue.resident).toBe(3)
     Object.assign(world.broker.budgets.queueBytes, { max: 1000 })
     const again = await back(world)
     expect(words(again)).toHaveLength(3)
     again.drop()
     await world.settle()
-    expect(world.broker.sessions.get('s')!.queue.resident).toBe(0)
+    expect(world.broker.defaultNamespace.sessions.get('s')!.queue.resident).toBe(0)
   })
 
   it('hands over to its share group first, and then keeps nothing of the rest', async () => {

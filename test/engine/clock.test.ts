@@ -88,7 +88,7 @@ describe('on a real store, what was to last an hour lasts an hour', () => {
     between(machine)
     const second = await createGateway(options, { clock: machine.clock })
     await second.listen()
-    const kept = second.broker.retained.get('t') !== null
+    const kept = second.broker.defaultNamespace.retained.get('t') !== null
     await second.close()
     return kept
   }
@@ -117,7 +117,7 @@ describe('on a real store, what was to last an hour lasts an hour', () => {
       if (round === 0) {
         await gateway.publish({ topic: 't', payload: 'x', retain: true, properties: { messageExpiryInterval: 3600 } })
       }
-      expect(gateway.broker.retained.get('t')).not.toBeNull()
+      expect(gateway.broker.defaultNamespace.retained.get('t')).not.toBeNull()
       times.push(gateway.broker.now)
       machine.pass(hour / 8)
       machine.wallTime = start + round * day

@@ -122,7 +122,10 @@ describe('a fault of the gateway itself', () => {
     await client.expectClosed()
     await gateway.close()
     const next = await faultyGateway()
-    expect([next.broker.retained.get('kept'), next.broker.retained.get('fault')]).toEqual([null, null])
+    expect([
+      next.broker.defaultNamespace.retained.get('kept'),
+      next.broker.defaultNamespace.retained.get('fault'),
+    ]).toEqual([null, null])
     await next.close()
   })
 

@@ -49,7 +49,7 @@ describe('a subscription of the program', () => {
 
   it('ends within a turn, in which a fault of the core is one of the gateway', () => {
     const { broker, faults, local } = scene()
-    broker.index.remove = () => {
+    broker.defaultNamespace.index.remove = () => {
       throw new Error('of ours')
     }
     expect(() => local.end()).not.toThrow()

@@ -5,6 +5,7 @@ import { encodeConnack } from '../../mqtt/encoder.ts'
 import type { ConnectPacket, Properties } from '../../mqtt/packet.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
+import type { Namespace } from '../namespace.ts'
 import type { BrokerOptions } from '../options.ts'
 import type { Claim } from '../ports/directory.ts'
 import { OutgoingAliases } from '../publish/send.ts'
@@ -18,7 +19,11 @@ import { endForbiddenSubscriptions } from './rights.ts'
 /** The authority has said yes. */
 export function claimSession(broker: Broker, client: Client): void {
   const { clientId, cleanStart } = client.connect!
-  client.askAuthority((done) => broker.directory.claim(clientId, cleanStart, done), onClaim, claimTimeout)
+  client.askAuthority(
+    (done) => broker.directory.claim(client.namespace.name, clientId, cleanStart, done),
+    onClaim,
+    claimTimeout,
+  )
 }
 
 const claimTimeout: Claim = { reasonCode: ReasonCode.serverUnavailable }
@@ -27,7 +32,7 @@ function onClaim(broker: Broker, client: Client, { reasonCode, serverReference }
   if (reasonCode !== 0) refuse(broker, client, reasonCode, serverReference === undefined ? {} : { serverReference })
   else if (!mayHaveSession(broker, client)) refuse(broker, client, ReasonCode.clientIdentifierNotValid)
   else if (!hasRoom(broker, client, client.connect!)) refuse(broker, client, ReasonCode.quotaExceeded)
-  else if (client.link.admit(broker.sessions.get(client.clientId)?.link ?? null))
+  else if (client.link.admit(client.namespace.sessions.get(client.clientId)?.link ?? null))
     accept(broker, client, client.connect!)
   else refuse(broker, client, ReasonCode.quotaExceeded, { reasonString: 'connectionsMax clients are connected' })
 }
@@ -38,8 +43,8 @@ function onClaim(broker: Broker, client: Client, { reasonCode, serverReference }
  */
 function mayHaveSession(broker: Broker, client: Client): boolean {
   const { log, counters, options } = broker
-  const { clientId, principal } = client
-  const owner = broker.sessions.get(clientId)?.principal ?? principal
+  const { clientId, principal, namespace } = client
+  const owner = namespace.sessions.get(clientId)?.principal ?? principal
   if (owner === principal || options.sessionOwnership === 'none') return true
   const fields = { audit: true, clientId, principal, address: client.peer.address }
   if (owner === '' && options.sessionOwnership === 'adopt') {
@@ -53,10 +58,14 @@ function mayHaveSession(broker: Broker, client: Client): boolean {
 }
 
 /** For its session, if that is a new one, and for its will, which takes the place of the one before. */
-function hasRoom({ sessions, budgets }: Broker, { principal }: Client, { clientId, will }: ConnectPacket): boolean {
-  const existing = sessions.get(clientId)
+function hasRoom({ budgets, storeFull }: Broker, { principal, namespace }: Client, packet: ConnectPacket): boolean {
+  const { clientId, will, cleanStart } = packet
+  const existing = namespace.sessions.get(clientId)
+  const known = existing !== undefined && !cleanStart
+  // Who comes back may: to take what waits is how room is made.
+  const storesAnew = requestedExpiry(packet) > 0 || will !== undefined
+  if (storeFull && !known && storesAnew) return false
   if (existing === undefined) {
-    budgets.sessions.used = sessions.size
     if (!budgets.sessions.admits(1)) return false
     if (principal === '' && !budgets.anonymousSessions.admits(1)) return false
   }
@@ -77,7 +86,7 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
     client.end('connack_too_large')
     return
   }
-  const [session, sessionPresent] = findSession(broker, packet)
+  const [session, sessionPresent] = findSession(broker, client.namespace, packet)
   // The flag's byte follows the type and the length, which these properties keep to one or two bytes.
   // 3.1 has no Session Present: the byte is reserved.
   if (sessionPresent && packet.version > 3) connack[connack[1]! < 0x80 ? 2 : 3] = 1
@@ -114,10 +123,14 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
 }
 
 /** Takes over from a connection of the same client, and resumes, replaces or creates the session. */
-function findSession(broker: Broker, packet: ConnectPacket): [session: Session, present: boolean] {
-  broker.sessions.get(packet.clientId)?.client?.takenOver()
+function findSession(
+  broker: Broker,
+  namespace: Namespace,
+  packet: ConnectPacket,
+): [session: Session, present: boolean] {
+  namespace.sessions.get(packet.clientId)?.client?.takenOver()
   // The other connection's end may have ended its session.
-  const existing = broker.sessions.get(packet.clientId)
+  const existing = namespace.sessions.get(packet.clientId)
   if (existing !== undefined && !existing.durable) {
     // It ended with the last process, and was kept for its will only: the client is back in time.
     discardWill(broker, existing)
@@ -127,7 +140,7 @@ function findSession(broker: Broker, packet: ConnectPacket): [session: Session, 
     return [existing, true]
   }
   if (existing !== undefined) endSession(broker, existing)
-  return [broker.createSession(packet.clientId, packet.version), false]
+  return [broker.createSession(namespace, packet.clientId, packet.version), false]
 }
 
 /** Seconds. In 3.x a session lasts for ever or as long as its connection. */

@@ -22,10 +22,11 @@ import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
 import { yieldWhereDue } from '../cost.ts'
 import { Deadline } from '../deadlines.ts'
+import type { Namespace } from '../namespace.ts'
 import type { ClientLimits, Exchange, Grant } from '../ports/authority.ts'
 import type { Link } from '../ports/link.ts'
 import type { Peer } from '../ports/peer.ts'
-import { onPuback, onPubcomp, onPubrec } from '../publish/acknowledge.ts'
+import { onPuback, onPubcomp, onPubrec, unknownAcknowledgement } from '../publish/acknowledge.ts'
 import { pump } from '../publish/deliver.ts'
 import { onPublish, onPubrel } from '../publish/receive.ts'
 import type { TopicEntry } from '../publish/route-cache.ts'
@@ -48,6 +49,8 @@ export class Client implements PacketSink {
   /** 0 until CONNECT. */
   version: ProtocolVersion | 0 = 0
   clientId = ''
+  /** Where it is let in. Certain when the authority has said yes. */
+  namespace: Namespace
   session: Session | null = null
   connected = false
   ended = false
@@ -87,6 +90,7 @@ export class Client implements PacketSink {
     this.broker = broker
     this.link = link
     this.peer = peer
+    this.namespace = broker.defaultNamespace
     this.lastReceivedAt = broker.now
     this.#timeout = new Deadline((now) => this.#onTimeout(now))
     this.#connectBy = broker.now + broker.options.connectTimeoutMs
@@ -112,13 +116,13 @@ export class Client implements PacketSink {
 
   onPuback(packetId: number): void {
     this.#count(PacketType.puback)
-    if (!onPuback(this.broker, this.#session(), packetId)) this.#unknownAcknowledgement('PUBACK', packetId)
+    if (!onPuback(this.broker, this.#session(), packetId)) unknownAcknowledgement(this, 'PUBACK', packetId)
   }
 
   onPubrec(packetId: number, reasonCode: number): void {
     this.#count(PacketType.pubrec)
     if (onPubrec(this.broker, this.#session(), packetId, reasonCode)) return
-    this.#unknownAcknowledgement('PUBREC', packetId)
+    unknownAcknowledgement(this, 'PUBREC', packetId)
     if (reasonCode >= 0x80) return
     const version = this.session!.version
     this.link.hold(encodeAck(version, PacketType.pubrel, packetId, ReasonCode.packetIdentifierNotFound), 0, false)
@@ -131,7 +135,7 @@ export class Client implements PacketSink {
 
   onPubcomp(packetId: number): void {
     this.#count(PacketType.pubcomp)
-    if (!onPubcomp(this.broker, this.#session(), packetId)) this.#unknownAcknowledgement('PUBCOMP', packetId)
+    if (!onPubcomp(this.broker, this.#session(), packetId)) unknownAcknowledgement(this, 'PUBCOMP', packetId)
   }
 
   onSubscribe(packet: SubscribePacket): void {
@@ -382,14 +386,6 @@ export class Client implements PacketSink {
     this.broker.counters.packetsReceived[type]!++
     // Whole packets count, not bytes [MQTT-3.1.2-22].
     this.lastReceivedAt = this.broker.now
-  }
-
-  #unknownAcknowledgement(name: string, packetId: number): void {
-    this.broker.counters.unknownAcknowledgements++
-    this.broker.log.debug(
-      { clientId: this.clientId, packetId },
-      `${name} for a packet identifier that is not in flight`,
-    )
   }
 
   #notForServers(name: string): never {

@@ -4,7 +4,6 @@ import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
 import { countLevels } from '../topic-trie.ts'
-import { requestedExpiry } from './accept.ts'
 import { authenticate } from './authentication.ts'
 import type { Client } from './client.ts'
 import { refuse } from './refuse.ts'
@@ -36,10 +35,6 @@ function checkConnect(broker: Broker, packet: ConnectPacket): number | undefined
   // [MQTT-3.1.3-8] of 3.1.1: an empty client id needs Clean Session 1; 3.1 knows none.
   if (packet.clientId === '' && !emptyIdAllowed) return ReasonCode.clientIdentifierNotValid
   if (isLonger(packet.clientId, options.clientIdBytesMax)) return ReasonCode.clientIdentifierNotValid
-  const known = broker.sessions.has(packet.clientId) && !packet.cleanStart
-  // Who comes back may: to take what waits is how room is made.
-  const storesAnew = requestedExpiry(packet) > 0 || packet.will !== undefined
-  if (broker.storeFull && !known && storesAnew) return ReasonCode.quotaExceeded
   if (packet.will === undefined) return undefined
   if (packet.will.qos > options.maximumQos) return ReasonCode.qosNotSupported
   if (packet.will.retain && !options.retainAvailable) return ReasonCode.retainNotSupported

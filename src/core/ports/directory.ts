@@ -11,12 +11,12 @@ export interface Claim {
 
 export interface SessionDirectory {
   /** Asked between the authority's yes and CONNACK. Answers at once or later, once. */
-  claim(clientId: string, cleanStart: boolean, done: (claim: Claim) => void): void
+  claim(namespace: string, clientId: string, cleanStart: boolean, done: (claim: Claim) => void): void
 }
 
 const granted: Claim = { reasonCode: 0 }
 
 /** Of a single node. */
 export const ownDirectory: SessionDirectory = {
-  claim: (_clientId, _cleanStart, done) => done(granted),
+  claim: (_namespace, _clientId, _cleanStart, done) => done(granted),
 }

@@ -46,7 +46,7 @@ export interface Journal {
    * A filter, without its share group, got its first subscriber or lost its last one, of whatever kind and also while sessions
    * are recovered. For whoever routes from elsewhere; SUBACK and UNSUBACK wait for the ticket where this appended anything.
    */
-  interest(filter: string, added: boolean): void
+  interest(namespace: string, filter: string, added: boolean): void
   enqueue(session: Session, position: number, delivery: Delivery): void
   /** `delivery` is null for a reference that is in the store only. */
   dequeue(session: Session, position: number, delivery: Delivery | null): void
@@ -55,7 +55,7 @@ export interface Journal {
   move(session: Session, position: number, delivery: Delivery | null, to: QueuePlace): void
   incoming(session: Session, packetId: number): void
   incomingEnd(session: Session, packetId: number): void
-  retain(topic: string, message: Message | null, previous: Message | null): void
+  retain(namespace: string, topic: string, message: Message | null, previous: Message | null): void
   will(session: Session, will: PendingWill): void
   willEnd(session: Session): void
   /**

@@ -18,7 +18,7 @@ export interface RecoveredSession {
   connected: boolean
   /** Opaque to the store: the user name, for access control of what is delivered later; empty: none. */
   username: string
-  /** The tenant it belongs to; empty: the only one there is. */
+  /** Where it belongs; empty: the default one. */
   namespace: string
   /** Who made it; empty: none is known. */
   principal: string
@@ -50,6 +50,12 @@ export interface RecoveredMessage {
   /** The publishing client, for No Local; empty for the server itself. */
   publisher: string
   publishedAt: number
+}
+
+export interface RecoveredRetained {
+  namespace: string
+  topic: string
+  message: RecoveredMessage
 }
 
 /** One message in one session's queue. Its packet identifier is position mod 65,535, plus 1. */

@@ -3,6 +3,7 @@ import { PacketType, type Qos } from '../../mqtt/packet.ts'
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
+import type { Client } from '../connection/client.ts'
 import { type Delivery, DeliveryState, releasedQos2, sentQos2 } from '../session/delivery.ts'
 import type { Session } from '../session/session.ts'
 import { pump } from './deliver.ts'
@@ -76,4 +77,10 @@ export function onPubcomp(broker: Broker, session: Session, packetId: number): b
   if (delivery === null) return false
   complete(broker, session, session.window.find(packetId), delivery)
   return true
+}
+
+/** Counted, and no fault: the session may have been replaced meanwhile. */
+export function unknownAcknowledgement({ broker, clientId }: Client, name: string, packetId: number): void {
+  broker.counters.unknownAcknowledgements++
+  broker.log.debug({ clientId, packetId }, `${name} for a packet identifier that is not in flight`)
 }

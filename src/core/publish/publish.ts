@@ -1,6 +1,7 @@
 /** A message to its recipients: the retained change it makes, then every destination of its route and one member of each group. */
 import type { PublishFrame } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
+import type { Namespace } from '../namespace.ts'
 import { retain } from '../retained/retained-changes.ts'
 import type { Session } from '../session/session.ts'
 import { chooseMember, isGroupFull } from '../subscriptions/shared-group.ts'
@@ -28,12 +29,13 @@ export function publishFrame(
 /** Routes a message of the server itself: a will, one published by the program, $SYS. */
 export function publishMessage(
   broker: Broker,
+  namespace: Namespace,
   message: Message,
   retain: boolean,
   publisher: Session | null,
 ): PublishOutcome {
   const publication = broker.publication
-  publication.beginMessage(message, broker.topics.lookupName(message.name), retain, publisher, broker.now)
+  publication.beginMessage(message, broker.topics.lookupName(namespace, message.name), retain, publisher, broker.now)
   return route(broker, publication)
 }
 

@@ -82,7 +82,7 @@ function topicOf(broker: Broker, client: Client, frame: PublishFrame): TopicEntr
       throw new ProtocolError(ReasonCode.protocolError, 'topic alias that was not set on this connection')
     }
     if (known.live) return known
-    const entry = topics.lookup(known.bytes, 0, known.bytes.length)
+    const entry = topics.lookup(client.namespace, known.bytes, 0, known.bytes.length)
     client.incomingAliases![topicAlias] = entry
     return entry
   }
@@ -91,7 +91,7 @@ function topicOf(broker: Broker, client: Client, frame: PublishFrame): TopicEntr
   if (last?.live && isTopic(last, buffer, topicStart, topicEnd)) {
     entry = last
   } else {
-    entry = topics.lookup(buffer, topicStart, topicEnd)
+    entry = topics.lookup(client.namespace, buffer, topicStart, topicEnd)
     client.lastTopic = entry
   }
   if (topicAlias > 0) {

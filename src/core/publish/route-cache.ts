@@ -8,6 +8,8 @@
  * topic; a wildcard filter moves on a generation that entries compare, that of its first level, or the one for all when it
  * begins with a wildcard. So a change costs the topics it may concern and no others.
  *
+ * One cache serves all namespaces: a topic is that of its namespace, by which its hash begins.
+ *
  * The cache is bounded in entries and in bytes: a route takes as many bytes as it has recipients, so that two thousand
  * subscribers of `#` would otherwise multiply every topic. At a limit the entries pass in a circle, and the first that was
  * not used since it was passed last gives way (second chance).
@@ -21,13 +23,16 @@ import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { decodeTopicName } from '../../mqtt/topic.ts'
 import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Counters } from '../counters.ts'
-import type { Route, SubscriptionIndex } from '../subscriptions/subscription-index.ts'
+import type { Namespace } from '../namespace.ts'
+import type { Route } from '../subscriptions/subscription-index.ts'
 
 export class TopicEntry {
+  readonly namespace: Namespace
   readonly topic: string
   readonly bytes: Uint8Array
   readonly hash: number
-  next: TopicEntry | null
+  /** Of its bucket. */
+  next: TopicEntry | null = null
   route: Route | null = null
   /** The index's generation when `route` was resolved. */
   generation = 0
@@ -38,11 +43,11 @@ export class TopicEntry {
   /** Its place in the circle. */
   place: number
 
-  constructor(topic: string, bytes: Uint8Array, hash: number, next: TopicEntry | null, place: number) {
+  constructor(namespace: Namespace, topic: string, bytes: Uint8Array, hash: number, place: number) {
+    this.namespace = namespace
     this.topic = topic
     this.bytes = bytes
     this.hash = hash
-    this.next = next
     this.place = place
   }
 }
@@ -87,10 +92,8 @@ export interface TopicCacheOptions {
 }
 
 export class TopicCache {
-  readonly #index: SubscriptionIndex
   readonly #counters: Counters
   readonly #options: TopicCacheOptions
-  readonly #seed: number
   readonly #mask: number
   readonly #buckets: (TopicEntry | null)[]
   readonly #circle: TopicEntry[] = []
@@ -98,16 +101,18 @@ export class TopicCache {
   /** About what entries and routes take. */
   bytes = 0
 
-  constructor(index: SubscriptionIndex, counters: Counters, options: TopicCacheOptions, seed: number) {
-    this.#index = index
+  constructor(counters: Counters, options: TopicCacheOptions) {
     this.#counters = counters
     this.#options = options
-    this.#seed = seed
     let capacity = 16
     while (capacity < options.routeCacheEntriesMax) capacity *= 2
     this.#mask = capacity - 1
     this.#buckets = new Array<TopicEntry | null>(capacity).fill(null)
-    index.onExactChange = (topic) => this.#forget(topic)
+  }
+
+  /** Is told of the namespace's subscriptions from now on. */
+  follow(namespace: Namespace): void {
+    namespace.index.onExactChange = (topic) => this.#forget(namespace, topic)
   }
 
   get size(): number {
@@ -115,26 +120,27 @@ export class TopicCache {
   }
 
   /** The entry of a topic on the wire. Throws a ProtocolError for bytes that are no topic name. */
-  lookup(buffer: Uint8Array, start: number, end: number): TopicEntry {
-    const hash = hashBytes(this.#seed, buffer, start, end)
+  lookup(namespace: Namespace, buffer: Uint8Array, start: number, end: number): TopicEntry {
+    const hash = hashBytes(namespace.topicSeed, buffer, start, end)
     for (let entry = this.#buckets[hash & this.#mask]!; entry !== null; entry = entry.next!) {
-      if (entry.hash === hash && isTopic(entry, buffer, start, end)) return entry
+      if (entry.hash === hash && entry.namespace === namespace && isTopic(entry, buffer, start, end)) return entry
     }
     const topic = decodeTopicName(buffer, start, end)
     refuseManyLevels(topic, this.#options.topicLevelsMax)
-    return this.#add(topic, buffer.slice(start, end), hash)
+    return this.#add(namespace, topic, buffer.slice(start, end), hash)
   }
 
-  lookupName(topic: string): TopicEntry {
+  lookupName(namespace: Namespace, topic: string): TopicEntry {
     const bytes = encodeUtf8(topic)
-    return this.lookup(bytes, 0, bytes.length)
+    return this.lookup(namespace, bytes, 0, bytes.length)
   }
 
   /** The entry's route, resolved anew when a subscription that may match has changed. */
   route(entry: TopicEntry): Route {
-    const generation = this.#index.generation
+    const { index } = entry.namespace
+    const { generation } = index
     if (entry.route !== null) {
-      if (entry.generation === generation || !this.#index.mayHaveChanged(entry.route, entry.generation)) {
+      if (entry.generation === generation || !index.mayHaveChanged(entry.route, entry.generation)) {
         entry.generation = generation
         entry.used = true
         this.#counters.routeCacheHits++
@@ -142,7 +148,7 @@ export class TopicCache {
       }
     }
     this.#counters.routeCacheMisses++
-    const route = this.#index.match(entry.topic)
+    const route = index.match(entry.topic)
     if (entry.live) this.#keep(entry, route, generation)
     return route
   }
@@ -199,12 +205,13 @@ export class TopicCache {
     this.#counters.routeCacheEvictions++
   }
 
-  #add(topic: string, bytes: Uint8Array, hash: number): TopicEntry {
+  #add(namespace: Namespace, topic: string, bytes: Uint8Array, hash: number): TopicEntry {
     if (this.size >= this.#options.routeCacheEntriesMax) this.#remove(this.#leastUsed(null))
     const bucket = hash & this.#mask
     this.#shorten(bucket)
     // A Buffer's slice is a view: the copy is made so that the entry does not pin the socket's chunk.
-    const entry = new TopicEntry(topic, new Uint8Array(bytes), hash, this.#buckets[bucket]!, this.size)
+    const entry = new TopicEntry(namespace, topic, new Uint8Array(bytes), hash, this.size)
+    entry.next = this.#buckets[bucket]!
     this.#buckets[bucket] = entry
     this.#circle.push(entry)
     this.bytes += bytesOf(entry)
@@ -223,11 +230,12 @@ export class TopicCache {
     if (length >= chainEntriesMax) this.#remove(last!)
   }
 
-  #forget(topic: string): void {
+  #forget(namespace: Namespace, topic: string): void {
     const bytes = encodeUtf8(topic)
-    const hash = hashBytes(this.#seed, bytes, 0, bytes.length)
+    const hash = hashBytes(namespace.topicSeed, bytes, 0, bytes.length)
     for (let entry = this.#buckets[hash & this.#mask]!; entry !== null; entry = entry.next!) {
-      if (entry.hash === hash && isTopic(entry, bytes, 0, bytes.length)) this.#drop(entry)
+      const isIt = entry.hash === hash && entry.namespace === namespace && isTopic(entry, bytes, 0, bytes.length)
+      if (isIt) this.#drop(entry)
     }
   }
 }

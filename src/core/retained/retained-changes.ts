@@ -2,15 +2,16 @@
 import type { Broker } from '../broker.ts'
 import { Deadline } from '../deadlines.ts'
 import { drop } from '../drop.ts'
+import type { Namespace } from '../namespace.ts'
 import type { Message } from '../publish/message.ts'
 import type { Publication } from '../publish/publication.ts'
 
 /** Does what RETAIN says. False: there is no room for one more retained message, and nothing was changed. */
 export function retain(broker: Broker, publication: Publication): boolean {
-  const topic = publication.entry!.topic
+  const { namespace, topic } = publication.entry!
   const { journal, counters } = broker
   const message = publication.payloadLength === 0 ? null : publication.message
-  if (message !== null && !hasRoom(broker, topic, message)) {
+  if (message !== null && !hasRoom(broker, namespace, topic, message)) {
     drop(broker, message, 'retained_limit', null)
     return false
   }
@@ -18,32 +19,36 @@ export function retain(broker: Broker, publication: Publication): boolean {
     drop(broker, message, 'store_full', null)
     return false
   }
-  const previous = setRetained(broker, topic, message)
+  const previous = setRetained(broker, namespace, topic, message)
   counters.retainedChanges++
   const ephemeral = topic.startsWith('$SYS/')
-  if (!ephemeral && (message !== null || previous !== null)) journal.retain(topic, message, previous)
+  if (!ephemeral && (message !== null || previous !== null)) journal.retain(namespace.name, topic, message, previous)
   return true
 }
 
-function hasRoom({ retained, options, budgets }: Broker, topic: string, message: Message): boolean {
+function hasRoom({ options, budgets }: Broker, { retained }: Namespace, topic: string, message: Message): boolean {
   const previous = retained.get(topic)
   if (previous === null && retained.count >= options.retainedMessagesMax) return false
-  const budget = budgets.retainedBytes
-  budget.used = retained.memoryBytes
-  return budget.admits(retained.bytesOf(message) - (previous === null ? 0 : retained.bytesOf(previous)))
+  return budgets.retainedBytes.admits(retained.bytesOf(message) - (previous === null ? 0 : retained.bytesOf(previous)))
 }
 
 /** Sets or removes (null) a topic's retained message, and when it expires. Returns what it replaces. */
-export function setRetained(broker: Broker, topic: string, message: Message | null): Message | null {
-  const { retained, deadlines } = broker
-  const previous = retained.set(topic, message)
+export function setRetained(
+  broker: Broker,
+  namespace: Namespace,
+  topic: string,
+  message: Message | null,
+): Message | null {
+  const { deadlines } = broker
+  const { retained } = namespace
+  const previous = namespace.setRetained(topic, message)
   if (previous !== null && previous.expiresAt !== Infinity) {
     const expiry = retained.expiries.get(previous)
     retained.expiries.delete(previous)
     if (expiry !== undefined) deadlines.clear(expiry)
   }
   if (message !== null && message.expiresAt !== Infinity) {
-    const expiry = new Deadline(() => expireRetained(broker, topic, message))
+    const expiry = new Deadline(() => expireRetained(broker, namespace, topic, message))
     retained.expiries.set(message, expiry)
     deadlines.set(expiry, message.expiresAt)
   }
@@ -51,9 +56,9 @@ export function setRetained(broker: Broker, topic: string, message: Message | nu
 }
 
 /** Removes an expired retained message unless another has taken its place. */
-export function expireRetained(broker: Broker, topic: string, message: Message): void {
-  if (broker.retained.get(topic) !== message) return
-  setRetained(broker, topic, null)
+export function expireRetained(broker: Broker, namespace: Namespace, topic: string, message: Message): void {
+  if (namespace.retained.get(topic) !== message) return
+  setRetained(broker, namespace, topic, null)
   drop(broker, message, 'retained_expired', null)
-  broker.journal.retain(topic, null, message)
+  broker.journal.retain(namespace.name, topic, null, message)
 }

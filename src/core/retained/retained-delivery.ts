@@ -112,7 +112,7 @@ function sendRetained(
   pending: PendingRetained,
 ): void {
   if (message.expiresAt <= broker.now) {
-    expireRetained(broker, message.name, message)
+    expireRetained(broker, session.namespace, message.name, message)
     return
   }
   const { identifiers } = pending

@@ -189,7 +189,7 @@ export class HandOver {
   /** A group that was empty for a while is another one now. */
   #groupNow(): SharedGroup {
     if (this.#group.members.length > 0) return this.#group
-    return this.#broker.index.group(this.#leaving.filter) ?? this.#group
+    return this.#session.namespace.index.group(this.#leaving.filter) ?? this.#group
   }
 
   #choose(message: Message, retain: boolean, storedOnly: boolean): Subscription | null {

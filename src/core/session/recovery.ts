@@ -9,7 +9,13 @@ import type { Will } from '../../mqtt/packet.ts'
 import { publishProperties } from '../../mqtt/publish.ts'
 import { parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
-import type { RecoveredMessage, RecoveredSession, RecoveredSubscription, RecoveredWill } from '../ports/recovered.ts'
+import type {
+  RecoveredMessage,
+  RecoveredRetained,
+  RecoveredSession,
+  RecoveredSubscription,
+  RecoveredWill,
+} from '../ports/recovered.ts'
 import type { Message } from '../publish/message.ts'
 import { setRetained } from '../retained/retained-changes.ts'
 import { Subscription } from '../subscriptions/subscription-index.ts'
@@ -36,8 +42,9 @@ export class BrokerRecovery {
   }
 
   onSession(stored: RecoveredSession): void {
-    const { sessions, sessionsByNumber, now } = this.#broker
-    const session = new Session(stored.number, stored.clientId, stored.version, this.#broker)
+    const { sessionsByNumber, now } = this.#broker
+    const namespace = this.#broker.namespace(stored.namespace)
+    const session = new Session(stored.number, stored.clientId, stored.version, namespace)
     session.username = stored.username
     session.principal = stored.principal
     if (session.principal === '') this.#broker.budgets.anonymousSessions.used++
@@ -46,7 +53,7 @@ export class BrokerRecovery {
     session.stored = true
     // One that had ended may have a successor by the same client id.
     if (stored.expiresAt === endedAt) session.ended = true
-    else sessions.set(session.clientId, session)
+    else namespace.addSession(session)
     sessionsByNumber.set(session.number, session)
     const forever = stored.expiryInterval === neverExpires
     const sinceNow = forever ? Infinity : now + stored.expiryInterval * 1000
@@ -65,11 +72,11 @@ export class BrokerRecovery {
     subscription.retainHandling = stored.retainHandling
     if (stored.identifier > 0) subscription.identifiers = [stored.identifier]
     session.subscriptions.set(stored.topicFilter, subscription)
-    this.#broker.index.add(subscription, parsed)
+    session.namespace.addSubscription(subscription, parsed)
   }
 
-  onRetained({ topic, message: stored }: { topic: string; message: RecoveredMessage }): void {
-    setRetained(this.#broker, topic, messageOf(stored))
+  onRetained({ namespace, topic, message: stored }: RecoveredRetained): void {
+    setRetained(this.#broker, this.#broker.namespace(namespace), topic, messageOf(stored))
   }
 
   onWill(stored: RecoveredWill): void {
@@ -148,7 +155,8 @@ export class BrokerRecovery {
 export function storedSession(session: Session, expiresAt: number): RecoveredSession {
   const { number, clientId, version, expiryInterval, username, principal } = session
   const connected = session.client !== null
-  return { number, clientId, version, expiryInterval, expiresAt, connected, username, namespace: '', principal }
+  const namespace = session.namespace.name
+  return { number, clientId, version, expiryInterval, expiresAt, connected, username, namespace, principal }
 }
 
 /** A message as it is stored. */

@@ -57,7 +57,7 @@ export function scheduleExpiry(broker: Broker, session: Session, expiresAt: numb
 export function endSession(broker: Broker, session: Session): void {
   if (session.expiry !== null) broker.deadlines.clear(session.expiry)
   publishWill(broker, session)
-  if (broker.sessions.get(session.clientId) === session) broker.sessions.delete(session.clientId)
+  session.namespace.removeSession(session)
   session.pendingRetained.clear()
   cancelHandOvers(session)
   session.ended = true
@@ -72,14 +72,14 @@ export function endSession(broker: Broker, session: Session): void {
 
 /** A hundred thousand of them take turns. What still finds the session meanwhile has nobody to deliver to, nor has a group. */
 function removeSubscriptions(broker: Broker, session: Session): void {
-  const { cost, index } = broker
-  const { subscriptions } = session
+  const { cost } = broker
+  const { subscriptions, namespace } = session
   const piece = (stepsEnd: number): boolean => {
     for (const [filter, subscription] of subscriptions) {
       if (cost.steps >= stepsEnd) return false
       cost.steps += stepsPerSubscription
       subscriptions.delete(filter)
-      index.remove(subscription)
+      namespace.removeSubscription(subscription)
     }
     return true
   }

@@ -3,10 +3,9 @@
  */
 import type { ProtocolVersion, Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
-import type { Budgets } from '../budgets.ts'
 import type { Client } from '../connection/client.ts'
 import type { Deadline } from '../deadlines.ts'
-import type { BrokerOptions } from '../options.ts'
+import type { Namespace } from '../namespace.ts'
 import type { SentMark } from '../ports/journal.ts'
 import type { Link } from '../ports/link.ts'
 import type { RecoveredPage } from '../ports/recovered.ts'
@@ -27,14 +26,9 @@ export const neverExpires = 0xffffffff
 /** What a session may keep in memory though all together keep more than they may. */
 const fairShareBytes = 64 * 1024
 
-/** A broker is one. */
-export interface SessionLimits {
-  readonly options: BrokerOptions
-  readonly budgets: Budgets
-}
-
 export class Session implements Destination {
   readonly number: number
+  readonly namespace: Namespace
   readonly clientId: string
   version: ProtocolVersion
   username = ''
@@ -80,11 +74,9 @@ export class Session implements Destination {
   matchNumber = 0
   matchSlot = 0
 
-  readonly #limits: SessionLimits
-
-  constructor(number: number, clientId: string, version: ProtocolVersion, limits: SessionLimits) {
-    this.#limits = limits
-    this.queue = new MessageLog(limits.budgets.queueBytes)
+  constructor(number: number, clientId: string, version: ProtocolVersion, namespace: Namespace) {
+    this.namespace = namespace
+    this.queue = new MessageLog(namespace.budgets.queueBytes)
     this.window = new Window(this.queue)
     this.number = number
     this.clientId = clientId
@@ -118,7 +110,7 @@ export class Session implements Destination {
 
   get hasRoom(): boolean {
     const { waiting, bytes, residentBytes } = this.queue
-    const { options, budgets } = this.#limits
+    const { options, budgets } = this.namespace
     if (waiting >= options.sessionQueueMessagesMax || bytes >= options.sessionQueueBytesMax) return false
     // What the store does not hold too has nowhere else to go.
     return this.stored || residentBytes < fairShareBytes || budgets.queueBytes.used < budgets.queueBytes.max

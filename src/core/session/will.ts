@@ -93,7 +93,7 @@ export function publishWill(broker: Broker, session: Session): void {
   broker.counters.willsPublished++
   try {
     const message = willMessage(will, session.clientId, broker.now)
-    const outcome = publishMessage(broker, message, will.retain, session)
+    const outcome = publishMessage(broker, session.namespace, message, will.retain, session)
     if (outcome === 'quota-exceeded') drop(broker, message, 'will_refused', null)
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error

@@ -12,6 +12,7 @@ import { parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
 import { retainedStepsMax } from '../cost.ts'
 import { drop } from '../drop.ts'
+import type { Namespace } from '../namespace.ts'
 import { type Message, messageBytes } from '../publish/message.ts'
 import type { Publication } from '../publish/publication.ts'
 import type { RetainedScan } from '../retained/retained-scan.ts'
@@ -40,6 +41,7 @@ export class InProcessSubscriber implements Destination {
   matchNumber = 0
   matchSlot = 0
   readonly #broker: Broker
+  readonly #namespace: Namespace
   readonly #onMessage: () => void
   readonly #subscriptions = new Map<string, Subscription>()
   readonly #retained: RetainedScan[] = []
@@ -52,8 +54,9 @@ export class InProcessSubscriber implements Destination {
   #bytes = 0
 
   /** `onMessage`: one waits that was not there before. It may take it at once. */
-  constructor(broker: Broker, onMessage: () => void) {
+  constructor(broker: Broker, onMessage: () => void, namespace = broker.defaultNamespace) {
     this.#broker = broker
+    this.#namespace = namespace
     this.#onMessage = onMessage
     this.name = `in-process ${broker.nextInProcessNumber++}`
   }
@@ -85,12 +88,13 @@ export class InProcessSubscriber implements Destination {
       return ReasonCode.topicFilterInvalid
     }
     if (this.#subscriptions.has(topicFilter)) return 0
+    const namespace = this.#namespace
     const subscription = new Subscription(this, topicFilter)
     subscription.qos = 2
     subscription.retainAsPublished = true
     this.#subscriptions.set(topicFilter, subscription)
-    this.#broker.index.add(subscription, parsed)
-    if (parsed.shared === undefined) this.#retained.push(this.#broker.retained.match(parsed.filter))
+    namespace.addSubscription(subscription, parsed)
+    if (parsed.shared === undefined) this.#retained.push(namespace.retained.match(parsed.filter))
     return 0
   }
 
@@ -142,13 +146,13 @@ export class InProcessSubscriber implements Destination {
   /** Leaves the index. Of what waits, that for a share group goes to another member; the rest may still be taken. */
   end(): void {
     const broker = this.#broker
-    for (const subscription of this.#subscriptions.values()) broker.index.remove(subscription)
+    for (const subscription of this.#subscriptions.values()) this.#namespace.removeSubscription(subscription)
     this.#subscriptions.clear()
     this.#retained.length = 0
     for (let left = this.#count; left > 0; left--) {
       const taken = this.#shift()!
       if (taken.group === null) this.#push(taken)
-      else dispatch(broker, taken.group, taken.message, taken.retain)
+      else dispatch(broker, this.#namespace, taken.group, taken.message, taken.retain)
     }
   }
 

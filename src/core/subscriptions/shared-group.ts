@@ -11,6 +11,7 @@
 import type { Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import { drop } from '../drop.ts'
+import type { Namespace } from '../namespace.ts'
 import { type Message, republished } from '../publish/message.ts'
 import type { Subscription } from './subscription-index.ts'
 
@@ -134,14 +135,20 @@ export function dispatchedMessage({ name, publisher, qos }: Message, retain: boo
 }
 
 /** Gives a message that a member of the group did not take to another. */
-export function dispatch(broker: Broker, group: SharedGroup, message: Message, retain: boolean): void {
+export function dispatch(
+  broker: Broker,
+  namespace: Namespace,
+  group: SharedGroup,
+  message: Message,
+  retain: boolean,
+): void {
   const member = chooseMember(group, dispatchedMessage(message, retain))
   if (member === null) {
     drop(broker, message, 'session_ended', null)
     return
   }
   const { publication } = broker
-  const entry = broker.topics.lookupName(message.name)
+  const entry = broker.topics.lookupName(namespace, message.name)
   publication.beginMessage(republished(message), entry, retain, null, broker.now)
   member.destination.accept(broker, publication, member)
   publication.end()

@@ -8,6 +8,7 @@ import type { Broker } from '../broker.ts'
 import { subscriptionObjectBytes } from '../budgets.ts'
 import type { Client } from '../connection/client.ts'
 import { yieldWhereDue } from '../cost.ts'
+import type { Namespace } from '../namespace.ts'
 import type { BrokerOptions } from '../options.ts'
 import type { Session } from '../session/session.ts'
 import { leaveGroups } from '../session/session-lifecycle.ts'
@@ -63,16 +64,16 @@ export function subscribe(
   subscription.identifiers = identifier > 0 ? [identifier] : noIdentifiers
   if (existing === undefined) {
     session.subscriptions.set(request.topicFilter, subscription)
-    broker.index.add(subscription, parsed)
+    session.namespace.addSubscription(subscription, parsed)
   } else {
-    broker.index.changed(parsed)
+    session.namespace.index.changed(parsed)
   }
   if (session.stored) broker.journal.subscription(session, subscription)
   const wantsRetained = request.retainHandling === 0 || (request.retainHandling === 1 && existing === undefined)
   if (wantsRetained && parsed.shared === undefined) {
     const { identifiers } = subscription
     pending.push(() => {
-      const messages = broker.retained.match(parsed.filter)
+      const messages = session.namespace.retained.match(parsed.filter)
       const ticket = session.stored ? broker.journal.ticket : 0
       session.pendingRetained.push({ subscription, messages, qos, identifiers, ticket })
     })
@@ -102,13 +103,11 @@ function checkRequest(
   }
   if (!exists && session.stored && broker.storeFull) return ReasonCode.quotaExceeded
   if (!exists && session.subscriptions.size >= options.subscriptionsPerSessionMax) return ReasonCode.quotaExceeded
-  return exists || hasRoom(broker, parsed) ? undefined : ReasonCode.quotaExceeded
+  return exists || hasRoom(session.namespace, parsed) ? undefined : ReasonCode.quotaExceeded
 }
 
 /** Among the subscriptions of all, and among the groups of the filter. */
-function hasRoom({ budgets, index, options, subscriptionBytes }: Broker, parsed: TopicFilter): boolean {
-  budgets.subscriptions.used = index.count
-  budgets.subscriptionBytes.used = subscriptionBytes
+function hasRoom({ budgets, index, options }: Namespace, parsed: TopicFilter): boolean {
   if (!budgets.subscriptions.admits(1)) return false
   if (!budgets.subscriptionBytes.admits(parsed.filter.length + subscriptionObjectBytes)) return false
   return parsed.shared === undefined || index.groupsBeside(parsed) < options.sharedGroupsPerFilterMax
@@ -150,7 +149,7 @@ export function unsubscribe(broker: Broker, session: Session, filter: string): n
   const subscription = session.subscriptions.get(filter)
   if (subscription === undefined) return ReasonCode.noSubscriptionExisted
   session.subscriptions.delete(filter)
-  broker.index.remove(subscription)
+  session.namespace.removeSubscription(subscription)
   if (session.stored) broker.journal.unsubscription(session, filter)
   if (subscription.group !== null) leaveGroups(broker, session, [subscription])
   return ReasonCode.success
