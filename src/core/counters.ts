@@ -131,6 +131,8 @@ export class Counters {
   store: StoreFigures | undefined
   /** Times that reading stopped because too much waited for a commit. */
   commitPauses = 0
+  /** Connections closed for want of room without the acknowledgements of earlier messages, whose commit took too long. */
+  closedUnacknowledged = 0
 }
 
 /** What is so now, asked at scrape. */

@@ -26,6 +26,9 @@ import { chunkMemory, copy, patch } from './output-buffers.ts'
 import { pausedFor, Reading } from './reading.ts'
 import type { Room } from './room.ts'
 
+/** How long an end waits for what is held; a full disk can keep a commit longer. */
+const heldMsMax = 5000
+
 export class Connection implements Link {
   readonly #engine: Engine
   readonly #room: Room
@@ -39,6 +42,8 @@ export class Connection implements Link {
   #dirty = false
   #held: HeldFrames | null = null
   #holdAll = false
+  #afterHeld: (() => void) | null = null
+  #cancelAfterHeld: (() => void) | null = null
   #closing = false
   #closed = false
   readonly #reading: Reading
@@ -208,14 +213,31 @@ export class Connection implements Link {
     return this.#room.admit(this, replaced as Connection | null)
   }
 
+  awaitHeld(then: () => void): boolean {
+    if (this.#held === null) return false
+    this.#afterHeld = then
+    this.#cancelAfterHeld = this.#engine.after(heldMsMax, () => {
+      this.#engine.broker.counters.closedUnacknowledged++
+      this.#held = null
+      this.#heldIsOver()
+    })
+    return true
+  }
+
+  #heldIsOver(): void {
+    const then = this.#afterHeld
+    this.#afterHeld = null
+    this.#cancelAfterHeld?.()
+    then?.()
+  }
+
   close(_reason: string): void {
     this.#room.leave(this)
     if (this.#closing || this.#closed) return
     this.#closing = true
     this.#reading.end()
     this.#decoder.close()
-    this.#held = null
-    this.#holdAll = false
+    this.#letGoOfHeld()
     this.#markDirty()
   }
 
@@ -247,6 +269,7 @@ export class Connection implements Link {
     if (held.first !== undefined) return false
     this.#held = null
     this.#holdAll = false
+    this.#heldIsOver()
     return true
   }
 
@@ -319,7 +342,14 @@ export class Connection implements Link {
   #drop(): void {
     this.#memory.end()
     this.#output.drop()
+    this.#letGoOfHeld()
+  }
+
+  #letGoOfHeld(): void {
     this.#held = null
+    this.#holdAll = false
+    this.#afterHeld = null
+    this.#cancelAfterHeld?.()
   }
 
   /** What the peer did wrong is answered; what we did wrong ends the process. */

@@ -108,6 +108,11 @@ export class Engine {
     return this.#commits.backlogged
   }
 
+  /** Runs something later, as `run` does. Returns what cancels it. */
+  after(ms: number, action: () => void): () => void {
+    return this.#clock.after(ms, () => this.run(action))
+  }
+
   /** To be called before the core is told anything: sets its time, and sees to it that the turn ends. */
   beginTurn(): void {
     if (this.#scheduled) return

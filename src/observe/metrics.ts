@@ -210,6 +210,11 @@ const metrics: readonly Metric[] = [
     'Times that reading stopped since too much waited for a commit.',
     (c) => c.commitPauses,
   ),
+  counter(
+    'mqtt_closed_unacknowledged_total',
+    'Connections closed for want of room without the acknowledgements of earlier messages, whose commit took five seconds.',
+    (c) => c.closedUnacknowledged,
+  ),
 ]
 
 /** Values by series name, as Prometheus writes it: `mqtt_subscriptions`, `mqtt_protocol_errors_total{reason="malformed_packet"}`. */

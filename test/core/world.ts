@@ -175,7 +175,10 @@ export class FakeLink implements Link {
       if (first.freesReceiveSlot) this.inboundInflight--
       this.#output.push(first.frame)
     }
-    if (this.held.length === 0) this.#holdAll = false
+    if (this.held.length > 0) return
+    this.#holdAll = false
+    this.#afterHeld?.()
+    this.#afterHeld = null
   }
 
   yields = 0
@@ -190,8 +193,16 @@ export class FakeLink implements Link {
     return true
   }
 
+  #afterHeld: (() => void) | null = null
+  awaitHeld(then: () => void): boolean {
+    if (this.held.length === 0) return false
+    this.#afterHeld = then
+    return true
+  }
+
   close(reason: string): void {
     this.closed = reason
+    this.#afterHeld = null
   }
 
   fault(_reasonCode: ReasonCode, text: string): void {

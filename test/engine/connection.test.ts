@@ -16,11 +16,14 @@ class FakeStream implements ByteStream {
   readonly peer = { address: '192.0.2.1:4711', listener: 'test', certificate: null }
   readonly headroomBytes = 0
   written = 0
+  readonly types: number[] = []
   blocked = false
   paused = false
   ended = false
-  write(_buffer: Buffer, start: number, end: number): boolean {
+  write(buffer: Buffer, start: number, end: number): boolean {
     this.written += end - start
+    // Only for packets below 128 bytes.
+    for (let at = start; at < end; at += 2 + buffer[at + 1]!) this.types.push(buffer[at]! >> 4)
     return !this.blocked
   }
   pause(): void {
@@ -45,7 +48,8 @@ function scene(authority?: Authority) {
   const journal: Journal = { ...noJournal, appended: 0, retain: () => (journal as { appended: number }).appended++ }
   const broker = new Broker(defaultBrokerOptions, { journal, ...(authority !== undefined && { authority }) })
   const log = { warn() {}, error() {} }
-  const clock = { now: () => 1_700_000_000_000, after: () => () => {} }
+  const timers: (() => void)[] = []
+  const clock = { now: () => 1_700_000_000_000, after: (_ms: number, then: () => void) => cancellable(timers, then) }
   const engine = new Engine(broker, commits, clock, log, { outputBufferBytesMax: 1000 })
   const stream = new FakeStream()
   const connection = new Connection(engine, stream, 'fsync')
@@ -55,7 +59,12 @@ function scene(authority?: Authority) {
     await endOfTurn()
   }
   const connect = { version: 4, cleanStart: true, keepAlive: 0, clientId: 'c', properties: noProperties } as const
-  return { commits, engine, stream, connection, send, connect: encodeConnect(connect) }
+  return { commits, engine, stream, connection, send, timers, connect: encodeConnect(connect) }
+}
+
+function cancellable(timers: (() => void)[], then: () => void): () => void {
+  timers.push(then)
+  return () => timers.splice(timers.indexOf(then), 1)
 }
 
 describe('an address that is refused', () => {
@@ -153,10 +162,10 @@ function subscribe(filter: string): Uint8Array {
 }
 
 /** A PUBLISH at QoS 0, in 3.1.1. */
-function publish(topic: string, retain: boolean): Uint8Array {
-  const common = { qos: 0, retain, dup: false, subscriptionIdentifiers: [], topicAlias: 0, omitTopic: false } as const
+function publish(topic: string, retain: boolean, qos: 0 | 1 = 0): Uint8Array {
+  const common = { qos, retain, dup: false, subscriptionIdentifiers: [], topicAlias: 0, omitTopic: false } as const
   const parts = { topic: Buffer.from(topic), payload: Buffer.from('x'), forwardProperties: new Uint8Array(0) }
-  return encodePublish(4, parts, { ...common, packetId: 0, expiryIntervalSeconds: -1 }).bytes
+  return encodePublish(4, parts, { ...common, packetId: qos, expiryIntervalSeconds: -1 }).bytes
 }
 
 describe('a peer whose packets take many steps', () => {
@@ -185,6 +194,51 @@ describe('a peer whose packets take many steps', () => {
     expect(stream.paused).toBe(false)
     await send(pingreq)
     expect(counters.packetsReceived[12]).toBe(1)
+  })
+})
+
+describe('a 3.x client that is closed because there is no room for its message', () => {
+  const puback = 4
+
+  /** A first message waits for its commit; for the second there is no room. */
+  async function refused() {
+    const it = scene()
+    await it.send(it.connect)
+    it.stream.types.length = 0
+    it.commits.committed = -1
+    await it.send(publish('t', true, 1))
+    it.engine.broker.storeFull = true
+    await it.send(publish('t', true, 1), pingreq)
+    return it
+  }
+
+  it('gets the acknowledgements of earlier ones first, and nothing more of it is read', async () => {
+    const { commits, engine, stream, timers } = await refused()
+    expect(stream.ended).toBe(false)
+    commits.committed = 1000
+    engine.onCommit()
+    await endOfTurn()
+    expect(stream.types).toEqual([puback])
+    expect(stream.ended).toBe(true)
+    expect(timers).toHaveLength(0)
+    expect(engine.broker.counters.closedUnacknowledged).toBe(0)
+  })
+
+  it('is closed without them when their commit takes too long', async () => {
+    const { engine, stream, timers } = await refused()
+    timers.at(-1)!()
+    await endOfTurn()
+    expect(stream.types).toEqual([])
+    expect(stream.ended).toBe(true)
+    expect(engine.broker.counters.closedUnacknowledged).toBe(1)
+  })
+
+  it('is not waited for when it has gone', async () => {
+    const { stream, connection, timers, engine } = await refused()
+    connection.onClosed('')
+    expect(timers).toHaveLength(0)
+    expect(engine.connections.size).toBe(0)
+    expect(stream.types).toEqual([])
   })
 })
 

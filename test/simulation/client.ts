@@ -144,12 +144,8 @@ export class Client {
   noteEnd(): void {
     const { wire } = this
     if (wire === null) return
-    this.wire = null
-    this.ready = false
-    this.#resuming = undefined
-    this.#toAcknowledge = []
-    this.#subscribing.clear()
-    this.#unsubscribing.clear()
+    if (wire.finished) this.#readAnswers(wire)
+    this.#alone()
     const { wills, sessions, books } = this.#around
     this.#ended()
     books.note(`${this.id} disconnected at ${this.#around.now()}`)
@@ -171,18 +167,22 @@ export class Client {
     if (this.#answered && this.sessionMs === 0) this.#forget()
   }
 
-  /** Its process died with the connection. */
-  die(): void {
-    const { wire } = this
-    if (wire === null) return
-    wire.die()
-    this.#ended()
+  #alone(): void {
     this.wire = null
     this.ready = false
     this.#resuming = undefined
     this.#toAcknowledge = []
     this.#subscribing.clear()
     this.#unsubscribing.clear()
+  }
+
+  /** Its process died with the connection. */
+  die(): void {
+    const { wire } = this
+    if (wire === null) return
+    wire.die()
+    this.#ended()
+    this.#alone()
     if (!this.#answered) {
       this.#around.wills.unanswered(this.id)
       this.#around.sessions.unanswered(this.id)
@@ -200,7 +200,9 @@ export class Client {
     if (wire === null) return
     const keepsWill = withWill && version === 5
     wire.sendWhole({ cmd: 'disconnect', ...(keepsWill && { reasonCode: 4 }) })
-    if (wire.flushed && !keepsWill) this.#around.wills.disconnected(this.id)
+    // A 3.x client that was refused a message for want of room is closed: what it sent behind that is not read.
+    if (version === 4 && !this.#publishing.idle) this.#around.wills.uncertain(this.id)
+    else if (wire.flushed && !keepsWill) this.#around.wills.disconnected(this.id)
     else if (!wire.flushed) this.#around.wills.unanswered(this.id)
     wire.drop()
     this.noteEnd()
@@ -329,6 +331,11 @@ export class Client {
     this.#toAcknowledge = []
   }
 
+  /** What the gateway wrote before it ended the connection is read before its end is. */
+  #readAnswers(wire: Wire): void {
+    for (const packet of wire.inbox) this.#publishing.onAnswer(wire, packet)
+  }
+
   /** Reads what came. */
   read(): void {
     const { wire } = this
@@ -341,8 +348,7 @@ export class Client {
         this.#toAcknowledge.push({ type: 'pubcomp', messageId: packet.messageId!, done: () => {} })
       } else if (packet.cmd === 'suback') this.#subscribing.delete(packet.messageId!)
       else if (packet.cmd === 'unsuback') this.#unsubscribing.delete(packet.messageId!)
-      else if (packet.cmd === 'puback' || packet.cmd === 'pubrec' || packet.cmd === 'pubcomp')
-        this.#publishing.onAnswer(wire!, packet)
+      else this.#publishing.onAnswer(wire!, packet)
     }
   }
 

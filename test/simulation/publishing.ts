@@ -126,7 +126,9 @@ export class Publishing {
   }
 
   /** The client read it. */
-  onAnswer(wire: Wire, packet: Extract<Packet, { cmd: 'puback' | 'pubrec' | 'pubcomp' }>): void {
+  /** Nothing happens at packets that answer no message. */
+  onAnswer(wire: Wire, packet: Packet): void {
+    if (packet.cmd !== 'puback' && packet.cmd !== 'pubrec' && packet.cmd !== 'pubcomp') return
     const one = this.#unacknowledged.find(({ packetId }) => packetId === packet.messageId)
     if (one === undefined) return
     if (packet.cmd === 'pubrec' && (packet.reasonCode ?? 0) < 0x80) {

@@ -83,6 +83,11 @@ export class Wills {
     for (const will of this.#of(client)) if (will.state !== 'armed') will.state = 'maybe'
   }
 
+  /** Whether its DISCONNECT was read is not known. */
+  uncertain(client: string): void {
+    for (const will of this.#of(client)) will.state = 'maybe'
+  }
+
   disconnected(client: string): void {
     for (const will of this.#of(client)) {
       if (will.state !== 'armed' && will.state !== 'offered') continue

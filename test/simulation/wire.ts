@@ -20,6 +20,8 @@ export class Wire implements ByteStream {
   onWritten: (packet: Packet) => void = () => {}
   /** The gateway ended it, or its process died. */
   ended = false
+  /** It was the gateway, after all that it had to say. */
+  finished = false
   /** Until when, if ever, what was sent may have waited for the kernel. */
   lastBlockedMs = Number.NEGATIVE_INFINITY
   /** Bytes that the client gave and the gateway has not been handed: half a packet, or what waits for `resume`. */
@@ -124,6 +126,7 @@ export class Wire implements ByteStream {
   }
 
   end(): void {
+    this.finished ||= !this.ended
     this.ended = true
   }
 

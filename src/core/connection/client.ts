@@ -37,7 +37,7 @@ import { discardWill } from '../session/will.ts'
 import { onSubscribe, onUnsubscribe } from '../subscriptions/subscribe.ts'
 import { continueExchange } from './authentication.ts'
 import { onConnect } from './connect.ts'
-import { refuse, returnCode } from './refuse.ts'
+import { onFault, refuse } from './refuse.ts'
 import { changeGrant } from './rights.ts'
 
 const pingresp = encodePingresp()
@@ -216,27 +216,8 @@ export class Client implements PacketSink {
     this.#notForServers('PINGRESP')
   }
 
-  /** The peer broke a rule: it is told as its protocol has it, and the connection ends. */
   onFault(error: ProtocolError, decodedVersion: ProtocolVersion | 0): void {
-    if (this.ended) return
-    const { reasonCode, message } = error
-    // Of a CONNECT that was not understood it is unknown whether texts are wanted and how long a packet may be.
-    const details = this.version === 0 ? {} : { reasonString: message }
-    if (this.version === 0) this.version = decodedVersion
-    this.link.fault(reasonCode, message)
-    this.broker.counters.protocolErrors.add(reasonName(reasonCode))
-    if (this.connected) {
-      this.disconnect(reasonCode, details)
-    } else if (this.version !== 0) {
-      refuse(this.broker, this, reasonCode, details)
-    } else {
-      // Not even the protocol is known; only a level that is not served is answered [MQTT-3.1.2-2].
-      const code = reasonCode === ReasonCode.unsupportedProtocolVersion ? returnCode(reasonCode) : undefined
-      if (code !== undefined) {
-        this.link.write(encodeConnack(4, { sessionPresent: false, reasonCode: code, properties: {} }))
-      }
-      this.end('protocol_error')
-    }
+    onFault(this.broker, this, error, decodedVersion)
   }
 
   /** Ends the connection with a DISCONNECT to a 5.0 client. Its will is due. */

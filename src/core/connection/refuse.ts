@@ -1,6 +1,7 @@
-/** CONNACK with an error, in the words of each protocol version. */
+/** What a peer is told that broke a rule or is not let in, in the words of each protocol version. */
 import { encodeConnack } from '../../mqtt/encoder.ts'
-import type { Properties } from '../../mqtt/packet.ts'
+import type { Properties, ProtocolVersion } from '../../mqtt/packet.ts'
+import type { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ConnectReturnCode, ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from './client.ts'
@@ -26,6 +27,37 @@ export function returnCode(reasonCode: number): number | undefined {
       return ConnectReturnCode.notAuthorized
     default:
       return undefined
+  }
+}
+
+/** The peer broke a rule: it is told as its protocol has it, and the connection ends. */
+export function onFault(
+  broker: Broker,
+  client: Client,
+  error: ProtocolError,
+  decodedVersion: ProtocolVersion | 0,
+): void {
+  if (client.ended) return
+  const { link } = client
+  const { reasonCode, message } = error
+  // A client whose earlier messages were taken and not acknowledged would send them again when it is back, meet what there is no
+  // room for again, and so on for ever. Nothing more of it is decoded.
+  const again = (): void => onFault(broker, client, error, decodedVersion)
+  if (reasonCode === ReasonCode.quotaExceeded && link.awaitHeld(again)) return
+  // Of a CONNECT that was not understood it is unknown whether texts are wanted and how long a packet may be.
+  const details = client.version === 0 ? {} : { reasonString: message }
+  if (client.version === 0) client.version = decodedVersion
+  link.fault(reasonCode, message)
+  broker.counters.protocolErrors.add(reasonName(reasonCode))
+  if (client.connected) {
+    client.disconnect(reasonCode, details)
+  } else if (client.version !== 0) {
+    refuse(broker, client, reasonCode, details)
+  } else {
+    // Not even the protocol is known; only a level that is not served is answered [MQTT-3.1.2-2].
+    const code = reasonCode === ReasonCode.unsupportedProtocolVersion ? returnCode(reasonCode) : undefined
+    if (code !== undefined) link.write(encodeConnack(4, { sessionPresent: false, reasonCode: code, properties: {} }))
+    client.end('protocol_error')
   }
 }
 

@@ -35,6 +35,8 @@ export interface Link {
   holdAck(firstByte: number, packetId: number, ticket: number, freesReceiveSlot: boolean): void
   /** From here on everything written waits behind what is held: used for CONNACK, which nothing may precede. */
   holdAll(): void
+  /** Calls back when what is held has left, or takes too long; not if the connection ends before. False: nothing is held. */
+  awaitHeld(then: () => void): boolean
   /** Stops and resumes the decoding of packets, for instance while an authenticator decides. */
   pauseReading(): void
   resumeReading(): void

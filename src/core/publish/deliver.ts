@@ -50,20 +50,14 @@ export function deliver(broker: Broker, publication: Publication, session: Sessi
   const { identifiers, group } = recipient
   const delivery = waitingDelivery(publication.message, qos, retain, identifiers, group)
   if (sendNow && qos === 1 && session.client!.mayDeliver && publication.message.expiresAt > broker.now) {
-    sendAtOnce(broker, publication, session, recipient, delivery)
+    sendAtOnce(broker, session, recipient, delivery)
   } else {
     enqueue(broker, session, delivery)
   }
 }
 
 /** What `enqueue` does for a delivery that may leave at once, with the publication's own frame instead of a copy of it. */
-function sendAtOnce(
-  broker: Broker,
-  publication: Publication,
-  session: Session,
-  recipient: Subscription,
-  delivery: Delivery,
-): void {
+function sendAtOnce(broker: Broker, session: Session, recipient: Subscription, delivery: Delivery): void {
   const { queue } = session
   const position = put(broker, session, delivery)
   if (session.stored) broker.journal.enqueue(session, position, delivery)
