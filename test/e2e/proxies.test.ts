@@ -281,7 +281,7 @@ describePeer('HAProxy', ['haproxy', 'openssl', 'mosquitto_pub'], ({ haproxy, ope
   test('that ends TLS hands on the name in the certificate that it verified', async () => {
     const { ports, seen } = await serve({ kind: 'tcp', ...behind })
     const pem = join(folder, 'front.pem')
-    writeFileSync(pem, readFileSync(server.cert) + '\n' + readFileSync(server.key))
+    writeFileSync(pem, `${readFileSync(server.cert)}\n${readFileSync(server.key)}`)
     const bind = `ssl crt ${pem} ca-file ${authority.ca} verify optional`
     const port = await front(ports[0]!, 'send-proxy-v2-ssl-cn', bind)
     const words = ['-h', 'localhost', '-p', String(port), '--cafile', authority.ca, '-t', 'a', '-m', 'b', '-q', '1']

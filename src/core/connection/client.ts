@@ -4,7 +4,7 @@
  * A `Client` is the decoder's sink. Before CONNECT is accepted only CONNECT and AUTH are served; what it may do afterwards
  * reads like section 3 of the specification. Faults are thrown as `ProtocolError` and come back through `onFault`.
  */
-import { encodeAck, encodeConnack, encodeDisconnect, encodePingresp } from '../../mqtt/encoder.ts'
+import { encodeAck, encodeDisconnect, encodePingresp } from '../../mqtt/encoder.ts'
 import {
   type AuthPacket,
   type ConnectPacket,
@@ -37,7 +37,7 @@ import { discardWill } from '../session/will.ts'
 import { onSubscribe, onUnsubscribe } from '../subscriptions/subscribe.ts'
 import { continueExchange } from './authentication.ts'
 import { onConnect } from './connect.ts'
-import { onFault, refuse } from './refuse.ts'
+import { onFault } from './refuse.ts'
 import { changeGrant } from './rights.ts'
 
 const pingresp = encodePingresp()
