@@ -3,7 +3,8 @@ import { ProtocolError } from './protocol-error.ts'
 import { ReasonCode } from './reason-code.ts'
 import { decodeUtf8, isEncodable } from './utf8.ts'
 
-const sharePrefix = '$share/'
+/** What filters of shared subscriptions begin with. */
+export const sharePrefix = '$share/'
 
 /**
  * A PUBLISH packet's topic name.

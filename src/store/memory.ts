@@ -7,6 +7,7 @@
  */
 import type { BatchRecords } from './batch.ts'
 import { readBatch } from './batch-reader.ts'
+import { isAskedFor } from './records/queue-entry.ts'
 import type { QueueQuery } from './records/queue-reader.ts'
 import type {
   Durability,
@@ -272,7 +273,7 @@ class MemoryRecords implements BatchRecords {
   readQueue({ session, fromPosition, messagesMax, bytesMax, sharedFilter }: QueueQuery): QueuePage {
     const waiting = [...(this.#queues.get(session)?.values() ?? [])]
       .filter(({ reference }) => reference.position >= fromPosition)
-      .filter(({ reference }) => sharedFilter === undefined || reference.sharedFilter === sharedFilter)
+      .filter(({ reference }) => isAskedFor(reference, sharedFilter))
       .sort((a, b) => a.reference.position - b.reference.position)
     const entries: { reference: StoredReference; message: StoredMessage }[] = []
     let bytes = 0

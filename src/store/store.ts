@@ -104,7 +104,7 @@ export interface Store {
   commit(batch: ArrayBuffer, durability: Durability): Promise<void>
   /**
    * The references of a session from a position on, unreleased ones only, up to both limits (at least one entry if any); of
-   * one `$share` filter if it is given.
+   * one `$share` filter if it is given, or of all share groups for `$share/` alone.
    */
   readQueue(
     session: number,

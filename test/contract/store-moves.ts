@@ -129,7 +129,7 @@ export function describeMoves(name: string, factory: () => StoreEnvironment): vo
       expect(survived.released).toEqual([[1, 1]])
     })
 
-    it('pages a queue by one shared filter alone', async () => {
+    it('pages a queue by one shared filter alone, or by all of them', async () => {
       const filters = [group, '$share/"ü"/a', '']
       await commit((records) => {
         for (let n = 1; n <= 900; n++) {
@@ -146,6 +146,7 @@ export function describeMoves(name: string, factory: () => StoreEnvironment): vo
       expect(page.entries.map((entry) => entry.reference.position)).toEqual([501, 504, 507])
       expect(page.more).toBe(true)
       expect(await content(1, '$share/nobody/a')).toEqual([])
+      expect((await content(1, '$share/')).length).toBe(400)
     })
 
     it('remembers the clock, the last one, and hands it over before everything else', async () => {

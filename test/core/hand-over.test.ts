@@ -2,40 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import type { BrokerOptions } from '../../src/core/options.ts'
 import { DurableWorld, lasting } from './durable-world.ts'
+import { filter, member, publish, range, receive } from './group-members.ts'
 import type { Device } from './world.ts'
-
-const filter = '$share/g/t'
-
-async function receive(world: DurableWorld, device: Device): Promise<string[]> {
-  const payloads: string[] = []
-  for (let quiet = 0; quiet < 3; ) {
-    await world.settle()
-    const drained = device.drain()
-    payloads.push(...drained)
-    quiet = drained.length === 0 ? quiet + 1 : 0
-  }
-  return payloads
-}
-
-async function member(world: DurableWorld, clientId: string, qos: 0 | 1 | 2 = 1, options: object = lasting) {
-  const device = (await world.ready(clientId, options)).subscribe(filter, qos)
-  await world.settle()
-  device.take()
-  return device
-}
-
-const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => String(from + i))
-
-async function publish(world: DurableWorld, payloads: string[], qos: 1 | 2 = 1): Promise<void> {
-  const publisher = await world.ready('p', {})
-  for (const [i, payload] of payloads.entries()) {
-    publisher.publish('t', payload, { qos })
-    if (i % 500 === 499) await world.settle()
-  }
-  await world.settle()
-  expect(publisher.take().filter(({ type }) => type === 'puback' || type === 'pubrec')).toHaveLength(payloads.length)
-  publisher.drop()
-}
 
 /** A member with messages 0 to 3 sent and not acknowledged. */
 async function leaver(options: Partial<BrokerOptions> = {}) {
@@ -281,21 +249,6 @@ describe('a member whose session ends', () => {
     expect(zero.takePublishes().map(({ payload }) => payload)).toEqual(range(0, 4))
     await world.settle()
     expect((await world.restart()).broker.sessionsByNumber.size).toBe(1)
-  })
-
-  it('gives on at its end what it kept when it unsubscribed and nobody else was there', async () => {
-    const world = new DurableWorld()
-    const slow = { ...lasting, properties: { ...lasting.properties, receiveMaximum: 1 } }
-    const leaving = await member(world, 'leaver', 1, slow)
-    await publish(world, range(0, 4))
-    leaving.unsubscribe(filter)
-    await world.settle()
-    leaving.drop()
-    const heir = await member(world, 'heir')
-    expect(heir.takePublishes()).toEqual([])
-    world.advance(3_600_000)
-    expect(await receive(world, heir)).toEqual(range(0, 4))
-    expect(world.broker.counters.messagesDropped.get('session_ended')).toBe(0)
   })
 
   it('[MQTT-4.8.2-5] does not give on QoS 2 that an earlier process sent', async () => {

@@ -25,6 +25,7 @@ import { sendQos0 } from '../publish/send.ts'
 import { chooseMember, dispatchedMessage, mayTake, type SharedGroup } from '../subscriptions/shared-group.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { type Delivery, waitingDelivery } from './delivery.ts'
+import { endLeaving, keepLeftGroup, type Leaving } from './left-groups.ts'
 import { messageOf, requestPage } from './queue-pages.ts'
 import { Session } from './session.ts'
 
@@ -37,10 +38,9 @@ const retryMs = 1000
 /** 'stays': as long as things are as they are, nobody can take it. 'waits': nobody has room now. */
 type Outcome = 'given' | 'stays' | 'waits'
 
-export class HandOver {
+export class HandOver implements Leaving {
   readonly #broker: Broker
   readonly #session: Session
-  readonly #leaving: Subscription
   readonly #group: SharedGroup
   readonly #onEnd: () => void
   /** Everything of the group before this position was looked at. */
@@ -51,18 +51,22 @@ export class HandOver {
   #over = false
 
   /** `onEnd`: of an ended session, which is to be told. */
-  constructor(broker: Broker, session: Session, leaving: Subscription, onEnd: () => void) {
+  constructor(broker: Broker, session: Session, group: SharedGroup, onEnd: () => void) {
     this.#broker = broker
     this.#session = session
-    this.#leaving = leaving
-    this.#group = leaving.group!
+    this.#group = group
     this.#onEnd = onEnd
     // A client that merely unsubscribed still acknowledges what is in flight to it.
     this.#position = session.link === null ? session.queue.base : session.queue.sendPosition
   }
 
-  /** The client is back, and so are its messages. */
+  /** The client is back, and so are its messages; or its session ends, and all begins anew. */
   cancel(): void {
+    keepLeftGroup(this.#session, this.#group)
+    this.#close()
+  }
+
+  #close(): void {
     this.#over = true
     if (this.#retry !== null) this.#broker.deadlines.clear(this.#retry)
   }
@@ -71,6 +75,7 @@ export class HandOver {
   pump(): void {
     if (this.#over || this.#waits) return
     const { queue } = this.#session
+    const { filter } = this.#group
     if (this.#session.link !== null) this.#position = Math.max(this.#position, queue.sendPosition)
     const { cost } = this.#broker
     const stepsEnd = cost.steps + stepsPerTurnMax
@@ -80,7 +85,7 @@ export class HandOver {
         return
       }
       const delivery = queue.at(this.#position)
-      if (delivery === null || delivery.group !== this.#group || delivery.message === null) continue
+      if (delivery === null || delivery.message === null || delivery.group?.filter !== filter) continue
       if (delivery.qos === 2 && delivery.dup) continue
       if (budget-- === 0) {
         this.#broker.awaitTurn(this)
@@ -97,7 +102,7 @@ export class HandOver {
       if (outcome !== 'given' && this.#pause(outcome)) return
     }
     if (!this.#session.stored || this.#position >= queue.nextPosition) this.#end()
-    else requestPage(this.#broker, this.#session, this.#position, this.#leaving.filter, (page) => this.#onPage(page))
+    else requestPage(this.#broker, this.#session, this.#position, filter, (page) => this.#onPage(page))
   }
 
   /** Entries that only the store has. */
@@ -131,8 +136,7 @@ export class HandOver {
     if (outcome === 'stays') {
       // Of an ended session, another message may have another taker: QoS 2, or another key.
       if (this.#session.ended) return false
-      this.#stay()
-      this.#end()
+      this.#end(true)
       return true
     }
     this.#waits = true
@@ -141,25 +145,18 @@ export class HandOver {
     return true
   }
 
-  /** What a group that was unsubscribed from has left goes on when the session ends: others may be there by then. */
-  #stay(): void {
-    const session = this.#session
-    const { filter } = this.#leaving
-    if (session.subscriptions.get(filter) === this.#leaving) return
-    session.leftGroups ??= new Map()
-    session.leftGroups.set(filter, this.#leaving)
-  }
-
   #onRetry(): void {
     this.#waits = false
     this.pump()
   }
 
-  #end(): void {
-    this.cancel()
-    const handOvers = this.#session.handOvers!
-    handOvers.delete(this)
-    if (handOvers.size === 0) this.#session.handOvers = null
+  /** `stays`: what a group that was unsubscribed from has left goes on when the client leaves or the session ends; others may be there by then. */
+  #end(stays = false): void {
+    this.#close()
+    const session = this.#session
+    if (stays) keepLeftGroup(session, this.#group)
+    else session.leftGroups?.delete(this.#group.filter)
+    endLeaving(session, this)
     this.#onEnd()
   }
 
@@ -189,14 +186,13 @@ export class HandOver {
   /** A group that was empty for a while is another one now. */
   #groupNow(): SharedGroup {
     if (this.#group.members.length > 0) return this.#group
-    return this.#session.namespace.index.group(this.#leaving.filter) ?? this.#group
+    return this.#session.namespace.index.group(this.#group.filter) ?? this.#group
   }
 
   #choose(message: Message, retain: boolean, storedOnly: boolean): Subscription | null {
     const { ended } = this.#session
     const dispatched = dispatchedMessage(message, retain)
     const excluded = (member: Subscription): boolean =>
-      member === this.#leaving ||
       member.destination === this.#session ||
       (!ended && !member.destination.online) ||
       (storedOnly && (!member.destination.stored || member.qos === 0)) ||

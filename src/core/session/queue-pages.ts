@@ -8,6 +8,7 @@ import type { Broker } from '../broker.ts'
 import type { RecoveredMessage, RecoveredPage, RecoveredReference } from '../ports/recovered.ts'
 import { type Message, messageBytes } from '../publish/message.ts'
 import { type Delivery, DeliveryState, waitingDelivery } from './delivery.ts'
+import { groupOfStored } from './left-groups.ts'
 import type { Session } from './session.ts'
 import { unloadWhenCommitted } from './unload.ts'
 
@@ -92,7 +93,7 @@ function takePage(session: Session, page: RecoveredPage, pageEnd: number): void 
 
 function deliveryOf(session: Session, reference: RecoveredReference, message: Message): Delivery {
   const { sharedFilter, qos, retain, subscriptionIdentifiers } = reference
-  const group = sharedFilter === '' ? null : (session.subscriptions.get(sharedFilter)?.group ?? null)
+  const group = groupOfStored(session, sharedFilter)
   const delivery = waitingDelivery(message, qos, retain, subscriptionIdentifiers, group)
   delivery.dup = reference.position < session.queue.recoveredSent
   return delivery

@@ -6,8 +6,8 @@ import { Deadline } from '../deadlines.ts'
 import { drop } from '../drop.ts'
 import { rewind } from '../publish/deliver.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
-import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { HandOver } from './hand-over.ts'
+import { groupsInMemory, groupsLeft, LeftGroupSearch, mayHaveLeftGroups } from './left-groups.ts'
 import { neverExpires, type Session } from './session.ts'
 import { unloadWhenCommitted } from './unload.ts'
 import { connectionLost, publishWill } from './will.ts'
@@ -37,7 +37,9 @@ export function detach(broker: Broker, session: Session): void {
     endSession(broker, session)
     return
   }
-  leaveGroups(broker, session, session.subscriptions.values())
+  // What is in flight of a group that it had left is as good as unsent now.
+  cancelHandOvers(session)
+  handOver(broker, session, groupsLeft(session).values())
   const { expiryInterval } = session
   const expiresAt = expiryInterval === neverExpires ? Infinity : broker.now + expiryInterval * 1000
   scheduleExpiry(broker, session, expiresAt)
@@ -62,10 +64,9 @@ export function endSession(broker: Broker, session: Session): void {
   cancelHandOvers(session)
   session.ended = true
   session.expiryInterval = 0
-  // What it left when nobody could take its messages over may have members now.
-  const left = session.leftGroups === null ? [] : session.leftGroups.values()
-  session.leftGroups = null
-  leaveGroups(broker, session, [...session.subscriptions.values(), ...left])
+  const groups = groupsLeft(session)
+  if (mayHaveLeftGroups(session)) searchLeftGroups(broker, session, groups.keys())
+  handOver(broker, session, groups.values())
   removeSubscriptions(broker, session)
   if (!finishIfLeft(broker, session) && session.recorded) broker.journal.session(session, endedAt)
 }
@@ -88,23 +89,24 @@ function removeSubscriptions(broker: Broker, session: Session): void {
 
 const stepsPerSubscription = 5
 
+/** A session leaves a share group while its client stays. */
+export function leaveGroup(broker: Broker, session: Session, group: SharedGroup): void {
+  const { queue } = session
+  const inMemory = queue.residentEnd === queue.nextPosition
+  if (!inMemory || groupsInMemory(session).has(group.filter)) handOver(broker, session, [group])
+}
+
 /**
- * A session leaves its share groups: what it has of them goes to other members, as far as they can take it. It may be in a
- * hundred thousand; only those are gone through of which something waits, or may wait in the store.
+ * What a session has of these share groups goes to other members, as far as they can take it. It may be in a hundred thousand; only
+ * those are gone through of which something waits, or may wait in the store.
  */
-export function leaveGroups(broker: Broker, session: Session, left: Iterable<Subscription>): void {
+function handOver(broker: Broker, session: Session, groups: Iterable<SharedGroup>): void {
   const onEnd = (): void => {
     if (session.ended) finishIfLeft(broker, session)
     else if (session.client === null) unloadWhenCommitted(broker, session)
   }
-  const { queue } = session
-  const resident = queue.residentEnd === queue.nextPosition ? groupsWaiting(session) : null
   const handOvers: HandOver[] = []
-  for (const subscription of left) {
-    const { group } = subscription
-    if (group === null || resident?.has(group) === false) continue
-    handOvers.push(new HandOver(broker, session, subscription, onEnd))
-  }
+  for (const group of groups) handOvers.push(new HandOver(broker, session, group, onEnd))
   if (handOvers.length === 0) return
   session.handOvers ??= new Set()
   for (const handOver of handOvers) session.handOvers.add(handOver)
@@ -115,14 +117,15 @@ export function leaveGroups(broker: Broker, session: Session, left: Iterable<Sub
   }
 }
 
-/** Those of which a message is in memory. */
-function groupsWaiting({ queue }: Session): Set<SharedGroup> {
-  const groups = new Set<SharedGroup>()
-  for (let position = queue.base; position < queue.residentEnd; position++) {
-    const group = queue.at(position)?.group ?? null
-    if (group !== null) groups.add(group)
-  }
-  return groups
+/** Of groups that it unsubscribed from before the gateway was restarted. */
+function searchLeftGroups(broker: Broker, session: Session, known: Iterable<string>): void {
+  const search = new LeftGroupSearch(broker, session, known, {
+    onFound: (group) => handOver(broker, session, [group]),
+    onEnd: () => finishIfLeft(broker, session),
+  })
+  session.handOvers ??= new Set()
+  session.handOvers.add(search)
+  search.pump()
 }
 
 function cancelHandOvers(session: Session): void {

@@ -13,9 +13,10 @@ import { deliver } from '../publish/deliver.ts'
 import type { Publication } from '../publish/publication.ts'
 import { RetainedQueue } from '../retained/retained-delivery.ts'
 import type { Destination } from '../subscriptions/destination.ts'
+import type { SharedGroup } from '../subscriptions/shared-group.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import type { Delivery } from './delivery.ts'
-import type { HandOver } from './hand-over.ts'
+import type { Leaving } from './left-groups.ts'
 import { MessageLog } from './message-log.ts'
 import type { PendingWill } from './will.ts'
 import { Window } from './window.ts'
@@ -61,9 +62,9 @@ export class Session implements Destination {
   /** It is over, and there only until its share groups have taken over what it had of them. */
   ended = false
   /** Of share groups that it left; null: none is under way. */
-  handOvers: Set<HandOver> | null = null
-  /** By filter: what it unsubscribed from while nobody could take over what it had of the group; null: nothing. */
-  leftGroups: Map<string, Subscription> | null = null
+  handOvers: Set<Leaving> | null = null
+  /** By filter: those it unsubscribed from of which something may be in the store only; null: none. */
+  leftGroups: Map<string, SharedGroup> | null = null
   /** A drop because of its full queue was logged since it last drained. */
   dropLogged = false
   /** Messages that it did not get. Kept by `drop`. */

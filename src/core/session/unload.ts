@@ -5,6 +5,7 @@
  */
 import type { Broker } from '../broker.ts'
 import { DeliveryState } from './delivery.ts'
+import { keepLeftGroup } from './left-groups.ts'
 import type { Session } from './session.ts'
 
 const keptBytesMax = 4 * 1024
@@ -29,6 +30,7 @@ function unload(broker: Broker, session: Session): void {
       return
     }
     if (delivery.state === DeliveryState.released) released.push(position)
+    if (delivery.group !== null) keepLeftGroup(session, delivery.group)
   }
   queue.unload()
   session.releasedPositions = [...released, ...session.releasedPositions]

@@ -11,7 +11,7 @@ import { yieldWhereDue } from '../cost.ts'
 import type { Namespace } from '../namespace.ts'
 import type { BrokerOptions } from '../options.ts'
 import type { Session } from '../session/session.ts'
-import { leaveGroups } from '../session/session-lifecycle.ts'
+import { leaveGroup } from '../session/session-lifecycle.ts'
 import { noIdentifiers, Subscription } from './subscription-index.ts'
 
 /** To parse a filter, to find its node and to write it down. */
@@ -151,6 +151,6 @@ export function unsubscribe(broker: Broker, session: Session, filter: string): n
   session.subscriptions.delete(filter)
   session.namespace.removeSubscription(subscription)
   if (session.stored) broker.journal.unsubscription(session, filter)
-  if (subscription.group !== null) leaveGroups(broker, session, [subscription])
+  if (subscription.group !== null) leaveGroup(broker, session, subscription.group)
   return ReasonCode.success
 }

@@ -191,6 +191,13 @@ export class SubscriptionIndex {
     return parsed === undefined || name === undefined ? undefined : this.#find(parsed)?.groups?.get(name)
   }
 
+  /** The same, or one that nobody is in, for messages that came for it; undefined: no filter of a share group. */
+  groupNow(filter: string): SharedGroup | undefined {
+    const name = parseTopicFilter(filter)?.shared?.group
+    if (name === undefined) return undefined
+    return this.group(filter) ?? createGroup(name, filter, this.#strategyOf(name))
+  }
+
   /** About what the filters take, without the subscriptions. */
   get bytes(): number {
     return this.#trie.bytes + this.#exactBytes

@@ -1,5 +1,6 @@
 /** An entry of a session's queue on its way: `enqueue`, `enqueueMessage`, `dequeue`. Its rows: `queue-rows.ts`. */
 import type { Qos } from '../../mqtt/packet.ts'
+import { sharePrefix } from '../../mqtt/topic.ts'
 import type { FieldReader, FieldWriter } from '../packing.ts'
 import type { StoredReference } from '../store.ts'
 import type { StoredTable } from './table.ts'
@@ -59,3 +60,9 @@ export const queueTables: readonly StoredTable[] = [
   { name: 'queue_run', key: ['id'], owner: 'session' },
   { name: 'queue_taken', key: ['run'] },
 ]
+
+/** Whether a page for this `$share` filter, for those of all groups, or for everything has the entry. */
+export function isAskedFor(reference: StoredReference, sharedFilter: string | undefined): boolean {
+  if (sharedFilter === undefined) return true
+  return sharedFilter === sharePrefix ? reference.sharedFilter !== '' : reference.sharedFilter === sharedFilter
+}

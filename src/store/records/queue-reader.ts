@@ -1,8 +1,10 @@
 /** What is read of the queues: at start their heads, and their content page by page. */
 import type { Database, Statement } from 'better-sqlite3'
+import { sharePrefix } from '../../mqtt/topic.ts'
 import { DamagedRowError, type Recovery, type StoredMessage, type StoredReference } from '../store.ts'
 import { type DamagedRuns, isDamage, notSetAside } from './damaged-runs.ts'
 import { messageColumns, messageOfRow } from './message.ts'
+import { isAskedFor } from './queue-entry.ts'
 import {
   checkBodies,
   messageIdOf,
@@ -158,14 +160,14 @@ export class QueueReader {
   #readRun(run: number, page: OpenPage): boolean {
     const { session, fromPosition, messagesMax, bytesMax, sharedFilter } = page.query
     const [text, entriesChecksum, mask, bodies, bodiesChecksum] = this.#run.get(run) as RunRow
-    if (sharedFilter !== undefined && !text.includes(JSON.stringify(sharedFilter))) return true
+    if (sharedFilter !== undefined && !text.includes(quotedBeginning(sharedFilter))) return true
     const entries = parseEntries(session, text, entriesChecksum)
     checkBodies(bodies, bodiesChecksum)
     const read: [StoredReference, StoredMessage, payloadBytes: number][] = []
     for (const [index, entry] of entries.entries()) {
       if (positionOf(entry) < fromPosition || mask?.[index] === '1') continue
       const reference = referenceOf(session, entry)
-      if (sharedFilter !== undefined && reference.sharedFilter !== sharedFilter) continue
+      if (!isAskedFor(reference, sharedFilter)) continue
       const message = this.#messageOf(session, entry, bodies)
       // Nothing that can be delivered: `check-store` counts it and repairs it.
       if (message !== undefined) read.push([reference, message, payloadBytesOf(entry)])
@@ -192,6 +194,10 @@ export class QueueReader {
     }
   }
 }
+
+/** As the entries' text has it. */
+const quotedBeginning = (sharedFilter: string): string =>
+  sharedFilter === sharePrefix ? JSON.stringify(sharePrefix).slice(0, -1) : JSON.stringify(sharedFilter)
 
 export interface QueueQuery {
   session: number
