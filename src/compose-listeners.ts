@@ -4,9 +4,9 @@ import type { Server as TlsServer } from 'node:tls'
 import { networkList } from './auth/rule.ts'
 import { ConfigError } from './config/config-error.ts'
 import { type ListenerConfig, listenersOf } from './config/listeners.ts'
-import type { ProxyOptions } from './config/proxies.ts'
+import { type ProxyOptions, proxyFields } from './config/proxies.ts'
 import type { GatewayConfig } from './config/schema.ts'
-import type { TlsOptions as ListenerTls } from './config/tls.ts'
+import { type TlsOptions as ListenerTls, tlsFields } from './config/tls.ts'
 import type { Broker } from './core/broker.ts'
 import type { Engine, ListenerOptions } from './engine/engine.ts'
 import { Room } from './engine/room.ts'
@@ -18,6 +18,7 @@ import { CertificatesInForce } from './listeners/certificates-in-force.ts'
 import type { TrustedProxies } from './listeners/client-address.ts'
 import { HttpSockets } from './listeners/http-sockets.ts'
 import { Listener, type ListenerSettings } from './listeners/listener.ts'
+import { ListenerSet, type WantedListener } from './listeners/listener-set.ts'
 import { expectProxyHeaders } from './listeners/proxy-header.ts'
 import { createTcpServer } from './listeners/tcp.ts'
 import { createTlsServer, followCertificates, type TlsListenerOptions, tlsServerOptions } from './listeners/tls.ts'
@@ -27,32 +28,69 @@ import type { Log } from './observe/log.ts'
 import { type ListenerGauges, metricsText } from './observe/metrics.ts'
 import { version } from './observe/version.ts'
 
+export interface ListenerParts {
+  broker: Broker
+  engine: Engine
+  health: Health
+  log: Log
+}
+
+/** The listeners of a configuration, and what those of another one would be. */
+export interface ComposedListeners {
+  set: ListenerSet
+  wanted(config: GatewayConfig): WantedListener[]
+}
+
 export function createListeners(
   config: GatewayConfig,
-  { broker, engine, health, log }: { broker: Broker; engine: Engine; health: Health; log: Log },
-): readonly Listener[] {
+  { broker, engine, health, log }: ListenerParts,
+): ComposedListeners {
   const sources = {
     health: () => health.report(),
-    metrics: () => metricsText(broker.counters, broker.gauges(), listeners.map(gaugesOf)),
+    metrics: () => metricsText(broker.counters, broker.gauges(), set.all.map(gaugesOf)),
     version,
   }
   const { httpSocketsMax } = config.limits
   const httpSockets = new HttpSockets(httpSocketsMax, () => broker.counters.connectionsRefused++)
-  const listeners: readonly Listener[] = listenersOf(config).map((given, index) => {
-    const { name, kind, host, port, path, durability, limits } = given
-    const { connectionsMax = Infinity, handshakesMax = Infinity } = limits
-    const room = new Room({ connectionsMax, handshakesMax }, engine.room)
-    const settings = { name, kind, host, port, path, durability, room }
-    const certificates = given.tls && certificatesOf(given.tls, index, log)
-    const tls = certificates && tlsOf(certificates, given, config)
-    const proxies = given.proxy && trustedProxies(given.proxy)
-    const server = createServer(settings, { engine, sources, httpSockets, config, tls, proxies })
-    if (given.proxy?.proxyProtocol === true) {
-      expectProxyHeaders(engine, server, { name, room, proxies, headerTimeoutMs: handshakeTimeoutMs(given, config) })
-    }
-    return new Listener(settings, server, certificates)
-  })
-  return listeners
+  const wanted = (wantedConfig: GatewayConfig): WantedListener[] =>
+    listenersOf(wantedConfig).map((given, index) => {
+      const { name, kind, host, port, path, limits } = given
+      const { connectionsMax = Infinity, handshakesMax = Infinity } = limits
+      const roomLimits = { connectionsMax, handshakesMax }
+      const parts = { engine, sources, httpSockets, config: wantedConfig, log, index }
+      return {
+        ...{ name, kind, host, port, path, limits: roomLimits, recipe: recipeOf(given, wantedConfig) },
+        make: (room) => createListener(given, room, parts),
+        makeRoom: () => new Room(roomLimits, engine.room),
+      }
+    })
+  const set = new ListenerSet(wanted(config))
+  return { set, wanted }
+}
+
+/** Everything that a listener is made of. Who may connect is decided elsewhere, by its name. */
+function recipeOf({ own: _, places: __, tls, proxy, ...given }: ListenerConfig, config: GatewayConfig): string {
+  const { allowedHosts, allowedOrigins, limits } = config
+  // Of a listener in the configuration, these are all of its options.
+  const fields = { ...tls, ...proxy } as Record<string, unknown>
+  const told = [...Object.keys(tlsFields), ...Object.keys(proxyFields)].map((name) => fields[name] ?? null)
+  return JSON.stringify([given, told, allowedHosts, allowedOrigins, limits.connectTimeoutMs])
+}
+
+type CreationParts = Omit<ServerParts, 'tls' | 'proxies'> & { log: Log; index: number }
+
+function createListener(given: ListenerConfig, room: Room, { log, index, ...parts }: CreationParts): Listener {
+  const { name, kind, host, port, path, durability } = given
+  const { engine, config } = parts
+  const settings = { name, kind, host, port, path, durability, room }
+  const certificates = given.tls && certificatesOf(given.tls, index, log)
+  const tls = certificates && tlsOf(certificates, given, config)
+  const proxies = given.proxy && trustedProxies(given.proxy)
+  const server = createServer(settings, { ...parts, tls, proxies })
+  if (given.proxy?.proxyProtocol === true) {
+    expectProxyHeaders(engine, server, { name, room, proxies, headerTimeoutMs: handshakeTimeoutMs(given, config) })
+  }
+  return new Listener(settings, server, certificates)
 }
 
 function gaugesOf({ settings: { name, kind, room } }: Listener): ListenerGauges {

@@ -8,7 +8,7 @@ import { loadListenerAccess } from './auth/access-files.ts'
 import type { AuthenticationMethod, Authenticator } from './auth/authenticator.ts'
 import { createAuthority } from './auth/authority.ts'
 import { ListenerAccess } from './auth/listener-access.ts'
-import { createListeners } from './compose-listeners.ts'
+import { type ComposedListeners, createListeners } from './compose-listeners.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
@@ -22,7 +22,6 @@ import { ClockKeeper } from './engine/clock-keeper.ts'
 import { Committer } from './engine/committer.ts'
 import { type Culprit, Engine } from './engine/engine.ts'
 import { Failure } from './engine/failure.ts'
-import type { Listener } from './listeners/listener.ts'
 import type { Qos } from './mqtt/packet.ts'
 import { Health } from './observe/health.ts'
 import { createLog, type Log } from './observe/log.ts'
@@ -50,7 +49,7 @@ export interface GatewayParts {
   health: Health
   failure: Failure
   /** Not bound yet. */
-  listeners: readonly Listener[]
+  listeners: ComposedListeners
   /** Absent where nothing is stored. */
   clockKeeper: ClockKeeper | undefined
   /** Absent where nothing is on a disk. */

@@ -11,8 +11,10 @@ import type { ListenerKind } from './config/listeners.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
 import type { Message } from './core/publish/message.ts'
+import type { Connection } from './engine/connection.ts'
 import { LocalSubscription, type ReceivedMessage } from './engine/local-subscription.ts'
-import type { Address, Listener } from './listeners/listener.ts'
+import type { Address } from './listeners/listener.ts'
+import type { ListenerChanges } from './listeners/listener-set.ts'
 import { encodeProperties } from './mqtt/encoder.ts'
 import type { Properties, Qos } from './mqtt/packet.ts'
 import { PacketType } from './mqtt/packet.ts'
@@ -40,7 +42,8 @@ export type {
 export { ConfigError } from './config/config-error.ts'
 export type { GatewayConfig, GatewayOptions } from './config/schema.ts'
 export type { ReceivedMessage } from './engine/local-subscription.ts'
-export type { Address } from './listeners/listener.ts'
+export { type Address, ListenError } from './listeners/listener.ts'
+export type { ListenerChanges } from './listeners/listener-set.ts'
 export type { Properties, Qos } from './mqtt/packet.ts'
 export { ReasonCode } from './mqtt/reason-code.ts'
 export type { GatewayWorld } from './world.ts'
@@ -61,33 +64,11 @@ export interface ListenerAddress extends Address {
   kind: ListenerKind
 }
 
-/** A listener's address can't be had; `cause` is what the system said. */
-export class ListenError extends Error {
-  readonly listener: string
-  /** Such as EADDRINUSE. */
-  readonly code: string | undefined
-
-  constructor(listener: string, cause: NodeJS.ErrnoException) {
-    super(`listener ${listener}: ${cause.message}`, { cause })
-    this.name = 'ListenError'
-    this.listener = listener
-    this.code = cause.code
-  }
-}
-
-async function bind(listener: Listener): Promise<Address> {
-  try {
-    return await listener.bind()
-  } catch (error) {
-    throw new ListenError(listener.settings.name, error as Error)
-  }
-}
-
 export class Gateway {
   readonly config: GatewayConfig
   readonly broker: Broker
   /** Where the first listener for MQTT over TCP is bound, and the first one for HTTP or WebSocket. */
-  readonly addresses: { mqtt?: Address; http?: Address } = {}
+  addresses: { mqtt?: Address; http?: Address } = {}
   /** Rejects when nothing can be made safe any more: the gateway has stopped acknowledging and must be ended. */
   readonly failed: Promise<never>
   readonly #parts: GatewayParts
@@ -95,6 +76,7 @@ export class Gateway {
   readonly #startedAt: number
   #stopSysTopics: (() => void) | undefined
   #closed: Promise<void> | undefined
+  #reloading: Promise<unknown> = Promise.resolve()
 
   /** @internal */
   constructor(parts: GatewayParts) {
@@ -108,13 +90,8 @@ export class Gateway {
   /** Binds the listeners. Rejects with a ListenError when a port can't be had. */
   async listen(): Promise<void> {
     const { listeners, health, diskWatch } = this.#parts
-    for (const listener of listeners) {
-      const address = await bind(listener)
-      const { kind } = listener.settings
-      if (kind === 'unix') continue
-      const sort = kind === 'tcp' || kind === 'tls' ? 'mqtt' : 'http'
-      this.addresses[sort] ??= address
-    }
+    await listeners.set.bind()
+    this.#noteAddresses()
     health.listeners = 'ok'
     this.#parts.clockKeeper?.start()
     this.#stopSysTopics = startSysTopics({
@@ -124,9 +101,16 @@ export class Gateway {
     await diskWatch?.start()
   }
 
+  #noteAddresses(): void {
+    this.addresses = {}
+    for (const { kind, host, port } of this.listeners) {
+      if (kind !== 'unix') this.addresses[kind === 'tcp' || kind === 'tls' ? 'mqtt' : 'http'] ??= { host, port }
+    }
+  }
+
   /** The listeners that are bound, in the order of the configuration. */
   get listeners(): readonly ListenerAddress[] {
-    return this.#parts.listeners.flatMap(({ settings: { name, kind }, address }) =>
+    return this.#parts.listeners.set.all.flatMap(({ settings: { name, kind }, address }) =>
       address === undefined ? [] : [{ name, kind, ...address }],
     )
   }
@@ -214,9 +198,44 @@ export class Gateway {
     })
   }
 
+  /**
+   * Puts the listeners, users and rules of another configuration in force, all or nothing. Listeners that it says nothing new of are not
+   * touched; the clients of one that is gone, or elsewhere, are disconnected.
+   *
+   * @throws AccessFileError, ConfigError for files and ListenError for addresses that can't be used; nothing has changed then
+   */
+  reload(config: GatewayConfig): Promise<ListenerChanges> {
+    const reloaded = this.#reloading.then(() => this.#reload(config))
+    this.#reloading = reloaded.catch(() => {})
+    return reloaded
+  }
+
+  async #reload(config: GatewayConfig): Promise<ListenerChanges> {
+    const { engine, listeners } = this.#parts
+    const prepared = await listeners.set.prepare(listeners.wanted(config))
+    try {
+      this.reloadAccess(config)
+    } catch (error) {
+      await prepared.undo()
+      throw error
+    }
+    const { changes, gone } = prepared.commit()
+    engine.room.limits = config.limits
+    engine.run(() => {
+      for (const guest of gone.flatMap(({ settings }) => settings.room.guests)) {
+        const connection = engine.connections.has(guest as Connection) ? (guest as Connection) : undefined
+        if (connection === undefined) guest.destroy()
+        else connection.client.disconnect(ReasonCode.administrativeAction)
+      }
+    })
+    this.#noteAddresses()
+    this.reloadCertificates()
+    return changes
+  }
+
   /** Looks whether files of certificates have changed, at once instead of within ten seconds. Connections stay. */
   reloadCertificates(): void {
-    for (const { certificates } of this.#parts.listeners) certificates?.check()
+    for (const { certificates } of this.#parts.listeners.set.all) certificates?.check()
   }
 
   /** Every counter and gauge by its name in /metrics. */
@@ -240,12 +259,13 @@ export class Gateway {
 
   async #close(): Promise<void> {
     const { engine, store, listeners, health, diskWatch } = this.#parts
+    await this.#reloading
     await this.#drain()
     this.#stopSysTopics?.()
     this.#parts.clockKeeper?.stop()
     diskWatch?.stop()
     health.listeners = 'closed'
-    const closing = listeners.map((listener) => listener.close())
+    const closing = listeners.set.close()
     for (const subscription of [...this.#subscriptions]) subscription.end()
     await this.#settle()
     engine.run(() => {

@@ -12,7 +12,7 @@ import { ConfigError } from '../config/config-error.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
 import { type FileOptions, type GatewayConfig, isAuthenticated, logLevels } from '../config/schema.ts'
-import type { Gateway, ListenError, ListenerAddress } from '../gateway.ts'
+import type { Gateway, ListenError, ListenerAddress, ListenerChanges } from '../gateway.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { processMetrics } from '../observe/metrics.ts'
 import { version } from '../observe/version.ts'
@@ -248,6 +248,7 @@ interface Running {
 
 function answerSignals(context: CliContext, running: Running): { stopped: Promise<void>; release(): void } {
   let firstStopAt: number | undefined
+  let reloading: Promise<void> = Promise.resolve()
   const { promise: stopped, resolve } = Promise.withResolvers<void>()
   const onStop = () => {
     const now = performance.now()
@@ -259,7 +260,9 @@ function answerSignals(context: CliContext, running: Running): { stopped: Promis
   const releases = [
     context.onSignal('SIGTERM', onStop),
     context.onSignal('SIGINT', onStop),
-    context.onSignal('SIGHUP', () => reload(running)),
+    context.onSignal('SIGHUP', () => {
+      reloading = reloading.then(() => reload(running))
+    }),
   ]
   const release = () => {
     for (const one of releases) one()
@@ -279,28 +282,57 @@ async function untilStopped(gateway: Gateway, context: CliContext, stopped: Prom
   }
 }
 
-function reload(running: Running): void {
+async function reload(running: Running): Promise<void> {
+  const { gateway, log } = running
   let loaded: LoadedConfig
+  let listeners: ListenerChanges | undefined
   try {
     loaded = loadConfig(running.sources)
-    running.gateway?.reloadAccess(loaded.config)
+    try {
+      listeners = await gateway?.reload(loaded.config)
+    } catch (error) {
+      throw listenError(error, loaded.config)
+    }
   } catch (error) {
-    if (!(error instanceof ConfigError) && !(error instanceof AccessFileError)) throw error
-    running.log.error({ faults: error.message.split('\n') }, 'configuration not reloaded, the old one stays')
+    const { message } = error as Error
+    if (!refusals.some((kind) => error instanceof kind) && (error as Error).name !== 'ListenError') throw error
+    log.error({ faults: message.split('\n') }, 'configuration not reloaded, the old one stays')
     return
   }
-  running.log.level = loaded.config.logLevel
-  running.gateway?.setLogLevel(loaded.config.logLevel)
-  running.gateway?.reloadCertificates()
-  const needRestart = changedOptions(running.started, loaded.config).filter((name) => !isReloaded(name))
-  running.log.info({ needRestart }, 'configuration reloaded')
+  log.level = loaded.config.logLevel
+  gateway?.setLogLevel(loaded.config.logLevel)
+  for (const warning of loaded.warnings) log.warn(warning)
+  if (gateway !== undefined) warnIfOpen(loaded.config, log)
+  const needRestart = changedOptions(running.started, loaded.config)
+  log.info({ needRestart, listeners }, 'configuration reloaded')
 }
 
-function isReloaded(name: string): boolean {
-  return ['logLevel', 'authentication', 'authorization', 'allowAnonymous', 'sessionOwnership'].includes(name)
-}
+const refusals = [ConfigError, AccessFileError, CliError]
 
-function changedOptions(before: GatewayConfig, after: GatewayConfig): string[] {
-  const names = Object.keys({ ...before, ...after }) as (keyof GatewayConfig)[]
-  return names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
+/** Options that a running gateway takes, whole or for the listeners that are made of them. */
+const reloaded = new Set([
+  ...['logLevel', 'authentication', 'authorization', 'allowAnonymous', 'sessionOwnership'],
+  ...[
+    'listeners',
+    'host',
+    'mqttPort',
+    'httpPort',
+    'mqttDurability',
+    'httpDurability',
+    'allowedHosts',
+    'allowedOrigins',
+  ],
+  ...['limits.connectionsMax', 'limits.handshakesMax'],
+])
+
+/** What a running gateway does not take, by name; of options that hold others, these. */
+function changedOptions(before: object, after: object, at = ''): string[] {
+  const values = new Map(Object.entries(before))
+  return Object.entries({ ...before, ...after }).flatMap(([key, value]) => {
+    const name = `${at}${key}`
+    const was: unknown = values.get(key)
+    if (reloaded.has(name) || JSON.stringify(was) === JSON.stringify(value)) return []
+    const bothHold = [was, value].every((one) => typeof one === 'object' && one !== null && !Array.isArray(one))
+    return bothHold ? changedOptions(was as object, value as object, `${name}.`) : [name]
+  })
 }

@@ -22,7 +22,7 @@ export interface Guest {
 const lookedAtMax = 16
 
 export class Room {
-  readonly #limits: RoomLimits
+  #limits: RoomLimits
   readonly #around: Room | null
   /** In the order in which they came. */
   readonly #handshakes = new Set<Guest>()
@@ -31,6 +31,16 @@ export class Room {
   constructor(limits: RoomLimits, around: Room | null = null) {
     this.#limits = limits
     this.#around = around
+  }
+
+  /** For those who come from now on. */
+  set limits(limits: RoomLimits) {
+    this.#limits = limits
+  }
+
+  /** Everybody in it. */
+  get guests(): readonly Guest[] {
+    return [...this.#handshakes, ...this.#clients]
   }
 
   get handshakes(): number {

@@ -5,7 +5,7 @@
 import { once } from 'node:events'
 import { existsSync, lstatSync, unlinkSync } from 'node:fs'
 import type { Server as HttpServer } from 'node:http'
-import { type AddressInfo, connect, type Server } from 'node:net'
+import { type AddressInfo, connect, type Server, type Socket } from 'node:net'
 import type { ListenerKind } from '../config/listeners.ts'
 import type { ListenerOptions } from '../engine/engine.ts'
 import type { CertificatesInForce } from './certificates-in-force.ts'
@@ -30,6 +30,25 @@ export interface ListenerSettings extends ListenerOptions {
   path: string | undefined
 }
 
+/** A listener's address can't be had; `cause` is what the system said. */
+export class ListenError extends Error {
+  readonly listener: string
+  /** Such as EADDRINUSE. */
+  readonly code: string | undefined
+
+  constructor(listener: string, cause: NodeJS.ErrnoException) {
+    super(`listener ${listener}: ${cause.message}`, { cause })
+    this.name = 'ListenError'
+    this.listener = listener
+    this.code = cause.code
+  }
+}
+
+/** What a server has and Node's types do not tell: the socket that it accepts from. */
+interface Accepting {
+  _handle: { close(): void } | null
+}
+
 function inUse(path: string, finding: string): Error {
   return Object.assign(new Error(`${path} ${finding}`), { code: 'EADDRINUSE' })
 }
@@ -48,7 +67,7 @@ function answers(path: string): Promise<boolean> {
 
 export class Listener {
   readonly settings: ListenerSettings
-  readonly #server: Server
+  #server: Server
   /** Of a listener with TLS. */
   readonly certificates: CertificatesInForce | undefined
   #address: Address | undefined
@@ -64,12 +83,57 @@ export class Listener {
     return this.#address
   }
 
-  /** @throws what the system says, such as EADDRINUSE */
+  get isListening(): boolean {
+    return this.#server.listening
+  }
+
+  /** @throws ListenError */
   async bind(): Promise<Address> {
+    const { kind, name, path } = this.settings
+    try {
+      const address = await (kind === 'unix' ? this.#bindPath(path!) : this.#bindPort())
+      this.certificates?.watch()
+      return address
+    } catch (error) {
+      throw new ListenError(name, error as Error)
+    }
+  }
+
+  /** Accepts at the address of another listener, which accepts no more. Its sockets stay open. */
+  takeOver(other: Listener): void {
+    this.#address = other.#address
+    if (this.settings.kind === 'unix') {
+      this.#takeServer(other)
+      return
+    }
+    this.#server.listen(other.#server, listenBacklog)
+    ;(other.#server as unknown as Accepting)._handle = null
     this.certificates?.watch()
-    const { kind, host, port, path } = this.settings
-    if (kind === 'unix') return this.#bindPath(path!)
-    this.#server.listen({ host, port, backlog: listenBacklog })
+    other.certificates?.stop()
+    // Tells those who wait for its last socket, and ends what of HTTP has nothing to do.
+    other.#server.close()
+  }
+
+  /** A socket in the file system can't be listened at twice: the server stays, and does what this one's does. */
+  #takeServer(other: Listener): void {
+    const [own, kept] = [this.#server, other.#server]
+    kept.removeAllListeners('connection')
+    for (const listener of own.listeners('connection')) kept.on('connection', listener as (socket: Socket) => void)
+    this.#server = kept
+    other.#server = own
+  }
+
+  /** Gives the address free at once. It can be bound again. */
+  release(): void {
+    const server = this.#server as unknown as Accepting
+    server._handle?.close()
+    server._handle = null
+  }
+
+  async #bindPort(): Promise<Address> {
+    const { host, port } = this.settings
+    // Who asked for a free one, and gave it back, gets the same again.
+    this.#server.listen({ host, port: this.#address?.port ?? port, backlog: listenBacklog })
     await once(this.#server, 'listening')
     const bound = this.#server.address() as AddressInfo
     this.#address = { host: bound.address, port: bound.port }

@@ -166,7 +166,7 @@ describe('configuration', () => {
     const running = await start(['--config', file])
     writeFileSync(file, 'inMemory: true\nmqttPort: 0\nhttpPort: 0\nlogLevel: info\nlimits:\n  receiveMaximum: 7\n')
     running.process.kill('SIGHUP')
-    await running.untilStderr('"needRestart":["mqttDurability","limits"]')
+    await running.untilStderr('"needRestart":["limits.receiveMaximum"]')
     writeFileSync(file, 'mqttPort: 0\nmqtPort: 1\n')
     running.process.kill('SIGHUP')
     await running.untilStderr(`${file}:2:1: mqtPort: unknown option; did you mean mqttPort?`)
