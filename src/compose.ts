@@ -10,6 +10,7 @@ import { createAuthority } from './auth/authority.ts'
 import { ListenerAccess } from './auth/listener-access.ts'
 import { type ComposedListeners, createListeners } from './compose-listeners.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
+import { clientLimitsOf } from './config/client-limits.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
@@ -154,6 +155,7 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
   const broker: Broker = new Broker(brokerOptions(config), {
     journal: store.durable ? committer : noJournal,
     authority,
+    limitsOf: clientLimitsOf(config),
     counters,
     log,
     assignedIdPrefix: `mqtide-${randomBytes(6).toString('hex')}-`,

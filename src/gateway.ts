@@ -7,6 +7,7 @@ import type { Grant } from './auth/authenticator.ts'
 import { guardedGrant } from './auth/guarded-grant.ts'
 import { composeGateway, type GatewayParts } from './compose.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
+import { clientLimitsOf } from './config/client-limits.ts'
 import type { ListenerKind } from './config/listeners.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
@@ -221,6 +222,7 @@ export class Gateway {
     }
     const { changes, gone } = prepared.commit()
     engine.room.limits = config.limits
+    this.reloadLimits(config)
     engine.run(() => {
       for (const guest of gone.flatMap(({ settings }) => settings.room.guests)) {
         const connection = engine.connections.has(guest as Connection) ? (guest as Connection) : undefined
@@ -231,6 +233,12 @@ export class Gateway {
     this.#noteAddresses()
     this.reloadCertificates()
     return changes
+  }
+
+  /** Puts the limits of a configuration in force that hold for single clients: at once, also for those that are connected. */
+  reloadLimits(config: GatewayConfig): void {
+    this.broker.limitsOf = clientLimitsOf(config)
+    this.#parts.engine.run(() => this.broker.limitsChanged())
   }
 
   /** Looks whether files of certificates have changed, at once instead of within ten seconds. Connections stay. */

@@ -8,6 +8,7 @@ import { flushCompileCache } from 'node:module'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { AccessFileError } from '../auth/file-fault.ts'
 import { authenticates, isReachable } from '../config/access.ts'
+import { clientLimitFields } from '../config/client-limit-fields.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
@@ -323,6 +324,7 @@ const reloaded = new Set([
     'allowedOrigins',
   ],
   ...['limits.connectionsMax', 'limits.handshakesMax'],
+  ...Object.keys(clientLimitFields).map((name) => `limits.${name}`),
 ])
 
 /** What a running gateway does not take, by name; of options that hold others, these. */

@@ -1,6 +1,7 @@
 /** The limits among the options: for one client, and over all of them. */
 import { z } from 'zod'
 import { defaultBrokerOptions as core } from '../core/options.ts'
+import { clientLimitFields } from './client-limit-fields.ts'
 import { GiB, KiB, MiB, wholeNumber } from './fields.ts'
 
 /** The largest remaining length there is, and the five bytes of the fixed header before it (2.1.4). */
@@ -118,6 +119,12 @@ export const limitsSchema = z.strictObject(
     outputBytesMax: wholeNumber(MiB, 1024 * GiB)
       .default(core.outputBytesMax)
       .describe('Bytes of output that peers do not read; beyond it the output of each is full at 64 KiB.'),
+    ...clientLimitFields,
+    ratePauseMsMax: wholeNumber(10, 600_000)
+      .default(core.ratePauseMsMax)
+      .describe(
+        'Longest time that nothing is read from a client which publishes too fast; beyond it the client is disconnected (0x96).',
+      ),
     retainedMessagesMax: wholeNumber(0, 1_000_000_000).default(core.retainedMessagesMax).describe('Retained messages.'),
     pendingCommitBytesMax: wholeNumber(1, 4 * GiB)
       .default(64 * MiB)

@@ -12,13 +12,14 @@ import { Counters, type Gauges } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import { Namespace } from './namespace.ts'
 import type { BrokerOptions } from './options.ts'
-import { type Authority, anonymousAuthority } from './ports/authority.ts'
+import { type Authority, anonymousAuthority, type ClientLimits } from './ports/authority.ts'
 import { type Bans, noBans } from './ports/bans.ts'
 import { ownDirectory, type SessionDirectory } from './ports/directory.ts'
 import { type Journal, noJournal } from './ports/journal.ts'
 import type { Message } from './publish/message.ts'
 import { Publication } from './publish/publication.ts'
 import { type PublishOutcome, publishMessage } from './publish/publish.ts'
+import { publishRates } from './publish/publish-rates.ts'
 import { IncomingPublish } from './publish/receive.ts'
 import { TopicCache } from './publish/route-cache.ts'
 import { Session } from './session/session.ts'
@@ -38,6 +39,8 @@ export interface BrokerPorts {
   authority?: Authority
   directory?: SessionDirectory
   bans?: Bans
+  /** Absent: none but the broker's own. */
+  limitsOf?: (listener: string) => ClientLimits
   counters?: Counters
   log?: Log
   /** Begins the client ids that the broker assigns; unlike in another run of the program. */
@@ -60,6 +63,8 @@ export class Broker {
   readonly authority: Authority
   readonly directory: SessionDirectory
   readonly bans: Bans
+  /** What clients of a listener may use; changes with the configuration. */
+  limitsOf: (listener: string) => ClientLimits
   readonly counters: Counters
   readonly log: Log
   readonly deadlines = new Deadlines()
@@ -99,6 +104,7 @@ export class Broker {
     this.authority = ports.authority ?? anonymousAuthority
     this.directory = ports.directory ?? ownDirectory
     this.bans = ports.bans ?? noBans
+    this.limitsOf = ports.limitsOf ?? (() => ({}))
     this.counters = ports.counters ?? new Counters()
     this.log = ports.log ?? silent
     this.#assignedIdPrefix = ports.assignedIdPrefix ?? 'mqtide-'
@@ -167,6 +173,12 @@ export class Broker {
     for (const { client } of this.sessionsByNumber.values()) {
       if (client !== null && client.principal === principal) client.regrant(client.grant)
     }
+  }
+
+  /** `limitsOf` answers otherwise than before. */
+  limitsChanged(): void {
+    for (const { client } of this.sessionsByNumber.values())
+      if (client !== null) client.rates = publishRates(this, client)
   }
 
   /** The client's deliveries go on after the next commit. */

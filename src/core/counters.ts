@@ -100,6 +100,10 @@ export class Counters {
   internalErrors = 0
   connectionsAccepted = 0
   connectionsRefused = 0
+  /** Times that somebody was faster than a limit allows, by the limit. */
+  readonly rateLimited = new LabelledCounter()
+  /** What publishers got who were: refused, paused, disconnected. */
+  readonly rateAnswers = new LabelledCounter()
   sessionsCreated = 0
   sessionsResumed = 0
   sessionsTakenOver = 0

@@ -10,6 +10,7 @@ import { type Budgets, subscriptionObjectBytes } from './budgets.ts'
 import type { Cost } from './cost.ts'
 import type { BrokerOptions } from './options.ts'
 import type { Message } from './publish/message.ts'
+import { type PublishBucket, UserRates } from './publish/rate-buckets.ts'
 import { RetainedMessages } from './retained/retained-messages.ts'
 import type { Session } from './session/session.ts'
 import { type Subscription, SubscriptionIndex } from './subscriptions/subscription-index.ts'
@@ -28,6 +29,9 @@ export class Namespace {
   readonly budgets: Budgets
   readonly index: SubscriptionIndex
   readonly retained: RetainedMessages
+  readonly userRates = new UserRates()
+  /** What its publishers share besides; empty: they may publish as fast as they can together. */
+  publishBuckets: readonly PublishBucket[] = []
   /** By client id. */
   readonly sessions = new Map<string, Session>()
   /** Begins the hash of its topics, so that the same topics of many namespaces do not meet in the route cache. */

@@ -75,7 +75,7 @@ export class Connection implements Link {
   }
 
   get readingPaused(): boolean {
-    return this.#reading.has(pausedFor.commit)
+    return this.#reading.has(pausedFor.commit | pausedFor.rate)
   }
 
   get empty(): boolean {
@@ -98,7 +98,7 @@ export class Connection implements Link {
   #pauseWhereDue(stores: boolean): void {
     if (this.#closing) return
     const engine = this.#engine
-    if (stores && engine.commitBacklogged && !this.readingPaused) {
+    if (stores && engine.commitBacklogged && !this.#reading.has(pausedFor.commit)) {
       this.#reading.pause(pausedFor.commit)
       engine.broker.counters.commitPauses++
       engine.resumeAfterCommit(this)
@@ -191,6 +191,17 @@ export class Connection implements Link {
     this.#decodeOn(pausedFor.answer)
   }
 
+  pauseForRate(): void {
+    this.#decoder.pause()
+    this.#reading.pause(pausedFor.rate)
+  }
+
+  resumeFromRate(): void {
+    if (this.#closing || this.#closed) return
+    this.#engine.beginTurn()
+    this.#decodeOn(pausedFor.rate)
+  }
+
   yieldTurn(): void {
     this.#decoder.pause()
     this.#reading.pause(pausedFor.turn)
@@ -204,7 +215,7 @@ export class Connection implements Link {
   /** Goes on with what was kept, which may stop decoding for the same reason again. */
   #decodeOn(reason: number): void {
     this.#reading.clear(reason)
-    if (this.#reading.has(pausedFor.answer | pausedFor.turn)) return
+    if (this.#reading.has(pausedFor.answer | pausedFor.turn | pausedFor.rate)) return
     this.#decode(() => this.#decoder.resume(), reason === pausedFor.answer)
     this.#reading.flow()
   }

@@ -1,8 +1,11 @@
 /** Why a peer's bytes are left in the socket, if they are. */
 import type { ByteStream } from './byte-stream.ts'
 
-/** An answer of the authority; room for what waits for a commit; a peer that asks without reading the answers; others' turn. */
-export const pausedFor = { answer: 1, commit: 2, output: 4, turn: 8 } as const
+/**
+ * An answer of the authority; room for what waits for a commit; a peer that asks without reading the answers; others' turn; the
+ * rate at which it may publish.
+ */
+export const pausedFor = { answer: 1, commit: 2, output: 4, turn: 8, rate: 16 } as const
 
 export class Reading {
   readonly #stream: ByteStream

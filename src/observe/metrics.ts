@@ -131,6 +131,18 @@ const metrics: readonly Metric[] = [
   counter('mqtt_publish_bytes_sent_total', 'Payload bytes of PUBLISH packets sent.', (c) => c.publishBytesSent),
   counter('mqtt_connections_accepted_total', 'Network connections accepted.', (c) => c.connectionsAccepted),
   counter('mqtt_connections_refused_total', 'Network connections closed at once.', (c) => c.connectionsRefused),
+  labelled(
+    'mqtt_rate_limited_total',
+    'Times that somebody was faster than a limit allows, by limit.',
+    'limit',
+    (c) => c.rateLimited,
+  ),
+  labelled(
+    'mqtt_rate_answers_total',
+    'What publishers got who were: refused (0x97), paused, disconnected (0x96).',
+    'answer',
+    (c) => c.rateAnswers,
+  ),
   gauge(
     'mqtt_banned_clients',
     'Clients refused since they were there when faults of the gateway itself ended the process.',

@@ -186,6 +186,16 @@ export class FakeLink implements Link {
     this.yields++
   }
 
+  paused = false
+  pauseForRate(): void {
+    this.paused = true
+    this.readingPaused = true
+  }
+  resumeFromRate(): void {
+    this.paused = false
+    this.readingPaused = false
+  }
+
   pauseReading(): void {}
   resumeReading(): void {}
 

@@ -8,6 +8,7 @@ import type { Broker } from '../broker.ts'
 import type { Namespace } from '../namespace.ts'
 import type { BrokerOptions } from '../options.ts'
 import type { Claim } from '../ports/directory.ts'
+import { publishRates } from '../publish/publish-rates.ts'
 import { OutgoingAliases } from '../publish/send.ts'
 import { neverExpires, type Session } from '../session/session.ts'
 import { attach, endSession } from '../session/session-lifecycle.ts'
@@ -155,6 +156,7 @@ function applyLimits(broker: Broker, client: Client, packet: ConnectPacket): voi
   client.keepAlive = boundedKeepAlive(options, packet)
   client.inflightMax = Math.min(options.inflightMessagesMax, properties.receiveMaximum ?? 65_535)
   const aliases = Math.min(properties.topicAliasMaximum ?? 0, options.outgoingTopicAliasMaximum)
+  client.rates = publishRates(broker, client)
   client.outgoingAliases = aliases > 0 ? new OutgoingAliases(aliases) : null
 }
 

@@ -8,6 +8,7 @@ import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { mayCarry } from '../../mqtt/reason-code-places.ts'
 import type { Broker } from '../broker.ts'
 import type { Admission, ExchangeStep, Verdict } from '../ports/authority.ts'
+import { publishRates } from '../publish/publish-rates.ts'
 import { claimSession } from './accept.ts'
 import type { Client } from './client.ts'
 import { refuse } from './refuse.ts'
@@ -112,7 +113,10 @@ function renew(broker: Broker, client: Client, admission: Admission): boolean {
     return false
   }
   client.setExpiry(admission.expiresAt ?? Infinity)
-  if (limits !== undefined) client.limits = limits
+  if (limits !== undefined) {
+    client.limits = limits
+    client.rates = publishRates(broker, client)
+  }
   if (grant !== undefined) changeGrant(broker, client, grant)
   return true
 }

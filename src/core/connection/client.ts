@@ -1,6 +1,5 @@
 /**
  * One network connection's protocol: what its packets may be and what they do.
- *
  * A `Client` is the decoder's sink. Before CONNECT is accepted only CONNECT and AUTH are served; what it may do afterwards
  * reads like section 3 of the specification. Faults are thrown as `ProtocolError` and come back through `onFault`.
  */
@@ -28,6 +27,7 @@ import type { Link } from '../ports/link.ts'
 import type { Peer } from '../ports/peer.ts'
 import { onPuback, onPubcomp, onPubrec, unknownAcknowledgement } from '../publish/acknowledge.ts'
 import { pump } from '../publish/deliver.ts'
+import type { PublishRates } from '../publish/publish-rates.ts'
 import { onPublish, onPubrel } from '../publish/receive.ts'
 import type { TopicEntry } from '../publish/route-cache.ts'
 import type { OutgoingAliases } from '../publish/send.ts'
@@ -60,6 +60,8 @@ export class Client implements PacketSink {
   /** A stable name of whom the authority let in; empty: nobody in particular. */
   principal = ''
   limits: ClientLimits | undefined
+  /** Null: it may publish as fast as it can. */
+  rates: PublishRates | null = null
   exchange: Exchange | null = null
   authenticationMethod: string | undefined
   finalAuthenticationData: Uint8Array | undefined
@@ -98,7 +100,6 @@ export class Client implements PacketSink {
     broker.connections++
   }
 
-  /** Whether deliveries may be sent. */
   get mayDeliver(): boolean {
     return this.connected && !this.ended
   }
@@ -253,6 +254,7 @@ export class Client implements PacketSink {
     broker.connections--
     broker.deadlines.clear(this.#timeout)
     if (this.#expiry !== null) broker.deadlines.clear(this.#expiry)
+    this.rates?.end()
     broker.counters.disconnects.add(reason)
     this.link.close(reason)
     if (session !== null && session.client === this) {

@@ -16,8 +16,18 @@ export interface Grant {
 /** What a client may use, where that differs from the broker's own limits. */
 export interface ClientLimits {
   subscriptionsMax?: number | undefined
+  /** PUBLISH packets of one connection. */
   publishesPerSecondMax?: number | undefined
+  /** What it may send at once after a pause; unset, what a second brings. */
+  publishesBurstMax?: number | undefined
+  /** Bytes of its PUBLISH packets. */
   publishBytesPerSecondMax?: number | undefined
+  publishBytesBurstMax?: number | undefined
+  /** The same of all connections of its principal together. */
+  userPublishesPerSecondMax?: number | undefined
+  userPublishesBurstMax?: number | undefined
+  userPublishBytesPerSecondMax?: number | undefined
+  userPublishBytesBurstMax?: number | undefined
 }
 
 /** What an authority says of a client that it lets in. */

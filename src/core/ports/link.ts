@@ -40,6 +40,9 @@ export interface Link {
   /** Stops and resumes the decoding of packets, for instance while an authenticator decides. */
   pauseReading(): void
   resumeReading(): void
+  /** Stops and resumes the decoding of packets of a client that publishes too fast. */
+  pauseForRate(): void
+  resumeFromRate(): void
   /** Makes it a client's, in place of the connection that it takes over from if there is one; false: there is no room for it. */
   admit(replaced: Link | null): boolean
   /** What the peer sent took many steps: the rest of it is decoded in the next turn, after others had theirs. */

@@ -19,8 +19,8 @@ export class IncomingPublish {
   session: Session | null = null
   frame: PublishFrame | null = null
   entry: TopicEntry | null = null
-  /** The client's grant does not allow it. */
-  refused = false
+  /** Why it is refused, as a reason code: the client's grant does not allow it, or its rate; 0: it is not. */
+  refusal: number = ReasonCode.success
 }
 
 export function onPublish(broker: Broker, client: Client, session: Session, frame: PublishFrame): void {
@@ -37,8 +37,10 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
     )
   }
   const entry = topicOf(broker, client, frame)
-  const refused = !mayPublish(client, entry.topic, frame)
-  if (refused && options.closeOnRefusedPublish && client.version !== 5) {
+  let refusal: number = ReasonCode.success
+  if (client.rates?.refuses(frame)) refusal = ReasonCode.quotaExceeded
+  if (!mayPublish(client, entry.topic, frame)) refusal = ReasonCode.notAuthorized
+  if (refusal === ReasonCode.notAuthorized && options.closeOnRefusedPublish && client.version !== 5) {
     throw new ProtocolError(ReasonCode.notAuthorized, `not authorized to publish to ${entry.topic}`)
   }
   const publish = broker.incomingPublish
@@ -46,7 +48,7 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
   publish.session = session
   publish.frame = frame
   publish.entry = entry
-  publish.refused = refused
+  publish.refusal = refusal
   switch (frame.qos) {
     case 0:
       // [MQTT-4.3.1-1] no answer.
@@ -129,10 +131,10 @@ function answer(client: Client, type: number, packetId: number, reasonCode: numb
  * to it.
  */
 function route(broker: Broker, publish: IncomingPublish): number {
-  const { client, session, frame, entry } = publish
-  if (publish.refused) {
-    drop(broker, null, 'not_authorized', null)
-    return ReasonCode.notAuthorized
+  const { client, session, frame, entry, refusal } = publish
+  if (refusal !== ReasonCode.success) {
+    if (refusal === ReasonCode.notAuthorized) drop(broker, null, 'not_authorized', null)
+    return refusal
   }
   switch (publishFrame(broker, frame!, client!.version === 5, entry!, session!)) {
     case 'delivered':

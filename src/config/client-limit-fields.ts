@@ -1,0 +1,21 @@
+/** Options that limit what one client, or one user, may do: of all listeners and of each. */
+import { GiB, wholeNumber } from './fields.ts'
+
+const perSecond = () => wholeNumber(1, 1_000_000_000).optional()
+const bytesPerSecond = () => wholeNumber(1, 1024 * GiB).optional()
+
+/** Unset, there is no such limit. In `limits` and in a listener's. */
+export const clientLimitFields = {
+  publishesPerSecondMax: perSecond().describe(
+    'PUBLISH packets per second of one connection. Who sends more is told once (0x97, 5.0 at QoS 1 and 2) and then read more slowly.',
+  ),
+  publishesBurstMax: perSecond().describe('PUBLISH packets at once after a pause; unset, those of a second.'),
+  publishBytesPerSecondMax: bytesPerSecond().describe('Bytes of PUBLISH packets per second of one connection, alike.'),
+  publishBytesBurstMax: bytesPerSecond().describe('Such bytes at once after a pause; unset, those of a second.'),
+  userPublishesPerSecondMax: perSecond().describe(
+    'PUBLISH packets per second of all connections of one user together.',
+  ),
+  userPublishesBurstMax: perSecond().describe('Such packets at once after a pause; unset, those of a second.'),
+  userPublishBytesPerSecondMax: bytesPerSecond().describe('Bytes of such packets per second.'),
+  userPublishBytesBurstMax: bytesPerSecond().describe('Such bytes at once after a pause; unset, those of a second.'),
+}
