@@ -10,6 +10,7 @@ import { registerCheckConfig } from './check-config.ts'
 import { registerCheckStore } from './check-store.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 import { registerExplain } from './explain.ts'
+import { registerInit } from './init.ts'
 import { registerPasswd } from './passwd.ts'
 import { registerPub } from './pub.ts'
 import { registerRestore } from './restore.ts'
@@ -41,6 +42,7 @@ function createProgram(context: CliContext): Command {
     })
     .showHelpAfterError('(--help shows the options)')
   registerStart(program, context)
+  registerInit(program, context)
   registerPub(program, context)
   registerSub(program, context)
   registerCheckConfig(program, context)
