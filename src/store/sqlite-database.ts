@@ -72,6 +72,8 @@ const ballastDelayMs = 10_000
 const unusedPagesKept = 2048
 const pagesPerSlice = 256
 const recordsPerOptimize = 1_000_000
+/** The log is folded in early while the disk is full: written from its start again, it takes no more room for removals. */
+const logBytesMaxWhenFull = 1024 * 1024
 
 /** `PRAGMA auto_vacuum`. */
 const incrementalVacuum = 2
@@ -166,9 +168,9 @@ export class SqliteDatabase {
   }
 
   /** The disk is full: lets the ballast go, and the log begin anew where that is possible, which needs no room to be written. */
-  #meetFull(): void {
+  #meetFull(inUpkeep = false): void {
     const before = this.#room.full
-    this.#room.meetFull()
+    this.#room.meetFull(inUpkeep)
     if (!before) this.#onFull(true)
     try {
       this.#database.pragma('wal_checkpoint(RESTART)')
@@ -178,11 +180,17 @@ export class SqliteDatabase {
   }
 
   #lookForRoom(): void {
-    if (this.#room.look(this.#unusedBytes(), performance.now())) this.#onFull(this.#room.full)
+    if (this.#room.look(this.#unusedBytes() - this.#growthBytes(), performance.now())) this.#onFull(this.#room.full)
   }
 
   #unusedBytes(): number {
     return (this.#database.pragma('freelist_count', { simple: true }) as number) * pageBytes
+  }
+
+  /** What the file has yet to grow by, once the log is folded into it. */
+  #growthBytes(): number {
+    const pages = this.#database.pragma('page_count', { simple: true }) as number
+    return Math.max(0, pages * pageBytes - fileBytes(this.path))
   }
 
   #rollback(): void {
@@ -256,19 +264,21 @@ export class SqliteDatabase {
   upkeep(): boolean {
     if (this.#failure !== undefined || this.hasDeferred) return false
     try {
-      if (this.#logBytesUnfolded() >= this.#walCheckpointBytes) this.#database.pragma('wal_checkpoint(PASSIVE)')
+      const logBytesMax = this.#room.full ? logBytesMaxWhenFull : this.#walCheckpointBytes
+      if (this.#logBytesUnfolded() >= logBytesMax) this.#database.pragma('wal_checkpoint(PASSIVE)')
       if (this.#recordsWritten >= this.#optimizeAtRecord) {
         this.#optimizeAtRecord = this.#recordsWritten + recordsPerOptimize
         this.#database.pragma('optimize')
       }
       if (this.#records.hasEnded) this.#collectEnded()
       const shrinking = this.#giveBack()
-      const growing = performance.now() - this.#openedAt >= ballastDelayMs && this.#room.addBallast()
+      const growing = performance.now() - this.#openedAt >= ballastDelayMs && this.#room.addBallast(this.#growthBytes())
+      this.#room.upkeepRefused = false
       return this.#records.hasEnded || shrinking || growing
     } catch (error) {
       if (!isFull(error)) throw this.#fail(error)
       this.#rollback()
-      this.#meetFull()
+      this.#meetFull(true)
       return false
     }
   }
@@ -308,6 +318,8 @@ export class SqliteDatabase {
 
   statistics(): StoreStatistics {
     return this.#guard(() => {
+      // Nobody may commit anything, and so bring it about, while the store is full.
+      if (this.#room.upkeepRefused) this.upkeep()
       this.#lookForRoom()
       return {
         commits: this.#commits,

@@ -79,7 +79,7 @@ describe.each([
         for (let position = 1; position <= 600; position++) first.commit(queued(position, 50_000), 'process')
         first.close()
         const room = new DiskRoom({ dataDir, freeBytesMin: 0, ballastBytes: 2 * MiB })
-        while (room.addBallast());
+        while (room.addBallast(0));
         expect(statSync(join(dataDir, 'ballast')).size).toBe(2 * MiB)
         fill(join(dataDir, 'other'))
         store = create({ dataDir, ballastBytes: 2 * MiB, onFull: (isFull) => states.push(isFull) })
@@ -118,6 +118,56 @@ describe.each([
     await again.close()
   })
 })
+
+it.skipIf(!canMount())(
+  'counts what is still to be folded into the database, so that it is full while that still fits, and drains (needs root and mount)',
+  () => {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', dataDir])
+    let store: SqliteDatabase | undefined
+    try {
+      const ballastBytes = 2 * MiB
+      const room = new DiskRoom({ dataDir, freeBytesMin: 0, ballastBytes })
+      while (room.addBallast(0));
+      const options = { dataDir, ballastBytes, diskFreeBytesMin: MiB }
+      const states: boolean[] = []
+      const database = new SqliteDatabase(options, { onFull: (full) => states.push(full) })
+      store = database
+      const commit = (records: ArrayBuffer) => {
+        database.commit(records, 'fsync')
+        while (database.upkeep());
+      }
+      let queuedLast = 0
+      while (states.length === 0) commit(queued(++queuedLast, 50_000))
+      for (let position = 1; position <= queuedLast; position++)
+        commit(batch((records) => records.dequeue(1, position)))
+      expect(database.statistics()).toMatchObject({ full: false })
+      expect(states).toEqual([true, false])
+      // The ballast was not even needed.
+      expect(statSync(join(dataDir, 'ballast')).size).toBe(ballastBytes)
+    } finally {
+      store?.close()
+      execFileSync('umount', [dataDir])
+    }
+  },
+)
+
+it.skipIf(!canMount())(
+  'is full no longer once there is room, though only the log could not be folded in and nothing is committed since (needs root and mount)',
+  () => {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', dataDir])
+    const store = new SqliteDatabase({ dataDir, walCheckpointBytes: MiB })
+    try {
+      for (let position = 1; position <= 40; position++) store.commit(queued(position, 50_000), 'fsync')
+      fill(join(dataDir, 'other'))
+      expect([store.upkeep(), store.statistics().full]).toEqual([false, true])
+      rmSync(join(dataDir, 'other'))
+      expect(store.statistics()).toMatchObject({ full: false })
+    } finally {
+      store.close()
+      execFileSync('umount', [dataDir])
+    }
+  },
+)
 
 it('a store is full below the room it must leave, without a write that fails, and not while its own file has room', () => {
   const free = statfsSync(dataDir).bavail * statfsSync(dataDir).bsize
