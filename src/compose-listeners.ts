@@ -1,4 +1,5 @@
 /** The part of the composition root that makes the listeners: each kind's server, its certificates, what HTTP answers with. */
+import type { IncomingMessage } from 'node:http'
 import type { Server } from 'node:net'
 import type { Server as TlsServer } from 'node:tls'
 import { networkList } from './auth/rule.ts'
@@ -15,7 +16,7 @@ import { createHttpServer, type HttpSources } from './http/http.ts'
 import { certificateFiles } from './listeners/certificate-files.ts'
 import { CertificateError } from './listeners/certificates.ts'
 import { CertificatesInForce } from './listeners/certificates-in-force.ts'
-import type { TrustedProxies } from './listeners/client-address.ts'
+import { clientOfRequest, type TrustedProxies } from './listeners/client-address.ts'
 import { HttpSockets } from './listeners/http-sockets.ts'
 import { Listener, type ListenerSettings } from './listeners/listener.ts'
 import { ListenerSet, type WantedListener } from './listeners/listener-set.ts'
@@ -33,6 +34,7 @@ export interface ListenerParts {
   engine: Engine
   health: Health
   log: Log
+  api: NonNullable<HttpSources['api']>
 }
 
 /** The listeners of a configuration, and what those of another one would be. */
@@ -43,12 +45,13 @@ export interface ComposedListeners {
 
 export function createListeners(
   config: GatewayConfig,
-  { broker, engine, health, log }: ListenerParts,
+  { broker, engine, health, log, api }: ListenerParts,
 ): ComposedListeners {
-  const sources = {
+  const sources: HttpSources = {
     health: () => health.report(),
     metrics: () => metricsText(broker.counters, broker.gauges(), set.all.map(gaugesOf)),
     version,
+    api,
   }
   const { httpSocketsMax } = config.limits
   const httpSockets = new HttpSockets(httpSocketsMax, () => broker.counters.connectionsRefused++)
@@ -149,8 +152,13 @@ function createServer(settings: ListenerSettings, parts: ServerParts): Server {
     case 'https': {
       const { allowedHosts, allowedOrigins } = config
       const hostCheck = createHostCheck({ boundHost: host, allowedHosts, allowedOrigins })
+      const addressOf = (request: IncomingMessage) => clientOfRequest(request, proxies).address
       const isPlain = kind === 'ws' || kind === 'wss'
-      const server = createHttpServer(hostCheck, isPlain ? undefined : sources, tls && tlsServerOptions(tls))
+      const server = createHttpServer(
+        { hostCheck, addressOf },
+        isPlain ? undefined : sources,
+        tls && tlsServerOptions(tls),
+      )
       if (tls !== undefined) followCertificates(engine, server as unknown as TlsServer, tls)
       acceptWebSockets(engine, server, { ...settings, hostCheck, proxies })
       httpSockets.watch(server)

@@ -5,9 +5,11 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { loadListenerAccess } from './auth/access-files.ts'
+import type { ApiTokens } from './auth/api-tokens.ts'
 import type { AuthenticationMethod, Authenticator } from './auth/authenticator.ts'
 import { createAuthority } from './auth/authority.ts'
 import { ListenerAccess } from './auth/listener-access.ts'
+import { composeApi, openApiTokens } from './compose-api.ts'
 import { type ComposedListeners, createListeners } from './compose-listeners.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
@@ -39,6 +41,8 @@ import type { GatewayWorld } from './world.ts'
 /** All that a gateway consists of, put together and with the stored state loaded. It does not listen yet. */
 export interface GatewayParts {
   config: GatewayConfig
+  /** What a reload has put in its place. */
+  inForce: { config: GatewayConfig }
   log: Log
   clock: StoredClock
   store: Store
@@ -55,6 +59,7 @@ export interface GatewayParts {
   clockKeeper: ClockKeeper | undefined
   /** Absent where nothing is on a disk. */
   diskWatch: DiskWatch | undefined
+  apiTokens: ApiTokens
   /** Absent where code decides who may connect. */
   access: ListenerAccess | undefined
 }
@@ -77,14 +82,18 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   const { broker, engine } = core
   diskWatch = store.durable ? createDiskWatch(config, { store, log, broker, failure }) : undefined
   let clockKeeper: ClockKeeper | undefined
+  let apiTokens: ApiTokens
   try {
     clockKeeper = await loadStored({ ...core, store, clock, log })
+    apiTokens = openApiTokens(config, log)
   } catch (error) {
     await store.close().catch(() => {})
     throw error
   }
-  const listeners = createListeners(config, { broker, engine, health, log })
-  return { ...core, config, log, clock, clockKeeper, store, health, failure, listeners, diskWatch }
+  const inForce = { config }
+  const api = composeApi(inForce, apiTokens, { ...core, clock, log, listeners: () => listeners.set.all })
+  const listeners: ComposedListeners = createListeners(config, { broker, engine, health, log, api })
+  return { ...core, config, inForce, log, clock, clockKeeper, store, health, failure, listeners, diskWatch, apiTokens }
 }
 
 function createStore(

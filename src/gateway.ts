@@ -3,6 +3,7 @@
  */
 
 import { loadListenerAccess } from './auth/access-files.ts'
+import type { ApiRole } from './auth/api-tokens.ts'
 import type { Grant } from './auth/authenticator.ts'
 import { guardedGrant } from './auth/guarded-grant.ts'
 import { composeGateway, type GatewayParts } from './compose.ts'
@@ -11,14 +12,13 @@ import { clientLimitsOf } from './config/client-limits.ts'
 import type { ListenerKind } from './config/listeners.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
-import type { Message } from './core/publish/message.ts'
+import { countLevels } from './core/topic-trie.ts'
 import type { Connection } from './engine/connection.ts'
 import { LocalSubscription, type ReceivedMessage } from './engine/local-subscription.ts'
+import { newMessage, publishOwn } from './engine/own-message.ts'
 import type { Address } from './listeners/listener.ts'
 import type { ListenerChanges } from './listeners/listener-set.ts'
-import { encodeProperties } from './mqtt/encoder.ts'
 import type { Properties, Qos } from './mqtt/packet.ts'
-import { PacketType } from './mqtt/packet.ts'
 import { ReasonCode } from './mqtt/reason-code.ts'
 import { isValidTopicName } from './mqtt/topic.ts'
 import { encodeUtf8 } from './mqtt/utf8.ts'
@@ -29,6 +29,7 @@ import { version } from './observe/version.ts'
 import { StoreError } from './store/store.ts'
 import type { GatewayWorld } from './world.ts'
 
+export type { ApiRole } from './auth/api-tokens.ts'
 export type {
   AuthenticationExchange,
   AuthenticationGrant,
@@ -123,18 +124,8 @@ export class Gateway {
   async publish({ topic, payload = '', qos = 0, retain = false, properties = {} }: OutgoingMessage): Promise<void> {
     if (!isValidTopicName(topic)) throw new RangeError(`not a topic name: ${JSON.stringify(topic)}`)
     const bytes = typeof payload === 'string' ? new TextEncoder().encode(payload) : payload.slice()
-    const { messageExpiryInterval, topicAlias: _alias, subscriptionIdentifiers: _ids, ...forwarded } = properties
-    const forwardProperties = encodeProperties(PacketType.publish, forwarded)
-    const { engine, committer } = this.#parts
-    const { appended } = committer
-    const outcome = engine.call(() => {
-      const publishedAt = this.broker.now
-      const expiresAt = messageExpiryInterval === undefined ? Infinity : publishedAt + messageExpiryInterval * 1000
-      const message = newMessage({ name: topic, payload: bytes, forwardProperties, qos, expiresAt, publishedAt })
-      return this.broker.publish(message, retain)
-    })
+    const outcome = await publishOwn(this.#parts, { topic, payload: bytes, qos, retain, properties })
     if (outcome === 'quota-exceeded') throw new Error(`${topic}: refused, a queue or the store has no room (0x97)`)
-    if (committer.appended !== appended) await committer.settled()
   }
 
   /** Messages of matching topics, retained ones first, until the loop is left or the gateway closes. */
@@ -223,6 +214,7 @@ export class Gateway {
     const { changes, gone } = prepared.commit()
     engine.room.limits = config.limits
     this.reloadLimits(config)
+    this.#parts.inForce.config = config
     engine.run(() => {
       for (const guest of gone.flatMap(({ settings }) => settings.room.guests)) {
         const connection = engine.connections.has(guest as Connection) ? (guest as Connection) : undefined
@@ -249,6 +241,13 @@ export class Gateway {
   /** Every counter and gauge by its name in /metrics. */
   metrics(): Record<string, number> {
     return flatMetrics(this.broker.counters, this.broker.gauges())
+  }
+
+  /**
+   * Makes a token for the HTTP API, kept as a hash in the data folder or, without one, in memory. Throws where the name is taken.
+   */
+  addApiToken(name: string, role: ApiRole): string {
+    return this.#parts.apiTokens.add({ name, role }, new Date())
   }
 
   setLogLevel(level: LogLevel): void {
@@ -320,18 +319,13 @@ export class Gateway {
     const { broker } = this
     this.#parts.engine.run(() => {
       for (const { topic, payload } of messages) {
+        // The limit is for all: `$SYS/broker/load/messages/sent/1min` has six levels.
+        if (countLevels(topic) > broker.options.topicLevelsMax) continue
         const own = { name: topic, payload: encodeUtf8(payload), forwardProperties: new Uint8Array(0), qos: 2 } as const
         broker.publish(newMessage({ ...own, expiresAt: Infinity, publishedAt: broker.now }), true)
       }
     })
   }
-}
-
-/** A message of the program's own, or of the gateway itself. */
-function newMessage(
-  own: Pick<Message, 'name' | 'payload' | 'forwardProperties' | 'qos' | 'expiresAt' | 'publishedAt'>,
-): Message {
-  return { ...own, id: 0, references: 0, holders: 0, topic: encodeUtf8(own.name), publisher: '' }
 }
 
 /** Opens the store and makes a gateway that does not listen yet. Rejects with a ConfigError or a StoreError. */

@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander'
 import { AccessFileError } from '../auth/file-fault.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { version } from '../observe/version.ts'
+import { registerApiToken } from './api-token.ts'
 import { registerBackup } from './backup.ts'
 import { registerCheckConfig } from './check-config.ts'
 import { registerCheckStore } from './check-store.ts'
@@ -48,6 +49,7 @@ function createProgram(context: CliContext): Command {
   registerCheckConfig(program, context)
   registerPasswd(program, context)
   registerExplain(program, context)
+  registerApiToken(program, context)
   registerBackup(program, context)
   registerRestore(program, context)
   registerSimulate(program, context)

@@ -6,6 +6,7 @@
  */
 import { flushCompileCache } from 'node:module'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { firstTokenPath } from '../auth/api-tokens.ts'
 import { AccessFileError } from '../auth/file-fault.ts'
 import { authenticates, isReachable } from '../config/access.ts'
 import { clientLimitFields } from '../config/client-limit-fields.ts'
@@ -202,6 +203,7 @@ function hints({ listeners }: Gateway, config: GatewayConfig): string {
   if (http) lines.push(`  Page         ${url('http', reachable(http))}/`)
   if (webSocket) lines.push(`  WebSocket    ${url('ws', reachable(webSocket))}/mqtt`)
   lines.push(`  Data         ${config.inMemory ? 'in memory only, gone at the end' : config.dataDir}`)
+  if (http) lines.push(`  API          ${url('http', reachable(http))}/api/v1, ${tokenHint(config)}`)
   if (tcp) {
     const { host, port } = reachable(tcp)
     lines.push(`  Subscribe    mosquitto_sub -h ${host} -p ${port} -t 'hello/#' -v`)
@@ -209,6 +211,10 @@ function hints({ listeners }: Gateway, config: GatewayConfig): string {
   }
   lines.push('  Stop         Ctrl + C', '', '')
   return lines.join('\n')
+}
+
+function tokenHint({ inMemory, dataDir }: GatewayConfig): string {
+  return inMemory ? 'no token without a data folder' : `token in ${firstTokenPath(dataDir)}`
 }
 
 function reachable({ host, port }: ListenerAddress): { host: string; port: number } {

@@ -119,6 +119,8 @@ export class Counters {
   /** Logins under configured authentication, by result: yes, anonymous, or why not. */
   readonly logins = new LabelledCounter()
   authorityTimeouts = 0
+  /** Calls of the HTTP API that were answered, by status. */
+  readonly apiAnswers = new LabelledCounter()
   willsPublished = 0
   retainedChanges = 0
   routeCacheHits = 0

@@ -50,6 +50,41 @@ export function createHostCheck({ boundHost, allowedHosts, allowedOrigins }: Hos
   }
 }
 
+/** What proxies add. */
+const forwardingHeaders = [
+  'forwarded',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+  'client-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+]
+
+/**
+ * Whether a program of this machine asks for itself: by loopback, by a name of loopback, through no proxy that says what it is,
+ * and no browser on behalf of a page that did not come from here. `clientAddress`: whom a trusted proxy names, else the socket's.
+ */
+export function comesFromThisMachine(
+  {
+    headers,
+    socket,
+  }: { headers: IncomingHttpHeaders; socket: { remoteAddress?: string | undefined; encrypted?: boolean } },
+  clientAddress: string,
+): boolean {
+  const { host, origin } = headers
+  for (const address of [socket.remoteAddress ?? '', clientAddress]) {
+    if (!isLoopbackAddress(address.replace(/^::ffff:/, ''))) return false
+  }
+  if (host === undefined || !(isLoopbackName(nameIn(host)) || isLoopbackAddress(nameIn(host)))) return false
+  if (forwardingHeaders.some((name) => headers[name] !== undefined)) return false
+  const site = headers['sec-fetch-site']
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return false
+  return origin === undefined || origin === `${socket.encrypted === true ? 'https' : 'http'}://${host}`
+}
+
 /** The name or address in a Host header, without port and brackets. */
 function nameIn(host: string): string {
   return plainName(host.replace(/:\d*$/, ''))

@@ -1,9 +1,9 @@
 /**
- * The HTTP side of the one port for browsers and monitoring: health, metrics and the page. WebSocket upgrades are not
- * handled here; whoever wants them listens to the server's `upgrade` event.
+ * The HTTP side of the one port for browsers and monitoring: health, metrics and the page; what is below `/api/v1` goes to the
+ * API. WebSocket upgrades are not handled here; whoever wants them listens to the server's `upgrade` event.
  *
- * Every answer comes from a fixed table of paths, so no part of a URL ever reaches the file system. Only GET and HEAD exist
- * and no request body is read. Sizes and times are bounded, since the port may face strangers.
+ * Every answer of our own comes from a fixed table of paths, so no part of a URL ever reaches the file system. For these only
+ * GET and HEAD exist and no request body is read. Sizes and times are bounded, since the port may face strangers.
  */
 import {
   createServer,
@@ -11,11 +11,12 @@ import {
   type OutgoingHttpHeaders,
   type Server,
   type ServerResponse,
+  STATUS_CODES,
 } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import { createAssets } from './assets.ts'
-import type { HostCheck } from './host-check.ts'
+import { comesFromThisMachine, type HostCheck } from './host-check.ts'
 
 export interface HttpSources {
   /** Whether clients should be sent here now, and what was looked at, for example `{ store: 'ok' }`. */
@@ -23,6 +24,15 @@ export interface HttpSources {
   /** Prometheus' text format. */
   metrics(): Promise<string>
   version: string
+  /** Answers what is below `/api/v1`. `local`: a program of this machine asks, and no page of somebody else's. */
+  api?: (request: IncomingMessage, response: ServerResponse, caller: { address: string; local: boolean }) => void
+}
+
+/** Where requests come from, as far as a listener knows. */
+export interface HttpPeers {
+  hostCheck: HostCheck
+  /** Of whoever asks, also behind a proxy that is trusted to name him. */
+  addressOf(request: IncomingMessage): string
 }
 
 interface Answer {
@@ -68,7 +78,7 @@ const securityHeaders = {
 }
 
 /** A server that isn't listening yet. Without sources it answers no request but upgrades. */
-export function createHttpServer(hostCheck: HostCheck, sources?: HttpSources, tls?: TlsOptions): Server {
+export function createHttpServer({ hostCheck, addressOf }: HttpPeers, sources?: HttpSources, tls?: TlsOptions): Server {
   const routes = sources && createRoutes(sources)
   const options = {
     maxHeaderSize: headerBytesMax,
@@ -82,14 +92,25 @@ export function createHttpServer(hostCheck: HostCheck, sources?: HttpSources, tl
   server.maxRequestsPerSocket = requestsPerSocketMax
   server.timeout = silentSocketTimeoutMs
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
+    if (sources?.api !== undefined && isForApi(request) && hostCheck(request.headers) === undefined) {
+      for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value)
+      const address = addressOf(request)
+      sources.api(request, response, { address, local: comesFromThisMachine(request, address) })
+      return
+    }
     answer(routes, request, hostCheck)
       .catch(() => plain(500, 'The gateway failed to answer this request.\n'))
       .then((found) => send(request, response, found))
   }
   server.on('request', onRequest)
-  // Answered without "100 Continue", so that the client doesn't send the body.
+  // Answered without "100 Continue", so that the client doesn't send the body; the API asks for it where it wants one.
   server.on('checkContinue', onRequest)
   return server
+}
+
+/** The path alone; `/api/v1` in any other writing is none of ours. */
+function isForApi({ url = '' }: IncomingMessage): boolean {
+  return /^\/api\/v1(\/|\?|$)/.test(url)
 }
 
 function createRoutes({ health, metrics, version }: HttpSources): ReadonlyMap<string, Route> {
@@ -127,7 +148,9 @@ async function answer(
 ): Promise<Answer> {
   const path = (request.url ?? '').split('?', 1)[0]!
   const refusal = probes.has(path) ? undefined : hostCheck(request.headers)
-  if (refusal !== undefined) return plain(refusal.status, `${refusal.text}\n`)
+  if (refusal !== undefined) {
+    return isForApi(request) ? problem(refusal.status, refusal.text) : plain(refusal.status, `${refusal.text}\n`)
+  }
   if (routes === undefined) return plain(426, 'Only MQTT over WebSocket is served here.\n', { upgrade: 'websocket' })
   const route = routes.get(path)
   if (!route) return plain(404, 'Not found. The page is at /, metrics at /metrics, health at /livez and /readyz.\n')
@@ -153,6 +176,13 @@ function send(request: IncomingMessage, response: ServerResponse, { status, head
 function plain(status: number, text: string, more: OutgoingHttpHeaders = {}): Answer {
   const headers = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store', ...more }
   return { status, headers, body: text }
+}
+
+/** As the API's own errors look (RFC 9457). */
+function problem(status: number, detail: string): Answer {
+  const headers = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' }
+  const title = STATUS_CODES[status]
+  return { status, headers, body: `${JSON.stringify({ type: 'about:blank', title, status, detail })}\n` }
 }
 
 function json(status: number, value: unknown): Answer {

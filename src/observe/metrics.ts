@@ -177,6 +177,7 @@ const metrics: readonly Metric[] = [
     'Authenticators that did not answer in time: each was taken for a no.',
     (c) => c.authorityTimeouts,
   ),
+  labelled('mqtt_api_answers_total', 'Calls of the HTTP API, by status of the answer.', 'status', (c) => c.apiAnswers),
   counter('mqtt_wills_published_total', 'Will messages published.', (c) => c.willsPublished),
   counter('mqtt_retained_changes_total', 'Retained messages set or removed.', (c) => c.retainedChanges),
   counter('mqtt_route_cache_hits_total', 'Routes taken from the cache.', (c) => c.routeCacheHits),

@@ -13,7 +13,10 @@ let metrics: () => Promise<string>
 beforeEach(async () => {
   health = { ready: true, checks: { store: 'ok' } }
   metrics = async () => 'mqtt_connections 1\n'
-  server = createHttpServer(() => undefined, { health: () => health, metrics: () => metrics(), version: '1.2.3' })
+  server = createHttpServer(
+    { hostCheck: () => undefined, addressOf: () => '' },
+    { health: () => health, metrics: () => metrics(), version: '1.2.3' },
+  )
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   port = (server.address() as { port: number }).port

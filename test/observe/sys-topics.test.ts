@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { Counters, type Gauges } from '../../src/core/counters.ts'
 import { PacketType } from '../../src/mqtt/packet.ts'
 import { type SysReading, sysTopics } from '../../src/observe/sys-topics.ts'
+import { connectClient, startGateway } from '../e2e/gateway.ts'
 import { startMosquitto } from '../e2e/mosquitto.ts'
 import { describePeer } from '../peers.ts'
 
@@ -31,6 +32,15 @@ function payloads(messages: readonly { topic: string; payload: string }[]): Reco
 }
 
 describe('$SYS', () => {
+  test('has no topic of more levels than the gateway takes', async () => {
+    const gateway = await startGateway({ limits: { topicLevelsMax: 3 } })
+    const client = await connectClient(gateway)
+    await client.mqtt.subscribeAsync('$SYS/#')
+    await client.until(1)
+    await gateway.publish({ topic: 'a/b/c' })
+    expect(client.received.filter(({ topic }) => topic.split('/').length > 3)).toEqual([])
+  })
+
   test('the first call gives every topic', () => {
     const counters = new Counters()
     counters.packetsReceived[PacketType.publish] = 4

@@ -47,6 +47,8 @@ export const layers: readonly Layer[] = [
   { of: 'src/process/', imports: [] },
   { of: 'src/auth/', imports: ['src/mqtt/', 'src/auth/authenticator.ts'], types: ['src/core/ports/'] },
   { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
+  // It meets the broker through the views of the inspection port, and everything else as functions it is given.
+  { of: 'src/api/', imports: ['src/mqtt/', 'src/auth/wildcard.ts'], types: ['src/core/ports/'] },
   // Metrics, $SYS and the log put names to what the core counts, at the level that the configuration gives.
   { of: 'src/observe/', imports: ['src/mqtt/'], types: ['src/core/', 'src/config/schema.ts'] },
   // Defaults, strategies and levels are said once, by who lives by them; the configuration gives them words and bounds.

@@ -119,6 +119,11 @@ export class TopicCache {
     return this.#circle.length
   }
 
+  /** For whoever looks; entries that come and go meanwhile are among them or not. */
+  *entries(): Iterable<TopicEntry> {
+    for (let place = 0; place < this.#circle.length; place++) yield this.#circle[place]!
+  }
+
   /** The entry of a topic on the wire. Throws a ProtocolError for bytes that are no topic name. */
   lookup(namespace: Namespace, buffer: Uint8Array, start: number, end: number): TopicEntry {
     const hash = hashBytes(namespace.topicSeed, buffer, start, end)

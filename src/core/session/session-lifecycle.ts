@@ -18,6 +18,7 @@ export const endedAt = 0
 export function attach(broker: Broker, session: Session, client: Client): void {
   session.client = client
   session.link = client.link
+  session.connectedAt = broker.now
   session.version = client.version || session.version
   if (session.expiry !== null) broker.deadlines.clear(session.expiry)
   cancelHandOvers(session)

@@ -44,6 +44,8 @@ export class Session implements Destination {
   /** The connection's output; null while the client is away. Here, not behind `client`, for the hot path. */
   link: Link | null = null
   client: Client | null = null
+  /** When its client's CONNECT was accepted, or the last one's. */
+  connectedAt = 0
   readonly subscriptions = new Map<string, Subscription>()
   /** Its QoS 1 and 2 deliveries, until the last acknowledgement of each. */
   readonly queue: MessageLog<Delivery>

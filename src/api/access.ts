@@ -1,0 +1,68 @@
+/**
+ * Who may make a call. With a token: whatever its role allows. Without one, and only while no authentication is configured:
+ * programs of this machine may read, publish and subscribe (`open`); whatever deletes, disconnects or configures needs a token.
+ *
+ * A wrong token is a mistake of its address, whose answers come later and later (`Throttle`); a right one is never held up.
+ */
+import { createMiddleware } from 'hono/factory'
+import type { ApiEnvironment } from './environment.ts'
+import { Problem } from './problem.ts'
+import { type ApiSources, type Bearer, type Caller, type Role, roles } from './sources.ts'
+
+/** Characters; longer ones are none of ours. */
+const tokenCharactersMax = 200
+
+export interface Need {
+  role: Role
+  /** Programs of this machine may do it without a token while nobody is asked who he is. */
+  open?: boolean
+}
+
+/** Null: no token, but a program of this machine that needs none. @throws Problem */
+export async function authenticate(
+  sources: ApiSources,
+  caller: Caller,
+  authorization: string | undefined,
+): Promise<Bearer | null> {
+  if (authorization === undefined) {
+    if (!sources.authenticated() && caller.local) return null
+    throw unauthorized('this call needs a token: Authorization: Bearer TOKEN')
+  }
+  const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
+  if (token === undefined) throw unauthorized('expected Authorization: Bearer TOKEN')
+  const bearer = token.length > tokenCharactersMax ? undefined : sources.tokens.find(token)
+  if (bearer !== undefined) return bearer
+  await punish(sources, caller)
+  throw unauthorized('nobody has this token', 'invalid_token')
+}
+
+async function punish({ throttle, sleep, audit }: ApiSources, { address }: Caller): Promise<void> {
+  const waitMs = throttle.reserve(address)
+  if (waitMs === undefined) {
+    throw new Problem(429, 'too many wrong tokens from this address', { headers: { 'retry-after': '5' } })
+  }
+  throttle.mistake(address)
+  audit({ reason: 'wrong_token', address }, 'API token refused')
+  if (waitMs > 0) await sleep(waitMs)
+}
+
+function unauthorized(detail: string, error?: string): Problem {
+  const challenge = error === undefined ? 'Bearer realm="mqtide"' : `Bearer realm="mqtide", error="${error}"`
+  return new Problem(401, detail, { headers: { 'www-authenticate': challenge } })
+}
+
+/** Lets a call through whose bearer has at least this role. */
+export function requireRole({ role, open = false }: Need) {
+  return createMiddleware<ApiEnvironment>(async (context, next) => {
+    const bearer = context.get('bearer')
+    if (bearer === null && !open) throw unauthorized('this call needs a token, always: Authorization: Bearer TOKEN')
+    if (bearer !== null && roles.indexOf(bearer.role) < roles.indexOf(role)) {
+      const { address } = context.get('caller')
+      context
+        .get('sources')
+        .audit({ reason: 'role', token: bearer.name, address, path: context.req.path }, 'API call refused')
+      throw new Problem(403, `this call needs role ${role}; the token ${bearer.name} has role ${bearer.role}`)
+    }
+    await next()
+  })
+}

@@ -1,0 +1,87 @@
+/**
+ * The HTTP API as a whole: routes and their OpenAPI document, from the same schemas. Loaded with the first call, since most
+ * gateways are never asked.
+ *
+ *     request -> who asks (`access.ts`) -> may he -> bounded body -> schema -> handler -> answer or problem
+ */
+import type { HttpBindings } from '@hono/node-server'
+import { authenticate } from './access.ts'
+import { documentPage } from './document-page.ts'
+import { Pages } from './listing.ts'
+import { Problem, problemContentType, problemText } from './problem.ts'
+import { type Api, createApp } from './route.ts'
+import { addClients } from './routes/clients.ts'
+import { addPublish } from './routes/publish.ts'
+import { addReadings } from './routes/readings.ts'
+import { addRetained } from './routes/retained.ts'
+import type { ApiSources, Caller } from './sources.ts'
+
+export const base = '/api/v1'
+
+/** What `@hono/node-server` hands over, and what our HTTP server knows of the caller. */
+export type CallBindings = HttpBindings & { caller: Caller }
+
+export function createApi(sources: ApiSources): Api {
+  const root = createApp()
+  root.use('*', async (context, next) => {
+    const { caller, incoming } = context.env
+    context.set('sources', sources)
+    context.set('caller', caller)
+    context.set('bearer', await authenticate(sources, caller, context.req.header('authorization')))
+    await next()
+    context.header('cache-control', 'no-store')
+    // An unread body would be taken for the next request.
+    if (!incoming.complete) context.header('connection', 'close')
+  })
+  const api = createApp()
+  const pages = new Pages(sources.now)
+  addClients(api, pages)
+  addRetained(api, pages)
+  addPublish(api)
+  addReadings(api)
+  addDocument(api, sources.readings.version)
+  root.route(base, api)
+  root.notFound((context) => answerOf(unknownRoute(api, context.req.method, context.req.path)))
+  root.onError((error, context) => {
+    if (!(error instanceof Problem)) sources.onError(error)
+    const problem = error instanceof Problem ? error : new Problem(500, 'the gateway failed to answer this call')
+    const response = answerOf(problem)
+    if (!context.env.incoming.complete) response.headers.set('connection', 'close')
+    return response
+  })
+  return root
+}
+
+function answerOf(problem: Problem): Response {
+  const headers = { ...problem.headers, 'content-type': problemContentType, 'cache-control': 'no-store' }
+  return new Response(problemText(problem), { status: problem.status, headers })
+}
+
+function unknownRoute(api: Api, method: string, path: string): Problem {
+  const within = path.slice(base.length).split('/')
+  const methods = api.openAPIRegistry.definitions.flatMap((definition) => {
+    if (definition.type !== 'route') return []
+    const parts = definition.route.path.split('/')
+    const fits = parts.length === within.length && parts.every((part, i) => part.startsWith('{') || part === within[i])
+    return fits ? [definition.route.method.toUpperCase()] : []
+  })
+  if (methods.length === 0)
+    return new Problem(404, `there is no ${path.slice(0, 200)}; ${base}/openapi.json lists what there is`)
+  const allow = [...new Set(methods.includes('GET') ? [...methods, 'HEAD'] : methods)].join(', ')
+  return new Problem(405, `${method} is not for this path: ${allow}`, { headers: { allow } })
+}
+
+function addDocument(api: Api, version: string): void {
+  api.openAPIRegistry.registerComponent('securitySchemes', 'token', { type: 'http', scheme: 'bearer' })
+  let document: ReturnType<Api['getOpenAPI31Document']> | undefined
+  const made = () => {
+    document ??= api.getOpenAPI31Document({
+      openapi: '3.1.0',
+      info: { title: 'MQTide', version, description: 'What operators ask of a gateway and tell it. See docs/api.md.' },
+      servers: [{ url: base }],
+    })
+    return document
+  }
+  api.get('/openapi.json', (context) => context.json(made()))
+  api.get('/', (context) => context.html(documentPage(made())))
+}

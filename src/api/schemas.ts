@@ -1,0 +1,166 @@
+/** The shapes of answers and of what they have in common, as schemas: they check, they type, and the OpenAPI document is made of them. */
+import { z } from '@hono/zod-openapi'
+
+const count = () => z.number().int().min(0)
+const time = () => z.iso.datetime().describe('UTC.')
+const timeOrNever = (text: string) => z.iso.datetime().nullable().describe(text)
+
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    detail: z.string(),
+    errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  })
+  .openapi('Problem')
+
+const namespace = z.string().describe('The tenant; empty: the one of clients of which nothing else is said.')
+
+const owner = {
+  namespace,
+  clientId: z.string(),
+}
+
+const waiting = {
+  subscriptions: count(),
+  queuedMessages: count().describe('That wait, in memory and in the store.'),
+  queuedBytes: count(),
+  inflightMessages: count().describe('Sent and not yet acknowledged.'),
+  droppedMessages: count().describe('That it did not get, for whatever reason, since the gateway started.'),
+}
+
+const protocolVersion = z.number().int().describe('3: MQTT 3.1, 4: 3.1.1, 5: 5.0.')
+const sessionExpirySeconds = count().describe('4294967295: never.')
+
+export const clientSchema = z
+  .object({
+    ...owner,
+    username: z.string(),
+    principal: z.string().describe('Under which it was let in; empty: nobody in particular.'),
+    address: z.string(),
+    listener: z.string(),
+    protocolVersion,
+    connectedAt: time(),
+    keepAliveSeconds: count().describe('0: off.'),
+    sessionExpirySeconds,
+    ...waiting,
+  })
+  .openapi('Client')
+
+export const sessionSchema = z
+  .object({
+    ...owner,
+    connected: z.boolean(),
+    username: z.string(),
+    principal: z.string(),
+    protocolVersion,
+    stored: z.boolean().describe('It survives the process.'),
+    sessionExpirySeconds,
+    expiresAt: timeOrNever('When it ends unless its client comes back; null: not, or not while it is connected.'),
+    ...waiting,
+  })
+  .openapi('Session')
+
+export const subscriptionSchema = z
+  .object({
+    ...owner,
+    filter: z.string().describe('As subscribed, with $share/GROUP/.'),
+    group: z.string().describe('Of a shared subscription; empty: it is none.'),
+    qos: z.number().int().min(0).max(2),
+    noLocal: z.boolean(),
+    retainAsPublished: z.boolean(),
+    retainHandling: z.number().int().min(0).max(2),
+    identifiers: z.array(z.number().int()),
+  })
+  .openapi('Subscription')
+
+const message = {
+  namespace,
+  topic: z.string(),
+  payload: z.string().describe('Text, or base64 where it is no UTF-8.'),
+  payloadEncoding: z.enum(['utf8', 'base64']),
+  payloadBytes: count().describe('Of the whole payload.'),
+  payloadCut: z.boolean().describe('Only its beginning is shown.'),
+  qos: z.number().int().min(0).max(2),
+  publisher: z.string().describe('Client id; empty: the gateway itself.'),
+  publishedAt: time(),
+  expiresAt: timeOrNever('null: never.'),
+}
+export const messageSchema = z.object(message).openapi('Message')
+
+export const retainedSchema = z.object(message).openapi('RetainedMessage')
+
+export const queuedSchema = z
+  .object({
+    position: count(),
+    state: z.enum(['waiting', 'sent', 'released']),
+    qos: z.number().int().min(0).max(2),
+    message: messageSchema.nullable().describe('null: only its place is kept.'),
+  })
+  .openapi('QueuedMessage')
+
+export const listenerSchema = z
+  .object({
+    name: z.string(),
+    kind: z.string(),
+    host: z.string().optional().describe('Where it is bound; a path for a socket in the file system.'),
+    port: z.number().int().optional(),
+    durability: z.string(),
+    clients: count(),
+    handshakes: count().describe('Connections whose CONNECT is not accepted yet.'),
+  })
+  .openapi('Listener')
+
+export const budgetSchema = z
+  .object({
+    used: z.number(),
+    max: z.number().nullable().describe('null: none.'),
+    refused: count().describe('Times that there was no room.'),
+  })
+  .openapi('Budget')
+
+export const topicSchema = z
+  .object({ namespace, topic: z.string(), recipients: count(), groups: count().describe('Shared subscriptions.') })
+  .openapi('Topic')
+
+export const routeSchema = z
+  .object({
+    topic: z.string(),
+    recipientCount: count(),
+    groupCount: count(),
+    recipients: z.array(z.object({ name: z.string(), filter: z.string(), qos: z.number().int(), online: z.boolean() })),
+    groups: z.array(
+      z.object({ name: z.string(), filter: z.string(), strategy: z.string(), members: z.array(z.string()) }),
+    ),
+  })
+  .openapi('Route')
+
+export function pageOf<Item extends z.ZodType>(item: Item) {
+  return z.object({
+    items: z.array(item),
+    nextCursor: z.string().nullable().describe('For the next page; null: this is the last one.'),
+  })
+}
+
+export const pageLimitMax = 1000
+
+/** What every list is asked with. */
+export const pageQuery = {
+  limit: z.coerce.number().int().min(1).max(pageLimitMax).default(100),
+  cursor: z.string().min(1).max(4096).optional().describe('`nextCursor` of the page before.'),
+}
+
+export const namespaceQuery = z
+  .string()
+  .max(256)
+  .default('')
+  .describe('The tenant; empty: the one of clients of which nothing else is said.')
+export const ownerQuery = z.object({ namespace: namespaceQuery })
+export const clientIdParam = z.object({
+  clientId: z
+    .string()
+    .min(1)
+    .max(65_535)
+    .openapi({ param: { name: 'clientId', in: 'path' } }),
+})

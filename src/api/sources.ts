@@ -1,0 +1,95 @@
+/** What the API asks of the gateway: the composition root brings it together. */
+import type { Inspection, Owner } from '../core/ports/inspection.ts'
+import type { Properties, Qos } from '../mqtt/packet.ts'
+
+export const roles = ['viewer', 'operator', 'admin'] as const
+/** Each may do what those before it may. */
+export type Role = (typeof roles)[number]
+
+export interface Bearer {
+  readonly name: string
+  readonly role: Role
+}
+
+/** Slows down addresses that bring wrong tokens. */
+export interface Throttle {
+  /** Milliseconds that an answer has to wait; undefined: it would be too long. */
+  reserve(address: string): number | undefined
+  mistake(address: string): void
+}
+
+export interface ListenerView {
+  name: string
+  kind: string
+  /** Absent while it is not bound; a path for a socket in the file system. */
+  host?: string | undefined
+  port?: number | undefined
+  durability: string
+  clients: number
+  handshakes: number
+}
+
+export interface BudgetView {
+  used: number
+  max: number
+  refused: number
+}
+
+export interface OwnMessage {
+  namespace: string
+  topic: string
+  payload: Uint8Array
+  qos: Qos
+  retain: boolean
+  properties: Properties
+}
+
+/** The last three: nobody gets it. */
+export type Published = 'delivered' | 'no-subscribers' | 'quota-exceeded' | 'too-large' | 'no-namespace'
+
+export interface ApiActions {
+  /** False: it is not connected. */
+  disconnect(owner: Owner): boolean
+  /** Ends a session, and its connection first. False: there is none. Resolves when that is committed. */
+  endSession(owner: Owner): Promise<boolean>
+  publish(message: OwnMessage): Promise<Published>
+  /** False: nothing is retained there. What was deleted is gone for good once `settled` resolves. */
+  deleteRetained(namespace: string, topic: string): boolean
+  settled(): Promise<void>
+}
+
+export interface ApiReadings {
+  version: string
+  listeners(): ListenerView[]
+  /** By series name. */
+  metrics(): Record<string, number>
+  budgets(): Record<string, BudgetView>
+  /** Limits as configured, for one client or one thing each. */
+  limits(): Record<string, number>
+}
+
+export interface ApiSources {
+  /** Clients are asked who they are: then every call needs a token. */
+  authenticated(): boolean
+  inspection: Inspection
+  actions: ApiActions
+  readings: ApiReadings
+  tokens: { find(token: string): Bearer | undefined }
+  throttle: Throttle
+  sleep(ms: number): Promise<void>
+  /** What the system's clock says at a time of the broker's. */
+  wallTime(time: number): number
+  /** Steady milliseconds. */
+  now(): number
+  audit(fields: object, text: string): void
+  onStatus(status: number): void
+  onError(error: unknown): void
+}
+
+/** Who asks, as far as the listener knows. */
+export interface Caller {
+  /** Without port. */
+  address: string
+  /** A program of this machine, and no page of somebody else's. */
+  local: boolean
+}

@@ -1,0 +1,134 @@
+/** The part of the composition root that gives the HTTP API what it asks for: views, actions, tokens. */
+import { setTimeout } from 'node:timers/promises'
+import { type ApiHandler, createApiHandler } from './api/handler.ts'
+import { Problem } from './api/problem.ts'
+import type { ApiActions, ApiReadings, OwnMessage, Published } from './api/sources.ts'
+import { AddressThrottle, defaultAddressThrottle } from './auth/address-throttle.ts'
+import { ApiTokens, tokensPath, writeFirstToken } from './auth/api-tokens.ts'
+import { authenticatesAnywhere } from './config/access-settings.ts'
+import type { GatewayConfig } from './config/schema.ts'
+import type { Broker } from './core/broker.ts'
+import { BrokerInspection } from './core/inspection/inspection.ts'
+import { setRetained } from './core/retained/retained-changes.ts'
+import { endSession } from './core/session/session-lifecycle.ts'
+import { type StoredClock, wallOffset } from './engine/clock.ts'
+import type { Committer } from './engine/committer.ts'
+import type { Engine } from './engine/engine.ts'
+import { publishOwn } from './engine/own-message.ts'
+import type { Listener } from './listeners/listener.ts'
+import { ProtocolError } from './mqtt/protocol-error.ts'
+import { ReasonCode } from './mqtt/reason-code.ts'
+import type { Log } from './observe/log.ts'
+import { flatMetrics } from './observe/metrics.ts'
+import { version } from './observe/version.ts'
+
+export interface ApiParts {
+  broker: Broker
+  engine: Engine
+  committer: Committer
+  clock: StoredClock
+  log: Log
+  listeners(): readonly Listener[]
+}
+
+/** Opens the tokens of a data folder; at the first start in it, makes one. @throws AccessFileError */
+export function openApiTokens(config: GatewayConfig, log: Log): ApiTokens {
+  if (config.inMemory) return new ApiTokens()
+  const { dataDir } = config
+  const first = writeFirstToken(dataDir, new Date())
+  if (first !== undefined) log.info({ file: first }, 'the first API token, of role admin, was written')
+  return new ApiTokens(tokensPath(dataDir), (error) => {
+    log.error({ faults: error.message.split('\n') }, 'API tokens not read again, the old ones stay')
+  })
+}
+
+/** What a reload exchanges is asked anew with each call. */
+interface InForce {
+  readonly config: GatewayConfig
+}
+
+export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts): ApiHandler {
+  const { broker, clock, log } = parts
+  return createApiHandler({
+    authenticated: () => authenticatesAnywhere(inForce.config),
+    inspection: new BrokerInspection(broker),
+    actions: actionsOf(inForce, parts),
+    readings: readingsOf(inForce, parts),
+    tokens,
+    throttle: new AddressThrottle(defaultAddressThrottle, () => performance.now()),
+    sleep: (ms) => setTimeout(ms),
+    wallTime: (time) => time + wallOffset(clock),
+    now: () => performance.now(),
+    audit: (fields, text) => log.info({ audit: true, ...fields }, text),
+    onStatus: (status) => broker.counters.apiAnswers.add(String(status)),
+    onError: (error) => log.error({ err: error }, 'a call of the API failed'),
+  })
+}
+
+function actionsOf(inForce: InForce, { broker, engine, committer }: ApiParts): ApiActions {
+  const find = ({ namespace, clientId }: { namespace: string; clientId: string }) =>
+    broker.namespaces.get(namespace)?.sessions.get(clientId)
+  return {
+    disconnect(owner) {
+      const client = find(owner)?.client ?? null
+      if (client === null) return false
+      engine.run(() => client.withDurability(() => client.disconnect(ReasonCode.administrativeAction)))
+      return true
+    },
+    async endSession(owner) {
+      const session = find(owner)
+      if (session === undefined) return false
+      engine.run(() => {
+        session.client?.disconnect(ReasonCode.administrativeAction)
+        // One that does not outlive its connection is over by now.
+        if (!session.ended) endSession(broker, session)
+      })
+      await committer.settled()
+      return true
+    },
+    publish: (message) => publish(message, inForce.config.limits.packetBytesMax, { engine, committer }),
+    deleteRetained: (name, topic) =>
+      engine.call(() => {
+        const namespace = broker.namespaces.get(name)
+        if (namespace === undefined || namespace.retained.get(topic) === null) return false
+        const previous = setRetained(broker, namespace, topic, null)
+        broker.counters.retainedChanges++
+        if (!topic.startsWith('$SYS/')) broker.journal.retain(name, topic, null, previous)
+        return true
+      }),
+    settled: () => committer.settled(),
+  }
+}
+
+async function publish(
+  { namespace: name, ...message }: OwnMessage,
+  packetBytesMax: number,
+  parts: { engine: Engine; committer: Committer },
+): Promise<Published> {
+  if (message.payload.length + message.topic.length > packetBytesMax) return 'too-large'
+  const namespace = parts.engine.broker.namespaces.get(name)
+  if (namespace === undefined) return 'no-namespace'
+  try {
+    return await publishOwn(parts, { ...message, namespace })
+  } catch (error) {
+    if (error instanceof ProtocolError) throw new Problem(400, error.message)
+    throw error
+  }
+}
+
+function readingsOf(inForce: InForce, { broker, listeners }: ApiParts): ApiReadings {
+  return {
+    version,
+    listeners: () =>
+      listeners().map(({ settings: { name, kind, durability, room }, address }) => {
+        const { host, port } = address ?? {}
+        return { name, kind, host, port, durability, clients: room.clients, handshakes: room.handshakes }
+      }),
+    metrics: () => flatMetrics(broker.counters, broker.gauges()),
+    budgets: () => ({ ...broker.gauges().budgets }),
+    limits: () => {
+      const limits = Object.entries(inForce.config.limits)
+      return Object.fromEntries(limits.filter((entry): entry is [string, number] => typeof entry[1] === 'number'))
+    },
+  }
+}

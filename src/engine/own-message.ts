@@ -1,0 +1,44 @@
+/** Publishes messages of the program and of the gateway itself, as safe as a client's would be at its acknowledgement. */
+import type { Namespace } from '../core/namespace.ts'
+import type { Message } from '../core/publish/message.ts'
+import type { PublishOutcome } from '../core/publish/publish.ts'
+import { encodeProperties } from '../mqtt/encoder.ts'
+import { PacketType, type Properties, type Qos } from '../mqtt/packet.ts'
+import { encodeUtf8 } from '../mqtt/utf8.ts'
+import type { Committer } from './committer.ts'
+import type { Engine } from './engine.ts'
+
+export interface OwnMessage {
+  /** Absent: the default one. */
+  namespace?: Namespace
+  topic: string
+  payload: Uint8Array
+  qos: Qos
+  retain: boolean
+  properties: Properties
+}
+
+/** Resolves when it is committed, or refused. The payload is kept as it is. */
+export async function publishOwn(
+  { engine, committer }: { engine: Engine; committer: Committer },
+  { namespace, topic, payload, qos, retain, properties }: OwnMessage,
+): Promise<PublishOutcome> {
+  const { messageExpiryInterval, topicAlias: _alias, subscriptionIdentifiers: _ids, ...forwarded } = properties
+  const forwardProperties = encodeProperties(PacketType.publish, forwarded)
+  const { appended } = committer
+  const outcome = engine.call(() => {
+    const { broker } = engine
+    const publishedAt = broker.now
+    const expiresAt = messageExpiryInterval === undefined ? Infinity : publishedAt + messageExpiryInterval * 1000
+    const message = newMessage({ name: topic, payload, forwardProperties, qos, expiresAt, publishedAt })
+    return broker.publish(message, retain, namespace)
+  })
+  if (outcome !== 'quota-exceeded' && committer.appended !== appended) await committer.settled()
+  return outcome
+}
+
+export function newMessage(
+  own: Pick<Message, 'name' | 'payload' | 'forwardProperties' | 'qos' | 'expiresAt' | 'publishedAt'>,
+): Message {
+  return { ...own, id: 0, references: 0, holders: 0, topic: encodeUtf8(own.name), publisher: '' }
+}

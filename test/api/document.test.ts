@@ -1,0 +1,172 @@
+/** The OpenAPI document against the live server: each call it names, each status, and the shape of each answer. */
+import { expect, it } from 'vitest'
+import { z } from 'zod'
+import { connectClient } from '../e2e/gateway.ts'
+import { type Answer, type Api, nobody, startApi, watchAnswers } from './api.ts'
+
+type Schema = Record<string, unknown>
+
+interface Operation {
+  operationId: string
+  responses: Record<string, { content?: Record<string, { schema: Schema }> }>
+  'x-role': string
+}
+
+interface Document {
+  openapi: string
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, Schema> }
+}
+
+/** Needs more lists at once than a test can hold open; `lists.test.ts` has it. */
+const metElsewhere = (operation: Operation, status: string) => status === '503' && operation.operationId !== 'publish'
+
+/** The schema with what it refers to in its place. */
+function resolved(schema: unknown, { components }: Document): unknown {
+  if (Array.isArray(schema)) return schema.map((item) => resolved(item, { components } as Document))
+  if (typeof schema !== 'object' || schema === null) return schema
+  const { $ref } = schema as { $ref?: string }
+  if ($ref !== undefined) return resolved(components.schemas[$ref.split('/').at(-1)!], { components } as Document)
+  return Object.fromEntries(
+    Object.entries(schema).map(([key, value]) => [key, resolved(value, { components } as Document)]),
+  )
+}
+
+function operationsOf({ paths }: Document) {
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
+  )
+}
+
+/** Remembers which status of which call was met, and checks its body. */
+class Coverage {
+  readonly #document: Document
+  readonly #met = new Set<string>()
+
+  constructor(document: Document) {
+    this.#document = document
+    watchAnswers((method, path, answer) => this.#see(method, path.split('?')[0]!, answer))
+  }
+
+  #see(method: string, path: string, { status, body, headers }: Answer): void {
+    const found = operationsOf(this.#document).find((one) => {
+      const pattern = one.path.replace(/\{\w+\}/g, '[^/]+')
+      return one.method === method && new RegExp(`^${pattern}$`).test(path)
+    })
+    if (found === undefined) return
+    const answer = found.operation.responses[String(status)]
+    const call = `${found.operation.operationId} ${status}`
+    expect(answer, `${call} is not in the document`).toBeDefined()
+    this.#met.add(call)
+    const [type, content] = Object.entries(answer!.content ?? {})[0] ?? []
+    if (content === undefined) return
+    expect(headers.get('content-type')).toContain(type)
+    const schema = z.fromJSONSchema(resolved(content.schema, this.#document) as Parameters<typeof z.fromJSONSchema>[0])
+    const { error } = schema.safeParse(body)
+    expect(error, `${call}: ${JSON.stringify(body).slice(0, 500)}`).toBeUndefined()
+  }
+
+  get missing(): string[] {
+    return operationsOf(this.#document).flatMap(({ operation }) =>
+      Object.keys(operation.responses)
+        .filter((status) => !metElsewhere(operation, status))
+        .map((status) => `${operation.operationId} ${status}`)
+        .filter((call) => !this.#met.has(call)),
+    )
+  }
+}
+
+async function documentOf({ call }: Api): Promise<Document> {
+  return (await call<Document>('/openapi.json')).body
+}
+
+/** Paths with their parameters filled in. */
+const filled = (path: string) => path.replace(/\{\w+\}/g, 'nothing')
+
+async function callEverything(api: Api): Promise<void> {
+  const { call, admin } = api
+  await connectClient(api.gateway, { clientId: 'device' })
+  await api.gateway.publish({ topic: 'a', payload: 'x', retain: true })
+  await api.gateway.publish({ topic: 'b', payload: 'x', retain: true })
+  for (const path of ['/clients', '/clients/device', '/retained', '/retained/a', '/listeners', '/limits', '/metrics']) {
+    await call(path)
+  }
+  for (const path of [
+    '/clients?limit=0',
+    '/clients/device?namespace=a&namespace=b',
+    '/retained?filter=%23a',
+    '/retained/%23',
+  ]) {
+    await call(path)
+  }
+  for (const path of ['/clients/nobody', '/retained/nothing']) await call(path)
+  for (const path of [
+    '/retained/nothing',
+    '/retained/%23',
+    '/retained?filter=%23a',
+    '/retained/a',
+    '/retained?filter=b',
+  ]) {
+    await admin(path, { method: 'DELETE' })
+  }
+  await admin('/clients/device?namespace=a&namespace=b', { method: 'DELETE' })
+  await admin('/clients/nobody', { method: 'DELETE' })
+  await admin('/clients/device', { method: 'DELETE' })
+}
+
+async function publishEverything({ call, gateway }: Api): Promise<void> {
+  const publish = (body: unknown, headers = {}) => call('/publish', { method: 'POST', body, headers })
+  const client = await connectClient(gateway, { clean: false, clientId: 'away' })
+  await client.mqtt.subscribeAsync('full', { qos: 1 })
+  await client.mqtt.endAsync()
+  await publish({ topic: 'full', qos: 1 })
+  await publish({ topic: 'full', qos: 1 })
+  await publish({ topic: '#' })
+  await publish({ topic: 'a', namespace: 'nowhere' })
+  await publish({ topic: 'a', payload: 'x'.repeat(1024 * 1024) })
+  await publish('x', { 'content-type': 'text/plain' })
+}
+
+/** What any call may be answered, whoever makes it. */
+async function callWithoutRights(document: Document): Promise<void> {
+  const api = await startApi(nobody)
+  const each = operationsOf(document).map(({ path, method, operation }) => ({ path: filled(path), method, operation }))
+  for (const { path, method } of each) await api.call(path, { method })
+  for (const { path, method, operation } of each) {
+    if (operation['x-role'] !== 'viewer') await api.call(path, { method, token: api.tokens.viewer })
+  }
+  // The first ones are waited for by nobody: they are answered late.
+  const wrong = Array.from({ length: 10 }, () => api.call('/nothing', { token: 'wrong' }))
+  await Promise.race(wrong.slice(9))
+  for (const { path, method } of each) await api.call(path, { method, token: 'wrong' })
+  await Promise.all(wrong)
+}
+
+it('answers each call as its document says: every status, every shape', async () => {
+  const api = await startApi({ limits: { sessionQueueMessagesMax: 1 }, sessionQueueFull: 'reject' })
+  const document = await documentOf(api)
+  expect(document.openapi).toBe('3.1.0')
+  const coverage = new Coverage(document)
+  await callEverything(api)
+  await publishEverything(api)
+  await callWithoutRights(document)
+  expect(coverage.missing).toEqual([])
+}, 60_000)
+
+it('shows the same document as a page', async () => {
+  const api = await startApi()
+  const { status, body, headers } = await api.call<string>('')
+  expect(status).toBe(200)
+  expect(headers.get('content-type')).toContain('text/html')
+  for (const { path } of operationsOf(await documentOf(api))) expect(body).toContain(`/api/v1${path}`)
+})
+
+it('says of a path that is not there that it is not, and of one that is which methods it has', async () => {
+  const { call } = await startApi()
+  expect(await call('/nothing')).toMatchObject({ status: 404, body: { status: 404 } })
+  const wrongMethod = await call('/clients', { method: 'PATCH' })
+  expect(wrongMethod).toMatchObject({ status: 405, body: { status: 405 } })
+  expect(wrongMethod.headers.get('allow')).toBe('GET, HEAD')
+  expect((await call('/retained', { method: 'PUT' })).headers.get('allow')).toBe('GET, DELETE, HEAD')
+  expect((await call('/clients', { method: 'HEAD' })).status).toBe(200)
+})
