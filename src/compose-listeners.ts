@@ -59,7 +59,7 @@ export function createListeners(
     listenersOf(wantedConfig).map((given, index) => {
       const { name, kind, host, port, path, limits } = given
       const { connectionsMax = Infinity, handshakesMax = Infinity } = limits
-      const roomLimits = { connectionsMax, handshakesMax }
+      const roomLimits = { ...limits, connectionsMax, handshakesMax }
       const parts = { engine, sources, httpSockets, config: wantedConfig, log, index }
       return {
         ...{ name, kind, host, port, path, limits: roomLimits, recipe: recipeOf(given, wantedConfig) },

@@ -171,8 +171,8 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
     hashSeed: randomBytes(4).readInt32LE(),
     ...(faults !== undefined && { bans: faults }),
   })
-  const { outputBufferBytesMax, connectionsMax, handshakesMax } = config.limits
-  const roomLimits = { connectionsMax, handshakesMax }
+  const { outputBufferBytesMax } = config.limits
+  const roomLimits = config.limits
   const onFault = (error: Error, { clientId, address, packet }: Culprit): void => {
     const culprit = { clientId, address, packet: packet === null ? '' : Buffer.from(packet).toString('hex') }
     faults?.record({ ...culprit, error: String(error) })

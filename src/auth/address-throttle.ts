@@ -9,6 +9,8 @@
  * Pauses cost a timer and no processor time, and they come before the password is hashed: guessing from one address costs
  * the gateway one hash per pause. Clients that are known from before (`VerifiedCredentials`) never come here.
  */
+import { networkOf } from '../core/address.ts'
+
 export interface AddressThrottleOptions {
   mistakesFree: number
   firstPauseMs: number
@@ -79,23 +81,4 @@ export class AddressThrottle {
       break
     }
   }
-}
-
-/** The address without its port; of IPv6 the first 64 bits. */
-function networkOf(remoteAddress: string): string {
-  const address = addressOf(remoteAddress)
-  if (!address.includes(':')) return address
-  const [head = '', tail] = address.split('::')
-  const before = head === '' ? [] : head.split(':')
-  if (tail === undefined) return before.slice(0, 4).join(':')
-  const after = tail === '' ? [] : tail.split(':')
-  const zeros = new Array<string>(Math.max(0, 8 - before.length - after.length)).fill('0')
-  return [...before, ...zeros, ...after].slice(0, 4).join(':')
-}
-
-/** The address of "address:port", with IPv4 in IPv6's clothes undressed. */
-export function addressOf(remoteAddress: string): string {
-  const colon = remoteAddress.lastIndexOf(':')
-  const address = colon === -1 ? remoteAddress : remoteAddress.slice(0, colon)
-  return address.replace(/^\[(.*)\]$/, '$1').replace(/^::ffff:(?=\d+\.)/i, '')
 }

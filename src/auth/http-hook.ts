@@ -16,8 +16,10 @@
  * 0x88. Only so many requests run and wait at a time; after failures in a row nobody is asked for a while; a yes is
  * remembered for a short time.
  */
+
+import { addressOf } from '../core/address.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
-import { type AddressThrottle, addressOf } from './address-throttle.ts'
+import type { AddressThrottle } from './address-throttle.ts'
 import { boundedText } from './bounded-text.ts'
 import { BoundedWork } from './bounded-work.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'

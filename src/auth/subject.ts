@@ -1,5 +1,5 @@
 /** Whom rules are asked about: one client, as it is known when it has been let in. */
-import { addressOf } from './address-throttle.ts'
+import { addressOf } from '../core/address.ts'
 import type { CertificateFields, Credential, Identity } from './credential.ts'
 
 export interface Subject {

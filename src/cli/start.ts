@@ -9,7 +9,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { firstTokenPath } from '../auth/api-tokens.ts'
 import { AccessFileError } from '../auth/file-fault.ts'
 import { authenticates, isReachable } from '../config/access.ts'
-import { clientLimitFields } from '../config/client-limit-fields.ts'
+import { arrivalLimitFields, clientLimitFields } from '../config/client-limit-fields.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
@@ -330,7 +330,7 @@ const reloaded = new Set([
     'allowedOrigins',
   ],
   ...['limits.connectionsMax', 'limits.handshakesMax'],
-  ...Object.keys(clientLimitFields).map((name) => `limits.${name}`),
+  ...Object.keys({ ...arrivalLimitFields, ...clientLimitFields }).map((name) => `limits.${name}`),
 ])
 
 /** What a running gateway does not take, by name; of options that hold others, these. */

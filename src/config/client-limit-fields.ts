@@ -4,6 +4,20 @@ import { GiB, wholeNumber } from './fields.ts'
 const perSecond = () => wholeNumber(1, 1_000_000_000).optional()
 const bytesPerSecond = () => wholeNumber(1, 1024 * GiB).optional()
 
+/** The same for connections. */
+export const arrivalLimitFields = {
+  connectionsPerAddressMax: wholeNumber(1, 10_000_000)
+    .optional()
+    .describe(
+      'Clients from one address (IPv6: one network of 64 bits) at the same time, this machine itself aside; beyond it CONNECT is refused (0x97).',
+    ),
+  connectsPerSecondMax: wholeNumber(1, 1_000_000)
+    .optional()
+    .describe(
+      'Connections let in each second; the others wait in order, up to limits.connectWaitMsMax, then 0x9F (3 in MQTT 3.x).',
+    ),
+}
+
 /** Unset, there is no such limit. In `limits` and in a listener's. */
 export const clientLimitFields = {
   publishesPerSecondMax: perSecond().describe(

@@ -1,7 +1,7 @@
 /** The limits among the options: for one client, and over all of them. */
 import { z } from 'zod'
 import { defaultBrokerOptions as core } from '../core/options.ts'
-import { clientLimitFields } from './client-limit-fields.ts'
+import { arrivalLimitFields, clientLimitFields } from './client-limit-fields.ts'
 import { GiB, KiB, MiB, wholeNumber } from './fields.ts'
 
 /** The largest remaining length there is, and the five bytes of the fixed header before it (2.1.4). */
@@ -119,6 +119,10 @@ export const limitsSchema = z.strictObject(
     outputBytesMax: wholeNumber(MiB, 1024 * GiB)
       .default(core.outputBytesMax)
       .describe('Bytes of output that peers do not read; beyond it the output of each is full at 64 KiB.'),
+    ...arrivalLimitFields,
+    connectWaitMsMax: wholeNumber(0, 600_000)
+      .default(core.connectWaitMsMax)
+      .describe('Longest time that a connection waits for its turn where connectsPerSecondMax is set.'),
     ...clientLimitFields,
     ratePauseMsMax: wholeNumber(10, 600_000)
       .default(core.ratePauseMsMax)

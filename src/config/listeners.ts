@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { type Durability, durabilities } from '../store/store.ts'
 import { authenticationIssues, authenticationSchema } from './authentication.ts'
 import { authorizationIssues, authorizationSchema } from './authorization.ts'
-import { clientLimitFields } from './client-limit-fields.ts'
+import { arrivalLimitFields, clientLimitFields } from './client-limit-fields.ts'
 import type { ConfigIssue } from './config-error.ts'
 import { flag, oneOf, port, text, wholeNumber } from './fields.ts'
 import { type ProxyOptions, proxyFields, proxyIssues } from './proxies.ts'
@@ -28,6 +28,7 @@ export const listenerLimitsSchema = z.strictObject(
     handshakeTimeoutMs: wholeNumber(10, 3_600_000)
       .optional()
       .describe('How long a TLS handshake, and a PROXY header, may take; unset, what limits.connectTimeoutMs says.'),
+    ...arrivalLimitFields,
     ...clientLimitFields,
   },
   'expected the limits of this listener as names and values',

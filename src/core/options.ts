@@ -74,6 +74,8 @@ export interface BrokerOptions {
   /** How long an authority may take to answer; then it is taken for a no. */
   authenticationTimeoutMs: number
   sessionOwnership: SessionOwnership
+  /** Longest time that a new connection waits where only so many are let in each second; then it is refused. */
+  connectWaitMsMax: number
   /** Longest time that a client which publishes too fast is not read from; who would have to wait longer is disconnected. */
   ratePauseMsMax: number
 }
@@ -123,5 +125,6 @@ export const defaultBrokerOptions: BrokerOptions = {
   connectTimeoutMs: 10_000,
   authenticationTimeoutMs: 10_000,
   sessionOwnership: 'adopt',
+  connectWaitMsMax: 10_000,
   ratePauseMsMax: 10_000,
 }

@@ -16,6 +16,7 @@ import { PacketType } from '../mqtt/packet.ts'
 import { ProtocolError } from '../mqtt/protocol-error.ts'
 import { type ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import type { Durability } from '../store/store.ts'
+import { arrive } from './arrival.ts'
 import type { ByteStream } from './byte-stream.ts'
 import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
@@ -65,9 +66,13 @@ export class Connection implements Link {
       limits: engine.broker.options,
       memory: chunkMemory,
     })
-    room.enter(this)
+    arrive(engine, room, this)
     // A fault that its peer meets may come before there is a client id to refuse.
     if (engine.broker.bans.refuses('', stream.peer.address)) this.client.end('banned')
+  }
+
+  get address(): string {
+    return this.client.peer.address
   }
 
   get full(): boolean {
@@ -221,7 +226,10 @@ export class Connection implements Link {
   }
 
   admit(replaced: Link | null): boolean {
-    return this.#room.admit(this, replaced as Connection | null)
+    const guest = replaced as Connection | null
+    if (this.#room.admit(this, guest)) return true
+    if (!this.#room.addressAdmits(this, guest)) this.#engine.broker.counters.rateLimited.add('connections_per_address')
+    return false
   }
 
   awaitHeld(then: () => void): boolean {

@@ -45,7 +45,11 @@ export const layers: readonly Layer[] = [
   // The store's worker gives its thread's memory back.
   { of: 'src/store/', imports: ['src/mqtt/', 'src/store/store.ts', 'src/process/'] },
   { of: 'src/process/', imports: [] },
-  { of: 'src/auth/', imports: ['src/mqtt/', 'src/auth/authenticator.ts'], types: ['src/core/ports/'] },
+  {
+    of: 'src/auth/',
+    imports: ['src/mqtt/', 'src/core/address.ts', 'src/auth/authenticator.ts'],
+    types: ['src/core/ports/'],
+  },
   { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
   // It meets the broker through the views of the inspection port, and everything else as functions it is given.
   { of: 'src/api/', imports: ['src/mqtt/', 'src/auth/wildcard.ts'], types: ['src/core/ports/'] },

@@ -35,7 +35,10 @@ function onClaim(broker: Broker, client: Client, { reasonCode, serverReference }
   else if (!hasRoom(broker, client, client.connect!)) refuse(broker, client, ReasonCode.quotaExceeded)
   else if (client.link.admit(client.namespace.sessions.get(client.clientId)?.link ?? null))
     accept(broker, client, client.connect!)
-  else refuse(broker, client, ReasonCode.quotaExceeded, { reasonString: 'connectionsMax clients are connected' })
+  else
+    refuse(broker, client, ReasonCode.quotaExceeded, {
+      reasonString: 'there is no room for another client (connectionsMax, connectionsPerAddressMax)',
+    })
 }
 
 /**

@@ -60,6 +60,8 @@ export class Client implements PacketSink {
   /** A stable name of whom the authority let in; empty: nobody in particular. */
   principal = ''
   limits: ClientLimits | undefined
+  /** Whatever its CONNECT says is refused with this reason code; 0: it is not. */
+  refusal: number = ReasonCode.success
   /** Null: it may publish as fast as it can. */
   rates: PublishRates | null = null
   exchange: Exchange | null = null
@@ -281,6 +283,12 @@ export class Client implements PacketSink {
     } finally {
       journal.requireDurability(before)
     }
+  }
+
+  /** Nothing is read from it before then; its time for CONNECT begins there. */
+  startAt(time: number): void {
+    this.#connectBy += time - this.broker.now
+    this.#rearm()
   }
 
   startKeepAlive(): void {

@@ -14,7 +14,7 @@ export function onConnect(broker: Broker, client: Client, packet: ConnectPacket)
   client.problemInformation = packet.properties.requestProblemInformation !== 0
   client.maximumPacketSize = packet.properties.maximumPacketSize ?? Infinity
   const banned = broker.bans.refuses(packet.clientId, client.peer.address)
-  const problem = banned ? ReasonCode.banned : checkConnect(broker, packet)
+  const problem = banned ? ReasonCode.banned : client.refusal || checkConnect(broker, packet)
   if (problem !== undefined) {
     refuse(broker, client, problem)
     return

@@ -18,6 +18,7 @@ export function returnCode(reasonCode: number): number | undefined {
     case ReasonCode.quotaExceeded:
     case ReasonCode.useAnotherServer:
     case ReasonCode.serverMoved:
+    case ReasonCode.connectionRateExceeded:
       return ConnectReturnCode.serverUnavailable
     case ReasonCode.badUserNameOrPassword:
     case ReasonCode.badAuthenticationMethod:
