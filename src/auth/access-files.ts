@@ -6,7 +6,8 @@ import { readFileSync, statSync } from 'node:fs'
 import { parseAclFile } from './acl-file.ts'
 import { type AuthorizationSource, everythingAllowed, type RuleSet } from './authorization.ts'
 import type { CertificateOptions } from './certificate-step.ts'
-import { AccessFileError } from './file-fault.ts'
+import { AccessFileError, type FileFault } from './file-fault.ts'
+import { headerNamePattern, headerValuePattern } from './hook-forms.ts'
 import type { HttpHookOptions } from './http-hook.ts'
 import { type JwtKeySource, type JwtOptions, JwtStep } from './jwt.ts'
 import { parsePasswordFile, type Users } from './password-file.ts'
@@ -30,7 +31,7 @@ export interface JwtKeySettings {
 export type StepSettings =
   | { kind: 'passwordFile'; file: string; passOnUnknownUsers: boolean }
   | { kind: 'jwt'; key: JwtKeySettings; settings: JwtSettings }
-  | { kind: 'http'; settings: HookSettings }
+  | { kind: 'http'; settings: HookSettings; headersFile?: string | undefined }
   | { kind: 'certificate'; settings: CertificateOptions }
 
 export interface AccessSettings {
@@ -109,8 +110,11 @@ function loadStep(
     }
     case 'certificate':
       return { kind: 'certificate', key: keyOf([step]), options: step.settings }
-    case 'http':
-      return { kind: 'http', key: keyOf([step, rememberMs]), options: step.settings }
+    case 'http': {
+      const headers = step.headersFile === undefined ? {} : headersOf(readText(step.headersFile), step.headersFile)
+      const options = { ...step.settings, headers: { ...step.settings.headers, ...headers } }
+      return { kind: 'http', key: keyOf([step, headers, rememberMs]), options }
+    }
   }
 }
 
@@ -125,6 +129,21 @@ function keySource({ secret, secretFile, publicKeyFile, jwksFile, jwksUrl }: Jwt
   if (secretFile !== undefined) return { kind: 'secret', secret: Buffer.from(readText(secretFile).trimEnd()) }
   if (secret !== undefined) return { kind: 'secret', secret: Buffer.from(secret) }
   return { kind: 'jwks', keys: parsedJson(jwksFile!) as Extract<JwtKeySource, { kind: 'jwks' }>['keys'] }
+}
+
+/** A line `name: value` for each; none of it is told where a line is wrong. */
+function headersOf(text: string, file: string): Record<string, string> {
+  const headers: [string, string][] = []
+  const faults: FileFault[] = []
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    if (line.trim() === '' || line.startsWith('#')) continue
+    const colon = line.indexOf(':')
+    const [name, value] = [line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim()]
+    if (colon > 0 && headerNamePattern.test(name) && headerValuePattern.test(value)) headers.push([name, value])
+    else faults.push({ file, line: index + 1, message: 'expected a header, such as `authorization: Bearer …`' })
+  }
+  if (faults.length > 0) throw new AccessFileError(faults)
+  return Object.fromEntries(headers)
 }
 
 function parsedJson(file: string): unknown {

@@ -2,10 +2,11 @@
 import type { Command } from 'commander'
 import { stringify } from 'yaml'
 import { loadListenerAccess } from '../auth/access-files.ts'
-import { accessOfListeners, accessSettings, withoutSecrets } from '../config/access-settings.ts'
+import { accessOfListeners, accessSettings } from '../config/access-settings.ts'
 import { listenersOf } from '../config/listeners.ts'
 import { loadConfig } from '../config/load.ts'
 import { configJsonSchema, type GatewayConfig } from '../config/schema.ts'
+import { withoutSecrets } from '../config/secrets.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 
 interface Flags {

@@ -45,16 +45,3 @@ export function accessOfListeners(config: GatewayConfig): ListenerAccessSettings
 export function authenticatesAnywhere(config: GatewayConfig): boolean {
   return isAuthenticated(config) || listenersOf(config).some(({ own }) => authenticates(own, false))
 }
-
-/** The same options with what nobody should read replaced by stars: shared secrets and the values of headers. */
-export function withoutSecrets<T>(options: T): T {
-  const hidden = (value: unknown, name: string): unknown => {
-    if (name === 'secret' && typeof value === 'string') return '***'
-    if (Array.isArray(value)) return value.map((item) => hidden(item, ''))
-    if (typeof value !== 'object' || value === null) return value
-    return Object.fromEntries(
-      Object.entries(value).map(([key, inner]) => [key, name === 'headers' ? '***' : hidden(inner, key)]),
-    )
-  }
-  return hidden(options, '') as T
-}

@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import type { StepSettings } from '../auth/access-files.ts'
 import { certificateFields } from '../auth/certificate-step.ts'
-import { hookPresets, responseModes } from '../auth/hook-forms.ts'
+import { headerNamePattern, headerValuePattern, hookPresets, responseModes } from '../auth/hook-forms.ts'
 import type { ConfigIssue } from './config-error.ts'
 import { flag, oneOf, text, wholeNumber } from './fields.ts'
 
@@ -13,12 +13,26 @@ const path = () => text(4096)
 
 function httpUrl() {
   const error = 'expected an address that begins with http:// or https://'
-  return z.string(error).refine((value) => /^https?:\/\/[^/]/.test(value) && URL.canParse(value), error)
+  const bare = 'a password in an address would be shown with it, and is not sent; put an authorization into headers'
+  return z
+    .string(error)
+    .refine((value) => /^https?:\/\/[^/]/.test(value) && URL.canParse(value), error)
+    .refine((value) => !URL.canParse(value) || `${new URL(value).username}${new URL(value).password}` === '', bare)
 }
 
 function texts(what: string) {
   const one = text(1024)
   return z.union([one, z.array(one).min(1)], `expected ${what} or a list of them`)
+}
+
+function headerName() {
+  const error = 'expected the name of a header'
+  return z.string(error).regex(headerNamePattern, error).max(256, error)
+}
+
+function headerValue() {
+  const error = 'expected the text of a header, in one line'
+  return z.string(error).regex(headerValuePattern, error).max(4096, error)
 }
 
 export const jwtSchema = z.strictObject(
@@ -58,9 +72,12 @@ export const hookSchema = z.strictObject(
       .default('status')
       .describe('Mosquitto-go-auth: where the answer stands.'),
     headers: z
-      .record(text(256), text(4096), 'expected header names and values')
+      .record(headerName(), headerValue(), 'expected header names and values')
       .default({})
       .describe('Headers of each request, such as an authorization of the gateway.'),
+    headersFile: path()
+      .optional()
+      .describe('File with further headers, which hold a secret: a line `name: value` for each.'),
     timeoutMs: wholeNumber(10, 60_000).default(3000).describe('How long an answer may take; then it is a no.'),
     concurrencyMax: wholeNumber(1, 10_000).default(32).describe('Requests at the same time.'),
     queueMax: wholeNumber(0, 1_000_000)
@@ -186,7 +203,9 @@ export function stepsOf(options: AuthenticationOptions | undefined): StepSetting
     if (certificate !== undefined) return [{ kind: 'certificate', settings: certificate }]
     if (passwordFile !== undefined) return [{ kind: 'passwordFile', file: passwordFile, passOnUnknownUsers }]
     if (jwt !== undefined) return [jwtStep(jwt)]
-    return http === undefined ? [] : [{ kind: 'http', settings: withoutUndefined(http) }]
+    if (http === undefined) return []
+    const { headersFile, ...hook } = http
+    return [{ kind: 'http', settings: withoutUndefined(hook), headersFile }]
   })
 }
 

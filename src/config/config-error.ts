@@ -3,6 +3,7 @@
  * from a file also gets its place in the file.
  */
 import type { z } from 'zod'
+import { isSecret } from './secrets.ts'
 
 export interface ConfigIssue {
   path: readonly PropertyKey[]
@@ -50,7 +51,9 @@ export function describeIssues(
     }
     const key = dotted(issue.path)
     if (!issues.has(key)) {
-      const message = `${issue.message}, got ${shown(valueAt(input, issue.path))}`
+      const message = isSecret(issue.path)
+        ? `${issue.message}, got something else`
+        : `${issue.message}, got ${shown(valueAt(input, issue.path))}`
       issues.set(key, { path: issue.path, message })
     }
   }
@@ -80,8 +83,14 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
   return value
 }
 
+/** Of an address with a password in it, that is left out. */
+function shownText(value: string): string {
+  const text = value.replace(/^.*@/s, '***@')
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text
+}
+
 function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
+  if (typeof value === 'string') return JSON.stringify(shownText(value))
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object' && value !== null) return 'names and values'
   if (value === undefined) return 'nothing'

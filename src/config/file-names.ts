@@ -5,7 +5,7 @@
 import { dirname, resolve } from 'node:path'
 
 const names = new Set([
-  ...['cert', 'key', 'ca', 'crl', 'passphraseFile'],
+  ...['cert', 'key', 'ca', 'crl', 'passphraseFile', 'headersFile'],
   ...['passwordFile', 'aclFile', 'secretFile', 'publicKeyFile', 'jwksFile'],
 ])
 /** Where such options may stand. */

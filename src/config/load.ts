@@ -6,7 +6,7 @@
  *
  * Environment: `MQTIDE_` and the option's name in capitals, words separated by `_`, levels by `__`, as in
  * `MQTIDE_MQTT_PORT=1884` and `MQTIDE_LIMITS__PACKET_BYTES_MAX=65536`; the items of a list by commas, those of `listeners`
- * as JSON. The name of a shared subscription's group is taken as it stands:
+ * as JSON. What is a secret may stand in a file: `MQTIDE_AUTHENTICATION__HTTP__HEADERS__authorization_FILE`. The name of a shared subscription's group is taken as it stands:
  * `MQTIDE_SHARED_SUBSCRIPTIONS__GROUPS__workers=sticky`. `MQTIDE_CONFIG` names the file. A variable that is no option is a
  * warning only, because orchestrators set variables of their own under the service's name.
  */
@@ -16,6 +16,7 @@ import { ConfigError, type ConfigIssue, dotted, nearestName } from './config-err
 import { type ParsedFile, parseConfigText } from './file.ts'
 import { withWholeFileNames } from './file-names.ts'
 import { configJsonSchema, type FileOptions, type GatewayConfig, parseGatewayOptions } from './schema.ts'
+import { isSecret } from './secrets.ts'
 
 /** Larger files are refused unread; the schema has a few dozen options. */
 const fileBytesMax = 1024 * 1024
@@ -118,6 +119,12 @@ function environmentOptions(environment: Environment) {
   for (const [variable, value] of Object.entries(environment)) {
     if (!variable.startsWith(prefix) || value === undefined || variable === `${prefix}CONFIG`) continue
     const found = optionOf(variable.slice(prefix.length).split('__'), schema)
+    const secret = found === undefined || isSecret(found.path) ? secretInFile(variable, value, schema) : undefined
+    if (secret !== undefined) {
+      names.set(dotted(secret.path), variable)
+      assign(options, secret.path, secret.text)
+      continue
+    }
     if (!found) {
       const nearest = nearestName(variable, variablesOf(schema, prefix))
       warnings.push(`environment variable ${variable} is no option${nearest ? `; did you mean ${nearest}?` : ''}`)
@@ -127,6 +134,24 @@ function environmentOptions(environment: Environment) {
     assign(options, found.path, typedValue(value, found.node))
   }
   return { options, names, warnings }
+}
+
+/** The value of a secret by the name of a file that holds it, as Docker and Kubernetes put them there. */
+function secretInFile(
+  variable: string,
+  file: string,
+  schema: SchemaNode,
+): { path: string[]; text: string } | undefined {
+  if (!variable.endsWith('_FILE')) return undefined
+  const found = optionOf(variable.slice(prefix.length, -'_FILE'.length).split('__'), schema)
+  if (found === undefined || !isSecret(found.path)) return undefined
+  try {
+    if (statSync(file).size > fileBytesMax) throw new Error(`larger than ${fileBytesMax} bytes`)
+    return { path: found.path, text: readFileSync(file, 'utf8').replace(/\r?\n$/, '') }
+  } catch (error) {
+    const message = `the file can't be read: ${(error as Error).message}`
+    throw new ConfigError([{ path: found.path, message, source: variable }])
+  }
 }
 
 function optionOf(words: readonly string[], schema: SchemaNode): { path: string[]; node: SchemaNode } | undefined {

@@ -9,10 +9,11 @@ import { SignJWT } from 'jose'
 import { connect, type IClientOptions } from 'mqtt'
 import type { IAuthPacket } from 'mqtt-packet'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
 import { newPasswordHash } from '../../src/auth/password-hash.ts'
 import type { Gateway, GatewayOptions } from '../../src/gateway.ts'
 import { connectClient, startGateway } from './gateway.ts'
-import { startProgram } from './program.ts'
+import { runCommand, startProgram } from './program.ts'
 
 const secret = 'a-shared-secret-of-thirty-two-bytes!'
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -184,11 +185,30 @@ describe('SCRAM-SHA-256', () => {
   })
 })
 
+/** Credentials in places of HTTP where some clients put them. */
+async function bringInAddresses(httpPort: string): Promise<void> {
+  for (const url of ['/mqtt?password=in-the-address', '/nowhere?password=in-the-address']) {
+    const headers = { authorization: 'Basic aW4tdGhlLWhlYWRlcg==' }
+    const socket = new WebSocket(`ws://127.0.0.1:${httpPort}${url}`, 'mqtt', { headers })
+    socket.on('error', () => {})
+    socket.on('open', () => socket.terminate())
+    await new Promise((resolve) => socket.once('close', resolve))
+  }
+}
+
 it('no credential is written to the log, the metrics or an error text, whatever clients bring', async () => {
   const config = join(folder, 'mqtide.yaml')
   const listeners = '[{ kind: tcp, port: 0 }, { kind: http, port: 0 }]'
-  const authentication = `{ jwt: { secret: ${secret} }, passwordFile: users, http: { url: "${hookUrl}", headers: { x-key: hooks-key } } }`
-  writeFileSync(config, `inMemory: true\nlogLevel: trace\nlisteners: ${listeners}\nauthentication: ${authentication}\n`)
+  const hookOptions = `{ url: "${hookUrl}", headers: { x-key: hooks-key }, headersFile: headers }`
+  writeFileSync(join(folder, 'headers'), 'authorization: Bearer filed-key\n')
+  const write = (faulty = '', secretText = secret) => {
+    const authentication = `{ jwt: { secret: ${secretText} }, passwordFile: users, http: ${hookOptions} }`
+    writeFileSync(
+      config,
+      `inMemory: true\nlogLevel: trace\nlisteners: ${listeners}\nauthentication: ${authentication}\n${faulty}`,
+    )
+  }
+  write()
   const program = startProgram(['start', '--config', config])
   let output = ''
   program.process.stdout.on('data', (chunk: Buffer) => {
@@ -216,11 +236,28 @@ it('no credential is written to the log, the metrics or an error text, whatever 
     })
     await client.endAsync(true)
   }
+  await bringInAddresses(httpPort!)
+  const printed = await runCommand(['check-config', '--print', config])
+  for (const [faulty, secretText] of [
+    ['mqttPort: 1\n', secret],
+    ['', '{ nested: nested-key }'],
+    ['', '1234567890123456789'],
+  ] as const) {
+    write(faulty, secretText)
+    program.process.kill('SIGHUP')
+    await program.untilStderr('not reloaded')
+  }
+  writeFileSync(join(folder, 'headers'), 'x-key filed-key\n')
+  write()
+  const refused = await runCommand(['check-config', config])
+  expect(refused.stderr).toContain('headers:1: expected a header')
   const metrics = await (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text()
   program.process.kill('SIGTERM')
   const { stderr } = await program.ended
-  for (const text of [output, stderr, metrics]) {
+  const texts = [output, stderr, metrics, printed.stdout.toString(), printed.stderr, refused.stderr]
+  for (const text of texts) {
     expect(text).not.toMatch(/alices-password|wrong-password|hugos-password|token-as-user-name|hooks-key|xxxxx/)
+    expect(text).not.toMatch(/filed-key|in-the-address|aW4tdGhlLWhlYWRlcg|nested-key|1234567890123456/)
     expect(text).not.toContain(secret)
     expect(text).not.toContain(good.split('.')[2]!.slice(0, 20))
     expect(text).not.toContain('$6$')
