@@ -10,6 +10,7 @@ import { configJsonSchema } from '../src/config/schema.ts'
 interface Schema {
   properties?: Record<string, Schema>
   items?: Schema
+  additionalProperties?: Schema | boolean
   anyOf?: Schema[]
   type?: string
   enum?: readonly string[]
@@ -36,7 +37,12 @@ export function withTable(page: string): string {
 function rows(schema: Schema, prefix: string): string[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, option]) => {
     if (option.properties) return rows(option, `${prefix}${name}.`)
-    const below = option.items?.properties ? rows(option.items, `${prefix}${name}[].`) : []
+    const { additionalProperties: named } = option
+    const below = option.items?.properties
+      ? rows(option.items, `${prefix}${name}[].`)
+      : typeof named === 'object' && named.properties
+        ? rows(named, `${prefix}${name}.NAME.`)
+        : []
     const cells = [
       `\`${prefix}${name}\``,
       values(option),

@@ -93,7 +93,7 @@ function actionsOf(inForce: InForce, { broker, engine, committer }: ApiParts): A
         if (namespace === undefined || namespace.retained.get(topic) === null) return false
         const previous = setRetained(broker, namespace, topic, null)
         broker.counters.retainedChanges++
-        if (!topic.startsWith('$SYS/')) broker.journal.retain(name, topic, null, previous)
+        if (!topic.startsWith('$SYS/')) broker.journal.retain(namespace.storedName, topic, null, previous)
         return true
       }),
     settled: () => committer.settled(),

@@ -83,9 +83,9 @@ function recipeOf({ own: _, places: __, tls, proxy, ...given }: ListenerConfig, 
 type CreationParts = Omit<ServerParts, 'tls' | 'proxies'> & { log: Log; index: number }
 
 function createListener(given: ListenerConfig, room: Room, { log, index, ...parts }: CreationParts): Listener {
-  const { name, kind, host, port, path, durability } = given
+  const { name, kind, host, port, path, durability, namespace } = given
   const { engine, config } = parts
-  const settings = { name, kind, host, port, path, durability, room }
+  const settings = { name, kind, host, port, path, durability, room, namespace }
   const certificates = given.tls && certificatesOf(given.tls, index, log)
   const tls = certificates && tlsOf(certificates, given, config)
   const proxies = given.proxy && trustedProxies(given.proxy)

@@ -13,6 +13,7 @@ import { composeApi, openApiTokens } from './compose-api.ts'
 import { type ComposedListeners, createListeners } from './compose-listeners.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
+import { namespacesOfUsers, quotasOf } from './config/namespaces.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
@@ -145,6 +146,7 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
     log.error({ err: error }, 'an authenticator or an access rule failed: that is a no')
   }
   const access = createAccess(config, { log, counters, onError: onRuleError })
+  const namespaceOfUser = namespacesOfUsers(config.namespaces)
   const methods = config.authenticationMethods as Readonly<Record<string, AuthenticationMethod>>
   const authority = createAuthority(
     access === undefined
@@ -159,6 +161,7 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
       inTurn: (answer) => engine.run(answer),
       onError: onRuleError,
       steadyTime: (wallTime) => wallTime - wallOffset(clock),
+      namespaceOf: (principal) => namespaceOfUser.get(principal),
     },
   )
   const broker: Broker = new Broker(brokerOptions(config), {
@@ -217,6 +220,7 @@ function brokerOptions(config: GatewayConfig): BrokerOptions {
     sessionOwnership: authenticatesAnywhere(config) ? config.sessionOwnership : 'none',
     sharedStrategy: sharedSubscriptions.strategy,
     sharedGroups: sharedSubscriptions.groups,
+    namespaces: quotasOf(config.namespaces),
   }
 }
 

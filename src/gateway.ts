@@ -12,6 +12,7 @@ import { clientLimitsOf } from './config/client-limits.ts'
 import type { ListenerKind } from './config/listeners.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
+import { defaultNamespaceName, type Namespace } from './core/namespace.ts'
 import { countLevels } from './core/topic-trie.ts'
 import type { Connection } from './engine/connection.ts'
 import { LocalSubscription, type ReceivedMessage } from './engine/local-subscription.ts'
@@ -59,6 +60,8 @@ export interface OutgoingMessage {
   retain?: boolean
   /** MQTT 5.0 properties of a PUBLISH; Message Expiry Interval is in seconds. */
   properties?: Properties
+  /** Absent: the default one. */
+  namespace?: string
 }
 
 export interface ListenerAddress extends Address {
@@ -119,20 +122,26 @@ export class Gateway {
 
   /**
    * Publishes a message of the program's own. Resolves when it is as safe as a client's would be at its acknowledgement,
-   * rejects where a client would be refused, and with a RangeError for a topic that is no topic name.
+   * rejects where a client would be refused, and with a RangeError for a topic that is no topic name or a namespace that is not configured.
    */
-  async publish({ topic, payload = '', qos = 0, retain = false, properties = {} }: OutgoingMessage): Promise<void> {
+  async publish(outgoing: OutgoingMessage): Promise<void> {
+    const { topic, payload = '', qos = 0, retain = false, properties = {} } = outgoing
+    const namespace = this.#namespace(outgoing.namespace)
     if (!isValidTopicName(topic)) throw new RangeError(`not a topic name: ${JSON.stringify(topic)}`)
     const bytes = typeof payload === 'string' ? new TextEncoder().encode(payload) : payload.slice()
-    const outcome = await publishOwn(this.#parts, { topic, payload: bytes, qos, retain, properties })
+    const outcome = await publishOwn(this.#parts, { topic, payload: bytes, qos, retain, properties, namespace })
     if (outcome === 'quota-exceeded') throw new Error(`${topic}: refused, a queue or the store has no room (0x97)`)
   }
 
   /** Messages of matching topics, retained ones first, until the loop is left or the gateway closes. */
-  subscribe(filter: string | readonly string[]): AsyncIterableIterator<ReceivedMessage> {
+  subscribe(
+    filter: string | readonly string[],
+    { namespace: name }: { namespace?: string } = {},
+  ): AsyncIterableIterator<ReceivedMessage> {
+    const namespace = this.#namespace(name)
     const filters = typeof filter === 'string' ? [filter] : filter
     const subscription = this.#parts.engine.call(
-      () => new LocalSubscription(this.#parts.engine, filters, (one) => this.#subscriptions.delete(one)),
+      () => new LocalSubscription(this.#parts.engine, filters, (one) => this.#subscriptions.delete(one), namespace),
     )
     this.#subscriptions.add(subscription)
     return subscription
@@ -143,10 +152,11 @@ export class Gateway {
     clientId: string,
     {
       reasonCode = ReasonCode.administrativeAction,
+      namespace,
       ...details
-    }: { reasonCode?: number; reasonString?: string; serverReference?: string } = {},
+    }: { reasonCode?: number; reasonString?: string; serverReference?: string; namespace?: string } = {},
   ): boolean {
-    const client = this.broker.defaultNamespace.sessions.get(clientId)?.client ?? null
+    const client = this.#namespace(namespace).sessions.get(clientId)?.client ?? null
     if (client === null) return false
     this.#parts.engine.run(() => client.disconnect(reasonCode, details))
     return true
@@ -156,8 +166,8 @@ export class Gateway {
    * Gives a client another grant (null: it may do everything), also for what is subscribed and waits already. Returns whether it
    * was connected.
    */
-  regrant(clientId: string, grant: Grant | null): boolean {
-    const client = this.broker.defaultNamespace.sessions.get(clientId)?.client ?? null
+  regrant(clientId: string, grant: Grant | null, { namespace }: { namespace?: string } = {}): boolean {
+    const client = this.#namespace(namespace).sessions.get(clientId)?.client ?? null
     if (client === null) return false
     const guarded = grant === null ? null : guardedGrant(grant, this.#parts.onRuleError)
     this.#parts.engine.run(() => client.regrant(guarded))
@@ -296,6 +306,13 @@ export class Gateway {
     const cancel = clock.after(config.drainMs, resolve)
     await Promise.race([over, failure.happened.catch(() => {})])
     cancel()
+  }
+
+  /** @throws RangeError for one that is not configured */
+  #namespace(name = defaultNamespaceName): Namespace {
+    const namespace = this.broker.namespaces.get(name)
+    if (namespace?.open !== true) throw new RangeError(`no namespace is called ${name}`)
+    return namespace
   }
 
   /** Commits what there is; a store that failed has said so already, and must not keep the rest from closing. */

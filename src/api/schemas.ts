@@ -15,7 +15,7 @@ export const problemSchema = z
   })
   .openapi('Problem')
 
-const namespace = z.string().describe('The tenant; empty: the one of clients of which nothing else is said.')
+const namespace = z.string().describe('The namespace.')
 
 const owner = {
   namespace,
@@ -151,11 +151,7 @@ export const pageQuery = {
   cursor: z.string().min(1).max(4096).optional().describe('`nextCursor` of the page before.'),
 }
 
-export const namespaceQuery = z
-  .string()
-  .max(256)
-  .default('')
-  .describe('The tenant; empty: the one of clients of which nothing else is said.')
+export const namespaceQuery = z.string().max(256).default('default').describe('The namespace.')
 export const ownerQuery = z.object({ namespace: namespaceQuery })
 export const clientIdParam = z.object({
   clientId: z

@@ -130,6 +130,7 @@ export class Access implements Authenticator {
       principal: identity?.name ?? '',
     }
     if (identity?.expiresAt !== undefined) granted.expiresAt = identity.expiresAt
+    if (identity?.namespace !== undefined) granted.namespace = identity.namespace
     return granted
   }
 

@@ -26,6 +26,8 @@ export interface AuthenticationGrant {
   /** Milliseconds since the epoch: then the connection ends (0xA0), unless the client authenticates anew before. */
   expiresAt?: number
   limits?: ClientLimits
+  /** Its namespace, one of those configured; absent: that of its listener, else the default one. */
+  namespace?: string
 }
 
 export interface AuthenticationResult extends AuthenticationGrant {

@@ -31,6 +31,8 @@ export interface AuthorityContext {
   onError(error: unknown): void
   /** The core's time for one in milliseconds since the epoch. */
   steadyTime(wallTime: number): number
+  /** Where a user belongs, if that is configured. */
+  namespaceOf?(principal: string): string | undefined
 }
 
 const refused: Verdict = { reasonCode: ReasonCode.notAuthorized }
@@ -91,7 +93,8 @@ function readVerdict(value: unknown, username: string | undefined, context: Auth
   if (typeof reasonCode !== 'number' || !Number.isInteger(reasonCode)) throw notAnAnswer(value)
   if (reasonCode !== 0) return { reasonCode, reasonString: text(reasonString), serverReference: text(serverReference) }
   const admission = readAdmission(value, context)
-  return { reasonCode, ...admission, principal: admission.principal ?? username }
+  const { principal = username } = admission
+  return { reasonCode, ...admission, principal, namespace: admission.namespace ?? namespaceOf(principal, context) }
 }
 
 /** @throws TypeError for what is no step */
@@ -99,18 +102,30 @@ function readStep(value: unknown, context: AuthorityContext): ExchangeStep {
   const { type, data, reasonCode, reasonString } = fieldsOf(value)
   if (data !== undefined && !(data instanceof Uint8Array)) throw notAnAnswer(value)
   if (type === 'continue') return { type, data }
-  if (type === 'success') return { type, data, ...readAdmission(value, context) }
+  if (type === 'success') {
+    const admission = readAdmission(value, context)
+    const { principal, namespace = namespaceOf(principal, context) } = admission
+    return { type, data, ...admission, namespace }
+  }
   if (type !== 'failure' || typeof reasonCode !== 'number' || !Number.isInteger(reasonCode)) throw notAnAnswer(value)
   return { type, reasonCode, reasonString: text(reasonString) }
 }
 
+function namespaceOf(principal: string | undefined, context: AuthorityContext): string | undefined {
+  return principal === undefined || principal === '' ? undefined : context.namespaceOf?.(principal)
+}
+
 function readAdmission(value: unknown, context: AuthorityContext): Admission {
-  const { grant, principal, expiresAt, limits } = fieldsOf(value)
+  const { grant, principal, expiresAt, limits, namespace } = fieldsOf(value)
   const admission: Admission = {}
   if (grant !== undefined) admission.grant = grant === null ? null : guardedGrant(grant, context.onError)
   if (principal !== undefined) {
     if (typeof principal !== 'string') throw notAnAnswer(value)
     admission.principal = principal
+  }
+  if (namespace !== undefined) {
+    if (typeof namespace !== 'string') throw notAnAnswer(value)
+    admission.namespace = namespace
   }
   if (expiresAt !== undefined) {
     if (typeof expiresAt !== 'number' || Number.isNaN(expiresAt)) throw notAnAnswer(value)

@@ -20,6 +20,8 @@ export interface Identity {
   expiresAt?: number
   /** Rules that came with the credential; they are asked before those of the configuration. */
   rules?: readonly Rule[]
+  /** Where it belongs, if the credential says so. */
+  namespace?: string
   /** May do everything, whatever the rules say. */
   superuser?: boolean
 }

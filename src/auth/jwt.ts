@@ -13,7 +13,7 @@
  * | `clientid`, `client_id` (or `clientIdClaim`) | the client id it may be used with |
  * | `username` | in a token that stands in the password: the user name it may be used with |
  * | `groups` | groups, for the rules |
- * | `namespace` | the tenant: there is only `default` so far, and a token for another one is refused |
+ * | `namespace` | the namespace that its client is in: one that is not configured is refused |
  * | `rules`, `acl` | rules of its own, asked before the configured ones |
  */
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
@@ -134,9 +134,6 @@ export class JwtStep implements ChainStep {
   }
 }
 
-/** Who is meant for another tenant has no business among the clients of this one. */
-const onlyNamespace = 'default'
-
 /** @throws Error for claims that aren't understood */
 function identityOf(name: string, payload: JWTPayload): Identity {
   const identity: Identity = { name }
@@ -146,7 +143,10 @@ function identityOf(name: string, payload: JWTPayload): Identity {
     if (!Array.isArray(groups) || !groups.every((group) => typeof group === 'string')) throw new Error('groups')
     identity.groups = groups as string[]
   }
-  if (namespace !== undefined && namespace !== onlyNamespace) throw new Error('namespace')
+  if (namespace !== undefined) {
+    if (typeof namespace !== 'string' || namespace === '') throw new Error('namespace')
+    identity.namespace = namespace
+  }
   const rules = rulesOf(payload)
   if (rules !== undefined) identity.rules = rules
   return identity

@@ -70,8 +70,9 @@ function ofTheOneMeant(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
   return meant[0]!.map((one) => ({ ...one, path: [...issue.path, ...one.path] }))
 }
 
-function anyItem(key: PropertyKey): PropertyKey {
-  return typeof key === 'number' ? '*' : key
+/** An item of a list, and what has a name of the user's own. */
+function anyItem(key: PropertyKey, index: number, path: readonly PropertyKey[]): PropertyKey {
+  return typeof key === 'number' || (index === 1 && path[0] === 'namespaces') ? '*' : key
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {

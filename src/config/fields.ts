@@ -23,6 +23,11 @@ export function text(charactersMax: number) {
   return z.string(error).min(1, error).max(charactersMax, error)
 }
 
+export function namespaceName() {
+  const error = 'expected a name of letters, digits, dots, dashes and underscores'
+  return text(64).regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, error)
+}
+
 export function port() {
   const error = 'expected a port from 0 to 65535 (0 takes a free one)'
   return z.number(error).int(error).min(0, error).max(65_535, error)

@@ -10,7 +10,7 @@ import { authenticationIssues, authenticationSchema } from './authentication.ts'
 import { authorizationIssues, authorizationSchema } from './authorization.ts'
 import { arrivalLimitFields, clientLimitFields } from './client-limit-fields.ts'
 import type { ConfigIssue } from './config-error.ts'
-import { flag, oneOf, port, text, wholeNumber } from './fields.ts'
+import { flag, namespaceName, oneOf, port, text, wholeNumber } from './fields.ts'
 import { type ProxyOptions, proxyFields, proxyIssues } from './proxies.ts'
 import { isTlsKind, type TlsOptions, tlsFields, tlsIssues } from './tls.ts'
 
@@ -47,6 +47,7 @@ export const listenerSchema = z.strictObject(
     host: text(255).optional().describe('Address to bind; unset, what host says.'),
     port: port().optional().describe('Port to bind; 0 takes a free one. Needed by all kinds but unix.'),
     path: text(107).optional().describe('Path of the socket, of a listener of kind unix.'),
+    namespace: namespaceName().optional().describe('Namespace of its clients; unset, what their user or token says.'),
     durability: oneOf(...durabilities)
       .optional()
       .describe("What its clients' acknowledged messages survive; unset, what durability says."),
@@ -94,6 +95,7 @@ export interface ListenerConfig {
   host: string
   port: number
   durability: Durability
+  namespace: string | undefined
   limits: ListenerLimits
   /** What it says itself of who may connect and what they may do. */
   own: Pick<GivenListener, 'authentication' | 'authorization' | 'allowAnonymous'>
@@ -120,7 +122,7 @@ export function listenersOf(options: OptionsWithListeners): ListenerConfig[] {
 }
 
 function listed(options: OptionsWithListeners, given: GivenListener, index: number): ListenerConfig[] {
-  const { kind, port = 0, host, durability = options.durability, limits, path } = given
+  const { kind, port = 0, host, durability = options.durability, limits, path, namespace } = given
   if (given.port === undefined && kind !== 'unix') return []
   const at = ['listeners', index]
   const places = { port: [...at, 'port'], host: host === undefined ? ['host'] : [...at, 'host'] }
@@ -128,7 +130,7 @@ function listed(options: OptionsWithListeners, given: GivenListener, index: numb
   const proxy = given.proxyProtocol === true || given.trustedProxies !== undefined ? given : undefined
   const { authentication, authorization, allowAnonymous } = given
   const own = { authentication, authorization, allowAnonymous }
-  const its = { name: nameOf(given), kind, host: host ?? options.host, port, durability, limits }
+  const its = { name: nameOf(given), kind, host: host ?? options.host, port, durability, namespace, limits }
   return [{ ...its, own, path, tls, proxy, places }]
 }
 
@@ -141,7 +143,7 @@ function byShorthand(
 ): ListenerConfig[] {
   if (port === false) return []
   const places = { port: [option], host: ['host'] }
-  const none = { limits: {}, own: {}, path: undefined, tls: undefined, proxy: undefined }
+  const none = { namespace: undefined, limits: {}, own: {}, path: undefined, tls: undefined, proxy: undefined }
   return [{ name: `${kind}-${port}`, kind, host, port, durability: durability ?? global, ...none, places }]
 }
 

@@ -26,6 +26,7 @@ import { flag, oneOf, portOrOff, text, wholeNumber } from './fields.ts'
 import { hostIssues } from './hosts.ts'
 import { limitsSchema } from './limits.ts'
 import { listenerIssues, listenerLimitsSchema, listenerSchema, listenersSchema } from './listeners.ts'
+import { namespaceIssues, namespaceQuotasSchema, namespaceSchema, namespacesSchema } from './namespaces.ts'
 
 const protocolSchema = z.strictObject(
   {
@@ -93,6 +94,9 @@ export const gatewayOptionsSchema = z.strictObject(
     listeners: listenersSchema
       .optional()
       .describe('Listeners in place of the two that mqttPort and httpPort stand for; see below.'),
+    namespaces: namespacesSchema
+      .default({})
+      .describe('Routing domains of their own, by name; see below. default is there anyway.'),
     inMemory: flag().default(false).describe('Keep everything in memory only: nothing survives the process.'),
     dataDir: text(4096).default('./data').describe('Folder of the database.'),
     durability: oneOf(...durabilities)
@@ -201,6 +205,7 @@ function jointIssues(parsed: ParsedOptions, given: GatewayOptions): ConfigIssue[
   return [
     ...hostIssues(parsed),
     ...listenerIssues(parsed, { ...given }),
+    ...namespaceIssues(parsed),
     ...accessIssues(parsed, isAuthenticated(given)),
     ...authenticationIssues(parsed.authentication),
     ...authorizationIssues(parsed.authorization),
@@ -264,6 +269,8 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
     ['authentication.chain.*.http', Object.keys(hookSchema.shape)],
     ['authorization', Object.keys(authorizationSchema.shape)],
     ['authorization.rules.*', Object.keys(ruleSchema.shape)],
+    ['namespaces.*', Object.keys(namespaceSchema.shape)],
+    ['namespaces.*.quotas', Object.keys(namespaceQuotasSchema.shape)],
     ['listeners.*', Object.keys(listenerSchema.shape)],
     ['listeners.*.limits', Object.keys(listenerLimitsSchema.shape)],
   ])

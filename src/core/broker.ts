@@ -8,9 +8,9 @@ import type { ProtocolVersion } from '../mqtt/packet.ts'
 import { type BudgetReading, Budgets } from './budgets.ts'
 import type { Client } from './connection/client.ts'
 import { type Cost, workStepsMax } from './cost.ts'
-import { Counters, type Gauges } from './counters.ts'
+import { Counters, type Gauges, type NamespaceGauges } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
-import { Namespace } from './namespace.ts'
+import { defaultNamespaceName, Namespace } from './namespace.ts'
 import type { BrokerOptions } from './options.ts'
 import { type Authority, anonymousAuthority, type ClientLimits } from './ports/authority.ts'
 import { type Bans, noBans } from './ports/bans.ts'
@@ -110,7 +110,8 @@ export class Broker {
     this.#assignedIdPrefix = ports.assignedIdPrefix ?? 'mqtide-'
     this.#hashSeed = ports.hashSeed ?? hashSeedOfTests
     this.topics = new TopicCache(this.counters, options)
-    this.defaultNamespace = this.namespace('')
+    this.defaultNamespace = this.namespace(defaultNamespaceName)
+    for (const name of Object.keys(options.namespaces)) this.namespace(name)
   }
 
   /** The namespace of this name, made where there is none. */
@@ -118,7 +119,7 @@ export class Broker {
     let namespace = this.namespaces.get(name)
     if (namespace === undefined) {
       namespace = new Namespace(name, (this.#hashSeed + Math.imul(this.namespaces.size, 0x9e3779b1)) | 0, this)
-      namespace.index.onInterest = (filter, added) => this.journal.interest(name, filter, added)
+      namespace.index.onInterest = (filter, added) => this.journal.interest(namespace!.storedName, filter, added)
       this.topics.follow(namespace)
       this.namespaces.set(name, namespace)
     }
@@ -223,31 +224,27 @@ export class Broker {
 
   /** Counted by walking all sessions: for scrapes, not for the hot path. */
   gauges(): Gauges {
-    let queuedMessages = 0
-    let queuedBytes = 0
-    let inflightMessages = 0
-    const { index, retained, sessions } = this.defaultNamespace
-    for (const session of sessions.values()) {
-      queuedMessages += session.queue.waiting
-      queuedBytes += session.queue.bytes
-      inflightMessages += session.window.inflight
-    }
+    const namespaces = new Map([...this.namespaces.values()].map((one) => [one.name, one.gauges()] as const))
+    const total = (of: keyof NamespaceGauges): number => [...namespaces.values()].reduce((sum, one) => sum + one[of], 0)
     return {
       connections: this.connections,
-      sessions: sessions.size,
-      subscriptions: index.count,
-      sharedSubscriptions: index.sharedCount,
-      retainedMessages: retained.count,
-      retainedBytes: retained.bytes,
-      queuedMessages,
-      queuedBytes,
-      inflightMessages,
+      sessions: total('sessions'),
+      subscriptions: total('subscriptions'),
+      sharedSubscriptions: total('sharedSubscriptions'),
+      retainedMessages: total('retainedMessages'),
+      retainedBytes: total('retainedBytes'),
+      queuedMessages: total('queuedMessages'),
+      queuedBytes: total('queuedBytes'),
+      inflightMessages: total('inflightMessages'),
+      refusals: total('refusals'),
+      namespaces,
       routeCacheEntries: this.topics.size,
       bannedClients: this.bans.count,
       routeCacheBytes: this.topics.bytes,
       budgets: this.#readBudgets(),
     }
   }
+
   #readBudgets(): Record<keyof Budgets, BudgetReading> {
     const { budgets, counters } = this
     budgets.routeCacheBytes.used = this.topics.bytes

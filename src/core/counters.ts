@@ -112,6 +112,8 @@ export class Counters {
   sessionsAdopted = 0
   /** CONNECTs with the client id of somebody else's session. */
   sessionOwnerRefusals = 0
+  /** CONNECTs of clients that belong to a namespace that is not there, or not behind their listener. */
+  namespaceRefusals = 0
   /** That ended because their client may not have them any more. */
   subscriptionsRevoked = 0
   /** Answers of an authority that were no answers: errors, and anything but a clear word. */
@@ -141,8 +143,8 @@ export class Counters {
   closedUnacknowledged = 0
 }
 
-/** What is so now, asked at scrape. */
-export interface Gauges {
+/** What is so now in one namespace, asked at scrape. */
+export interface NamespaceGauges {
   connections: number
   sessions: number
   subscriptions: number
@@ -152,6 +154,14 @@ export interface Gauges {
   queuedMessages: number
   queuedBytes: number
   inflightMessages: number
+  /** Times that a quota of the namespace refused. */
+  refusals: number
+}
+
+/** The same of all of them, where connections before their CONNECT count too, and what there is but once. */
+export interface Gauges extends NamespaceGauges {
+  /** By name. */
+  namespaces: ReadonlyMap<string, NamespaceGauges>
   routeCacheEntries: number
   bannedClients: number
   routeCacheBytes: number

@@ -6,14 +6,18 @@
  * for a message. Budgets count over all namespaces together, and are kept here as each of them changes.
  */
 import type { TopicFilter } from '../mqtt/topic.ts'
-import { type Budgets, subscriptionObjectBytes } from './budgets.ts'
+import { Budget, type Budgets, subscriptionObjectBytes } from './budgets.ts'
 import type { Cost } from './cost.ts'
-import type { BrokerOptions } from './options.ts'
+import type { NamespaceGauges } from './counters.ts'
+import type { BrokerOptions, NamespaceQuotas } from './options.ts'
 import type { Message } from './publish/message.ts'
 import { type PublishBucket, UserRates } from './publish/rate-buckets.ts'
 import { RetainedMessages } from './retained/retained-messages.ts'
 import type { Session } from './session/session.ts'
 import { type Subscription, SubscriptionIndex } from './subscriptions/subscription-index.ts'
+
+/** The name of the one that clients are in of which nothing else is said. */
+export const defaultNamespaceName = 'default'
 
 /** What namespaces have in common. */
 export interface NamespaceSurroundings {
@@ -22,11 +26,34 @@ export interface NamespaceSurroundings {
   readonly cost: Cost
 }
 
+/** What one namespace may use, and uses: budgets as those over all clients, without limit where none is configured. */
+export class Quotas {
+  /** Clients that are connected. */
+  readonly connections: Budget
+  readonly sessions: Budget
+  readonly subscriptions: Budget
+  readonly retainedBytes: Budget
+  readonly queuedBytes: Budget
+
+  constructor(quotas: NamespaceQuotas) {
+    const unlimited = Infinity
+    this.connections = new Budget(quotas.connectionsMax ?? unlimited)
+    this.sessions = new Budget(quotas.sessionsMax ?? unlimited)
+    this.subscriptions = new Budget(quotas.subscriptionsMax ?? unlimited)
+    this.retainedBytes = new Budget(quotas.retainedBytesMax ?? unlimited)
+    this.queuedBytes = new Budget(quotas.queuedBytesMax ?? unlimited)
+  }
+}
+
 export class Namespace {
-  /** Empty: the one that clients are in of which nothing else is said. */
   readonly name: string
+  /** In the store the default one has none. */
+  readonly storedName: string
+  /** Whether clients may connect: the configuration names it. Else it is there only because of what the store has of it. */
+  readonly open: boolean
   readonly options: BrokerOptions
   readonly budgets: Budgets
+  readonly quotas: Quotas
   readonly index: SubscriptionIndex
   readonly retained: RetainedMessages
   readonly userRates = new UserRates()
@@ -42,9 +69,12 @@ export class Namespace {
 
   constructor(name: string, topicSeed: number, { options, budgets, cost }: NamespaceSurroundings) {
     this.name = name
+    this.storedName = name === defaultNamespaceName ? '' : name
+    this.open = name === defaultNamespaceName || Object.hasOwn(options.namespaces, name)
     this.topicSeed = topicSeed
     this.options = options
     this.budgets = budgets
+    this.quotas = new Quotas(this.open ? (options.namespaces[name] ?? {}) : {})
     this.index = new SubscriptionIndex((group) => options.sharedGroups[group] ?? options.sharedStrategy, cost)
     this.retained = new RetainedMessages(cost)
   }
@@ -52,6 +82,7 @@ export class Namespace {
   addSession(session: Session): void {
     this.sessions.set(session.clientId, session)
     this.budgets.sessions.used++
+    this.quotas.sessions.used++
   }
 
   /** Its client id may have a new session by now, which stays. */
@@ -59,6 +90,7 @@ export class Namespace {
     if (this.sessions.get(session.clientId) !== session) return
     this.sessions.delete(session.clientId)
     this.budgets.sessions.used--
+    this.quotas.sessions.used--
   }
 
   addSubscription(subscription: Subscription, parsed: TopicFilter): void {
@@ -76,8 +108,33 @@ export class Namespace {
     const previous = this.retained.set(topic, message)
     const { memoryBytes } = this.retained
     this.budgets.retainedBytes.used += memoryBytes - this.#retainedBytes
+    this.quotas.retainedBytes.used = memoryBytes
     this.#retainedBytes = memoryBytes
     return previous
+  }
+
+  /** Counted by walking its sessions: for scrapes, not for the hot path. */
+  gauges(): NamespaceGauges {
+    const { index, retained, quotas, sessions } = this
+    const refusals = Object.values(quotas).reduce((sum, { refused }: Budget) => sum + refused, 0)
+    let queuedMessages = 0
+    let inflightMessages = 0
+    for (const { queue, window } of sessions.values()) {
+      queuedMessages += queue.waiting
+      inflightMessages += window.inflight
+    }
+    return {
+      connections: quotas.connections.used,
+      sessions: sessions.size,
+      subscriptions: index.count,
+      sharedSubscriptions: index.sharedCount,
+      retainedMessages: retained.count,
+      retainedBytes: retained.bytes,
+      queuedMessages,
+      queuedBytes: quotas.queuedBytes.used,
+      inflightMessages,
+      refusals,
+    }
   }
 
   #countSubscriptions(): void {
@@ -85,6 +142,7 @@ export class Namespace {
     const bytes = index.bytes + subscriptionObjectBytes * index.count
     budgets.subscriptions.used += index.count - this.#subscriptions
     budgets.subscriptionBytes.used += bytes - this.#subscriptionBytes
+    this.quotas.subscriptions.used = index.count
     this.#subscriptions = index.count
     this.#subscriptionBytes = bytes
   }

@@ -78,6 +78,19 @@ export interface BrokerOptions {
   connectWaitMsMax: number
   /** Longest time that a client which publishes too fast is not read from; who would have to wait longer is disconnected. */
   ratePauseMsMax: number
+  /** Those that clients may be in besides the default one, which may be among them, and what each may use. */
+  namespaces: Readonly<Record<string, NamespaceQuotas>>
+}
+
+/** Absent: what all namespaces have together. */
+export interface NamespaceQuotas {
+  connectionsMax?: number | undefined
+  sessionsMax?: number | undefined
+  subscriptionsMax?: number | undefined
+  /** Of retained messages in memory, about. */
+  retainedBytesMax?: number | undefined
+  /** Of messages that wait for sessions, in memory and in the store. */
+  queuedBytesMax?: number | undefined
 }
 
 export const defaultBrokerOptions: BrokerOptions = {
@@ -127,4 +140,5 @@ export const defaultBrokerOptions: BrokerOptions = {
   sessionOwnership: 'adopt',
   connectWaitMsMax: 10_000,
   ratePauseMsMax: 10_000,
+  namespaces: {},
 }

@@ -44,6 +44,8 @@ export interface ListenerOptions {
   room: Room
   /** What its clients' acknowledgements wait for. */
   durability: Durability
+  /** Where its clients belong; undefined: it does not say. */
+  namespace: string | undefined
 }
 
 /** Whose packet, or whose session's turn, a fault of ours came up in. */

@@ -3,6 +3,7 @@
  * is `InProcessSubscriber`.
  */
 
+import type { Namespace } from '../core/namespace.ts'
 import { InProcessSubscriber, type Taken } from '../core/subscriptions/in-process.ts'
 import type { Properties, Qos } from '../mqtt/packet.ts'
 import { publishProperties } from '../mqtt/publish.ts'
@@ -34,10 +35,15 @@ export class LocalSubscription implements AsyncIterableIterator<ReceivedMessage>
   }
 
   /** To be called within a turn. @throws RefusedError for a filter that can't be subscribed to */
-  constructor(engine: Calls, filters: readonly string[], onEnd: (subscription: LocalSubscription) => void) {
+  constructor(
+    engine: Calls,
+    filters: readonly string[],
+    onEnd: (subscription: LocalSubscription) => void,
+    namespace: Namespace = engine.broker.defaultNamespace,
+  ) {
     this.#engine = engine
     this.#onEnd = onEnd
-    this.#subscriber = new InProcessSubscriber(engine.broker, () => this.#onMessage())
+    this.#subscriber = new InProcessSubscriber(engine.broker, () => this.#onMessage(), namespace)
     for (const topicFilter of filters) {
       const code = this.#subscriber.subscribe(topicFilter)
       if (code === 0) continue

@@ -5,12 +5,21 @@
 import type { Socket } from 'node:net'
 import type { PeerCertificate, TLSSocket } from 'node:tls'
 import type { Peer } from '../core/ports/peer.ts'
+import type { ListenerOptions } from '../engine/engine.ts'
 import { type ClientAddress, clientAt, clientText } from './client-address.ts'
 
-export function peerOf(socket: Socket, listener: string, client: ClientAddress = clientAt(socket)): Peer {
+/** What a listener says of its clients. */
+export type ListenerWords = Pick<ListenerOptions, 'name' | 'namespace'>
+
+export function peerOf(
+  socket: Socket,
+  { name: listener, namespace }: ListenerWords,
+  client: ClientAddress = clientAt(socket),
+): Peer {
   const { commonName } = client
   const proxied = commonName === undefined ? null : { cn: commonName }
-  return { address: clientText(client), listener, certificate: certificateOf(socket) ?? proxied }
+  const peer = { address: clientText(client), listener, certificate: certificateOf(socket) ?? proxied }
+  return namespace === undefined ? peer : { ...peer, namespace }
 }
 
 /** Only a certificate that was verified counts. */

@@ -88,7 +88,7 @@ export function createTcpServer(engine: Engine, options: ListenerOptions): Serve
 /** A socket that is ready becomes a connection of the engine. */
 export function acceptSocket(engine: Engine, accepted: Socket, options: ListenerOptions): void {
   engine.beginTurn()
-  const peer = peerOf(accepted, options.name)
+  const peer = peerOf(accepted, options)
   // What came right behind a proxy's header.
   const early = accepted.readableLength > 0 ? (accepted.read() as Buffer | null) : null
   const socket = readingInPlace(accepted, (chunk) => connection.onData(chunk))

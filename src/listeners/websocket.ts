@@ -56,7 +56,7 @@ class WebSocketStream implements ByteStream, FrameSink {
 
   constructor(engine: Engine, accepted: Socket, { handshake, client }: Accepted, options: ListenerOptions) {
     this.#engine = engine
-    this.peer = peerOf(accepted, options.name, client)
+    this.peer = peerOf(accepted, options, client)
     const socket = readingInPlace(accepted, (chunk) => this.onChunk(chunk))
     this.#socket = socket
     socket.write(handshake)

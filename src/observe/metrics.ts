@@ -5,7 +5,7 @@
  * (reason names, packet types, QoS), never from clients, so the number of series is bounded.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from '@prometheus-io/client'
-import type { Counters, Gauges, LabelledCounter, StoreFigures } from '../core/counters.ts'
+import type { Counters, Gauges, LabelledCounter, NamespaceGauges, StoreFigures } from '../core/counters.ts'
 import { PacketType } from '../mqtt/packet.ts'
 import { droppedLines } from './log.ts'
 
@@ -69,6 +69,12 @@ function store(name: string, help: string, type: Metric['type'], read: (figures:
   return { name, help, type, read: (counters) => counters.store && read(counters.store) }
 }
 
+function ofNamespaces(name: string, help: string, read: (gauges: NamespaceGauges) => number): Metric {
+  const readAll = (_: Counters, { namespaces }: Gauges) =>
+    [...namespaces].map(([namespace, one]) => [namespace, read(one)] as const)
+  return { name, help, type: name.endsWith('_total') ? 'counter' : 'gauge', label: 'namespace', read: readAll }
+}
+
 const metrics: readonly Metric[] = [
   gauge('mqtt_connections', 'Network connections now, those before their CONNECT included.', (g) => g.connections),
   {
@@ -90,6 +96,13 @@ const metrics: readonly Metric[] = [
   gauge('mqtt_inflight', 'QoS 1 and 2 messages sent to clients and not yet acknowledged.', (g) => g.inflightMessages),
   gauge('mqtt_route_cache_entries', 'Topics whose recipients are kept resolved.', (g) => g.routeCacheEntries),
   gauge('mqtt_route_cache_bytes', 'Bytes that these take, about.', (g) => g.routeCacheBytes),
+
+  ofNamespaces('mqtt_namespace_clients', 'Clients of each namespace now.', (one) => one.connections),
+  ofNamespaces('mqtt_namespace_sessions', 'Sessions of each namespace now.', (one) => one.sessions),
+  ofNamespaces('mqtt_namespace_subscriptions', 'Its subscriptions now.', (one) => one.subscriptions),
+  ofNamespaces('mqtt_namespace_retained_messages', 'Its retained messages now.', (one) => one.retainedMessages),
+  ofNamespaces('mqtt_namespace_queued_bytes', 'Bytes that wait in its sessions now.', (one) => one.queuedBytes),
+  ofNamespaces('mqtt_namespace_refused_total', 'Times that a quota of it refused.', (one) => one.refusals),
 
   budget(
     'mqtt_budget_used',
@@ -161,6 +174,11 @@ const metrics: readonly Metric[] = [
     'mqtt_session_owner_refusals_total',
     "CONNECT packets refused since the client id is that of another principal's session.",
     (c) => c.sessionOwnerRefusals,
+  ),
+  counter(
+    'mqtt_namespace_refusals_total',
+    'CONNECT packets refused since the client belongs to a namespace that is not there, or not behind its listener.',
+    (c) => c.namespaceRefusals,
   ),
   counter(
     'mqtt_subscriptions_revoked_total',

@@ -141,7 +141,7 @@ describe('the list of clients', () => {
     const api = await startApi()
     await connectClient(api.gateway, { clientId })
     const path = `/clients/${encodeURIComponent(clientId)}`
-    expect((await api.call(path)).body).toMatchObject({ clientId, namespace: '', listener: 'tcp-0' })
+    expect((await api.call(path)).body).toMatchObject({ clientId, namespace: 'default', listener: 'tcp-0' })
     expect((await api.admin(path, { method: 'DELETE' })).status).toBe(204)
   })
 })

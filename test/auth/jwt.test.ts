@@ -81,11 +81,11 @@ describe('a token', () => {
     },
   )
 
-  it('brings groups, an expiry and rules of its own', async () => {
+  it('brings groups, a namespace and rules of its own', async () => {
     const { check } = stepOf({ kind: 'secret', secret })
     const rules = [{ allow: 'publish', topic: 'plant/%u/#' }]
-    const answer = await check(await token({ groups: ['g'], namespace: 'default', rules }))
-    expect(answer).toMatchObject({ type: 'yes', identity: { groups: ['g'] } })
+    const answer = await check(await token({ groups: ['g'], namespace: 'plant', rules }))
+    expect(answer).toMatchObject({ type: 'yes', identity: { groups: ['g'], namespace: 'plant' } })
     expect(answer).toMatchObject({ identity: { rules: [{ allow: true, topics: ['plant/%u/#'], place: 'rules[0]' }] } })
   })
 
@@ -110,7 +110,7 @@ describe('a token', () => {
     { acl: { pub: Array.from({ length: 1001 }, () => 'a') } },
     { groups: 'admin' },
     { namespace: 7 },
-    { namespace: 'acme' },
+    { namespace: '' },
     { sub: '' },
   ])('with claims that are not understood is refused (%#)', async (claims) => {
     const { check } = stepOf({ kind: 'secret', secret })

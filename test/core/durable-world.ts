@@ -106,15 +106,18 @@ export class DurableWorld extends World {
         elisionWaitMs,
       },
     )
-    super({ inflightMessagesMax: 10, residentMessagesMax: 5 }, { ...ports, journal: committer })
+    super(
+      { inflightMessagesMax: 10, residentMessagesMax: 5, namespaces: { plant: {} } },
+      { ...ports, journal: committer },
+    )
     this.#ports = ports
     this.#waits = elisionWaitMs > 0
     this.store = store
     this.committer = committer
   }
 
-  override device(version: 3 | 4 | 5 = 5, durability: Durability = 'fsync'): Device {
-    const device = super.device(version, durability)
+  override device(version: 3 | 4 | 5 = 5, durability: Durability = 'fsync', namespace?: string): Device {
+    const device = super.device(version, durability, namespace)
     this.devices.push(device)
     return device
   }
@@ -149,8 +152,8 @@ export class DurableWorld extends World {
   }
   #seen = -1
 
-  async ready(clientId: string, options: object = lasting): Promise<Device> {
-    const device = this.device().connect({ clientId, ...options })
+  async ready(clientId: string, options: object = lasting, namespace?: string): Promise<Device> {
+    const device = this.device(5, 'fsync', namespace).connect({ clientId, ...options })
     await this.settle()
     expect(device.take()[0]).toMatchObject({ type: 'connack', reasonCode: 0 })
     return device

@@ -1,6 +1,6 @@
 /** The log of messages alone, without a session, and the window over one. */
 import { describe, expect, it } from 'vitest'
-import { QueueBudget } from '../../src/core/budgets.ts'
+import { Budget, QueueBudget } from '../../src/core/budgets.ts'
 import type { Message } from '../../src/core/publish/message.ts'
 import { sentQos1 } from '../../src/core/session/delivery.ts'
 import { type LogEntry, MessageLog } from '../../src/core/session/message-log.ts'
@@ -29,7 +29,7 @@ function entry(bytes: number): LogEntry {
 describe('a log of messages without a session', () => {
   it('gives each entry the next position, finds it there, and its budget counts it until it is removed', () => {
     const budget = new QueueBudget(1000)
-    const log = new MessageLog<LogEntry>(budget)
+    const log = new MessageLog<LogEntry>(budget, new Budget(Infinity))
     const entries = Array.from({ length: 20 }, () => entry(10))
     expect(entries.map((one) => log.push(one))).toEqual(entries.map((_, position) => position))
     expect(entries.map((_, position) => log.at(position))).toEqual(entries)
@@ -42,7 +42,7 @@ describe('a log of messages without a session', () => {
   })
 
   it('keeps what was sent until it is removed, and moves past holes in any order', () => {
-    const log = new MessageLog<LogEntry>(new QueueBudget(1000))
+    const log = new MessageLog<LogEntry>(new QueueBudget(1000), new Budget(Infinity))
     for (let i = 0; i < 5; i++) log.push(entry(1))
     log.sendPosition = 4
     log.clear(2)
@@ -56,7 +56,7 @@ describe('a log of messages without a session', () => {
   })
 
   it('takes positions for what is in the store only, and takes it back at them', () => {
-    const log = new MessageLog<LogEntry>(new QueueBudget(1000))
+    const log = new MessageLog<LogEntry>(new QueueBudget(1000), new Budget(Infinity))
     log.recover(3, 6, 3, 30)
     expect([log.pushStored(), log.firstUnsentStored, log.at(3)]).toEqual([6, 3, null])
     const restored = entry(1)
@@ -67,7 +67,7 @@ describe('a log of messages without a session', () => {
   })
 
   it('gives no position twice, not one either that an earlier process sent and that is gone', () => {
-    const log = new MessageLog<LogEntry>(new QueueBudget(1000))
+    const log = new MessageLog<LogEntry>(new QueueBudget(1000), new Budget(Infinity))
     log.recoveredSent = 9
     log.recover(3, 6, 3, 30)
     log.recoverSent()
@@ -79,7 +79,7 @@ describe('a log of messages without a session', () => {
 
 describe('the window over a log', () => {
   it('finds what is in flight by its packet identifier, and nothing else', () => {
-    const log = new MessageLog<typeof sentQos1>(new QueueBudget(1000))
+    const log = new MessageLog<typeof sentQos1>(new QueueBudget(1000), new Budget(Infinity))
     const window = new Window(log)
     expect(window.find(1)).toBe(-1)
     for (let i = 0; i < 3; i++) log.push(sentQos1)
@@ -90,7 +90,7 @@ describe('the window over a log', () => {
   })
 
   it('[MQTT-2.2.1-3] begins its identifiers anew after 65,535 and never has one in use twice', () => {
-    const log = new MessageLog<typeof sentQos1>(new QueueBudget(1000))
+    const log = new MessageLog<typeof sentQos1>(new QueueBudget(1000), new Budget(Infinity))
     const window = new Window(log)
     expect([0, packetIds - 1, packetIds].map(packetIdOf)).toEqual([1, packetIds, 1])
     for (let position = 0; position < packetIds; position++) {

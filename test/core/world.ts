@@ -249,13 +249,14 @@ export class World {
     while (this.broker.turnWanted) this.broker.onTurn()
   }
 
-  device(version: ProtocolVersion = 5, durability: Durability = 'fsync'): Device {
-    return new Device(this, version, durability)
+  /** `namespace`: what its listener says. */
+  device(version: ProtocolVersion = 5, durability: Durability = 'fsync', namespace?: string): Device {
+    return new Device(this, version, durability, namespace)
   }
 
   /** A connected device that has read its CONNACK. */
-  connected(clientId: string, options: Partial<ConnectPacket> = {}): Device {
-    const device = this.device(options.version ?? 5)
+  connected(clientId: string, options: Partial<ConnectPacket> = {}, namespace?: string): Device {
+    const device = this.device(options.version ?? 5, 'fsync', namespace)
     device.connect({ clientId, ...options })
     const [connack] = device.take()
     if (connack?.type !== 'connack' || connack.reasonCode !== 0) throw new Error(`refused: ${JSON.stringify(connack)}`)
@@ -275,7 +276,7 @@ export class Device {
   readonly #incoming: Decoder
   #packetId = 0
 
-  constructor(world: World, version: ProtocolVersion, durability: Durability) {
+  constructor(world: World, version: ProtocolVersion, durability: Durability, namespace?: string) {
     this.#world = world
     this.version = version
     this.link = new FakeLink(() => world.broker.journal.committed, levelOf(durability))
@@ -283,6 +284,7 @@ export class Device {
       address: '192.0.2.1:4711',
       listener: 'test',
       certificate: null,
+      ...(namespace !== undefined && { namespace }),
     })
     this.#decoder = new Decoder(this.client, {
       role: 'server',

@@ -4,6 +4,8 @@ import { PacketType } from '../../src/mqtt/packet.ts'
 import { flatMetrics, metricsText } from '../../src/observe/metrics.ts'
 
 const gauges: Gauges = {
+  refusals: 0,
+  namespaces: new Map(),
   connections: 2,
   sessions: 5,
   subscriptions: 7,

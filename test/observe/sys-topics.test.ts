@@ -8,6 +8,8 @@ import { startMosquitto } from '../e2e/mosquitto.ts'
 import { describePeer } from '../peers.ts'
 
 const gauges: Gauges = {
+  refusals: 0,
+  namespaces: new Map(),
   connections: 2,
   sessions: 5,
   subscriptions: 7,

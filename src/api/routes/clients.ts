@@ -11,7 +11,7 @@ import { clientBody } from '../views.ts'
 const tags = ['Clients']
 
 export const identityOf = ({ namespace, clientId }: { namespace: string; clientId: string }): string =>
-  namespace === '' ? clientId : `${namespace}\u0000${clientId}`
+  namespace === 'default' ? clientId : `${namespace}\u0000${clientId}`
 
 const sorts = {
   clientId: identityOf,

@@ -69,7 +69,10 @@ function hasRoom({ budgets, storeFull }: Broker, { principal, namespace }: Clien
   // Who comes back may: to take what waits is how room is made.
   const storesAnew = requestedExpiry(packet) > 0 || will !== undefined
   if (storeFull && !known && storesAnew) return false
+  const { quotas } = namespace
+  if ((existing?.client ?? null) === null && !quotas.connections.admits(1)) return false
   if (existing === undefined) {
+    if (!quotas.sessions.admits(1)) return false
     if (!budgets.sessions.admits(1)) return false
     if (principal === '' && !budgets.anonymousSessions.admits(1)) return false
   }
@@ -99,6 +102,7 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
   applyLimits(broker, client, packet)
   client.session = session
   client.connected = true
+  client.namespace.quotas.connections.used++
   client.connect = null
   if (client.principal !== '') broker.adopt(session, client.principal)
   attach(broker, session, client)

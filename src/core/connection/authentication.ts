@@ -7,6 +7,7 @@ import { type ConnectPacket, PacketType, type Properties } from '../../mqtt/pack
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { mayCarry } from '../../mqtt/reason-code-places.ts'
 import type { Broker } from '../broker.ts'
+import { defaultNamespaceName } from '../namespace.ts'
 import type { Admission, ExchangeStep, Verdict } from '../ports/authority.ts'
 import { publishRates } from '../publish/publish-rates.ts'
 import { claimSession } from './accept.ts'
@@ -94,6 +95,7 @@ function admit(broker: Broker, client: Client, admission: Admission): void {
   client.grant = admission.grant ?? null
   client.principal = admission.principal ?? ''
   client.limits = admission.limits
+  if (!enterNamespace(broker, client, admission)) return
   const will = client.connect!.will
   const forbiddenWill = will !== undefined && client.grant?.mayPublish(will.topic, will.qos, will.retain) === false
   if (forbiddenWill || hasExpired(broker, admission)) {
@@ -104,10 +106,30 @@ function admit(broker: Broker, client: Client, admission: Admission): void {
   claimSession(broker, client)
 }
 
+/**
+ * The authority's word and the listener's must not contradict each other: whoever belongs elsewhere does not get in by it. Nor is a
+ * namespace made because somebody names it.
+ */
+function enterNamespace(broker: Broker, client: Client, admission: Admission): boolean {
+  const { namespace: ofListener } = client.peer
+  const name = admission.namespace ?? ofListener ?? defaultNamespaceName
+  const namespace = broker.namespaces.get(name)
+  if (namespace?.open === true && (ofListener === undefined || ofListener === name)) {
+    client.namespace = namespace
+    return true
+  }
+  const { clientId, principal, peer } = client
+  const fields = { audit: true, clientId, principal, namespace: name, listener: peer.listener, address: peer.address }
+  broker.log.warn(fields, 'refused: the client belongs to a namespace that is not there, or not behind this listener')
+  broker.counters.namespaceRefusals++
+  refuse(broker, client, ReasonCode.notAuthorized)
+  return false
+}
+
 /** After re-authentication. What the answer does not name stays, but for the expiry: it is said anew or there is none. */
 function renew(broker: Broker, client: Client, admission: Admission): boolean {
-  const { principal = client.principal, grant, limits } = admission
-  if (principal !== client.principal || hasExpired(broker, admission)) {
+  const { principal = client.principal, grant, limits, namespace = client.namespace.name } = admission
+  if (principal !== client.principal || namespace !== client.namespace.name || hasExpired(broker, admission)) {
     // The session belongs to the principal that it was opened for.
     client.disconnect(ReasonCode.notAuthorized)
     return false

@@ -254,6 +254,7 @@ export class Client implements PacketSink {
     this.ended = true
     const { broker, session } = this
     broker.connections--
+    if (this.connected) this.namespace.quotas.connections.used--
     broker.deadlines.clear(this.#timeout)
     if (this.#expiry !== null) broker.deadlines.clear(this.#expiry)
     this.rates?.end()

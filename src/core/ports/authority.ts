@@ -39,6 +39,8 @@ export interface Admission {
   /** In the time of `Broker.now`: from then on the client has to have authenticated anew. Absent: never. */
   expiresAt?: number | undefined
   limits?: ClientLimits | undefined
+  /** Where it belongs; absent: where its listener says, else in the default namespace. */
+  namespace?: string | undefined
 }
 
 export interface Verdict extends Admission {

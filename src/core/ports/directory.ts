@@ -10,7 +10,7 @@ export interface Claim {
 }
 
 export interface SessionDirectory {
-  /** Asked between the authority's yes and CONNACK. Answers at once or later, once. */
+  /** Of a client id in a namespace. Asked between the authority's yes and CONNACK. Answers at once or later, once. */
   claim(namespace: string, clientId: string, cleanStart: boolean, done: (claim: Claim) => void): void
 }
 

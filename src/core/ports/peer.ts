@@ -4,6 +4,8 @@ export interface Peer {
   readonly address: string
   /** Name of the listener that it came by. */
   readonly listener: string
+  /** Where that listener's clients belong; absent: it does not say. */
+  readonly namespace?: string
   /** Fields of the client certificate, which was verified: cn, o, ou, san, fingerprint, …; null: it showed none. */
   readonly certificate: Readonly<Record<string, string>> | null
 }

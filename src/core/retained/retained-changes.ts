@@ -22,14 +22,21 @@ export function retain(broker: Broker, publication: Publication): boolean {
   const previous = setRetained(broker, namespace, topic, message)
   counters.retainedChanges++
   const ephemeral = topic.startsWith('$SYS/')
-  if (!ephemeral && (message !== null || previous !== null)) journal.retain(namespace.name, topic, message, previous)
+  if (!ephemeral && (message !== null || previous !== null))
+    journal.retain(namespace.storedName, topic, message, previous)
   return true
 }
 
-function hasRoom({ options, budgets }: Broker, { retained }: Namespace, topic: string, message: Message): boolean {
+function hasRoom(
+  { options, budgets }: Broker,
+  { retained, quotas }: Namespace,
+  topic: string,
+  message: Message,
+): boolean {
   const previous = retained.get(topic)
   if (previous === null && retained.count >= options.retainedMessagesMax) return false
-  return budgets.retainedBytes.admits(retained.bytesOf(message) - (previous === null ? 0 : retained.bytesOf(previous)))
+  const bytes = retained.bytesOf(message) - (previous === null ? 0 : retained.bytesOf(previous))
+  return quotas.retainedBytes.admits(bytes) && budgets.retainedBytes.admits(bytes)
 }
 
 /** Sets or removes (null) a topic's retained message, and when it expires. Returns what it replaces. */
@@ -60,5 +67,5 @@ export function expireRetained(broker: Broker, namespace: Namespace, topic: stri
   if (namespace.retained.get(topic) !== message) return
   setRetained(broker, namespace, topic, null)
   drop(broker, message, 'retained_expired', null)
-  broker.journal.retain(namespace.name, topic, null, message)
+  broker.journal.retain(namespace.storedName, topic, null, message)
 }

@@ -24,6 +24,8 @@ const foundMessagesMax = 10_000
 
 /** True: one more may be put into the queue now. */
 export function makeRoom(broker: Broker, session: Session): boolean {
+  const { queuedBytes } = session.namespace.quotas
+  if (queuedBytes.used >= queuedBytes.max) queuedBytes.refused++
   logFullQueue(broker, session)
   expire(broker, session)
   while (!session.hasRoom) {

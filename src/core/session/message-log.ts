@@ -13,7 +13,7 @@
  * Of what is in the store only, nothing but positions, a count and bytes are known: whether a position is empty or expired is
  * learnt from a page. The fields from `dropFrom` on say how far that was done, for a log that is full (`full-queue.ts`).
  */
-import type { QueueBudget } from '../budgets.ts'
+import type { Budget, QueueBudget } from '../budgets.ts'
 import { type Message, messageBytes } from '../publish/message.ts'
 
 export interface LogEntry {
@@ -37,8 +37,6 @@ export class MessageLog<Entry extends LogEntry> {
   waiting = 0
   /** Of those, the ones in memory. */
   resident = 0
-  /** Bytes of what waits, in memory and in the store. What was sent is bounded by the window instead. */
-  bytes = 0
   /** Everything below this position is recorded as sent, with this turn at the latest. Only for a log that is stored. */
   marked = 0
   /** Below this position nothing is left in memory that a full queue may drop. */
@@ -67,9 +65,23 @@ export class MessageLog<Entry extends LogEntry> {
   /** Message bytes in memory. */
   residentBytes = 0
   readonly #budget: QueueBudget
+  /** Of the bytes that wait in all logs of a namespace. */
+  readonly #waitingBytes: Budget
+  #bytes = 0
 
-  constructor(budget: QueueBudget) {
+  constructor(budget: QueueBudget, waitingBytes: Budget) {
     this.#budget = budget
+    this.#waitingBytes = waitingBytes
+  }
+
+  /** Bytes of what waits, in memory and in the store. What was sent is bounded by the window instead. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  set bytes(bytes: number) {
+    this.#waitingBytes.used += bytes - this.#bytes
+    this.#bytes = bytes
   }
 
   /** Whether nothing waits: what comes now may be sent now. */

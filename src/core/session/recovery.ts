@@ -9,6 +9,7 @@ import type { Will } from '../../mqtt/packet.ts'
 import { publishProperties } from '../../mqtt/publish.ts'
 import { parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
+import { defaultNamespaceName } from '../namespace.ts'
 import type {
   RecoveredMessage,
   RecoveredRetained,
@@ -43,7 +44,7 @@ export class BrokerRecovery {
 
   onSession(stored: RecoveredSession): void {
     const { sessionsByNumber, now } = this.#broker
-    const namespace = this.#broker.namespace(stored.namespace)
+    const namespace = this.#broker.namespace(stored.namespace || defaultNamespaceName)
     const session = new Session(stored.number, stored.clientId, stored.version, namespace)
     session.username = stored.username
     session.principal = stored.principal
@@ -76,7 +77,7 @@ export class BrokerRecovery {
   }
 
   onRetained({ namespace, topic, message: stored }: RecoveredRetained): void {
-    setRetained(this.#broker, this.#broker.namespace(namespace), topic, messageOf(stored))
+    setRetained(this.#broker, this.#broker.namespace(namespace || defaultNamespaceName), topic, messageOf(stored))
   }
 
   onWill(stored: RecoveredWill): void {
@@ -155,7 +156,7 @@ export class BrokerRecovery {
 export function storedSession(session: Session, expiresAt: number): RecoveredSession {
   const { number, clientId, version, expiryInterval, username, principal } = session
   const connected = session.client !== null
-  const namespace = session.namespace.name
+  const namespace = session.namespace.storedName
   return { number, clientId, version, expiryInterval, expiresAt, connected, username, namespace, principal }
 }
 

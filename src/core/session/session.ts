@@ -79,7 +79,7 @@ export class Session implements Destination {
 
   constructor(number: number, clientId: string, version: ProtocolVersion, namespace: Namespace) {
     this.namespace = namespace
-    this.queue = new MessageLog(namespace.budgets.queueBytes)
+    this.queue = new MessageLog(namespace.budgets.queueBytes, namespace.quotas.queuedBytes)
     this.window = new Window(this.queue)
     this.number = number
     this.clientId = clientId
@@ -113,7 +113,8 @@ export class Session implements Destination {
 
   get hasRoom(): boolean {
     const { waiting, bytes, residentBytes } = this.queue
-    const { options, budgets } = this.namespace
+    const { options, budgets, quotas } = this.namespace
+    if (quotas.queuedBytes.used >= quotas.queuedBytes.max) return false
     if (waiting >= options.sessionQueueMessagesMax || bytes >= options.sessionQueueBytesMax) return false
     // What the store does not hold too has nowhere else to go.
     return this.stored || residentBytes < fairShareBytes || budgets.queueBytes.used < budgets.queueBytes.max

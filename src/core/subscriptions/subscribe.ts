@@ -107,7 +107,8 @@ function checkRequest(
 }
 
 /** Among the subscriptions of all, and among the groups of the filter. */
-function hasRoom({ budgets, index, options }: Namespace, parsed: TopicFilter): boolean {
+function hasRoom({ budgets, quotas, index, options }: Namespace, parsed: TopicFilter): boolean {
+  if (!quotas.subscriptions.admits(1)) return false
   if (!budgets.subscriptions.admits(1)) return false
   if (!budgets.subscriptionBytes.admits(parsed.filter.length + subscriptionObjectBytes)) return false
   return parsed.shared === undefined || index.groupsBeside(parsed) < options.sharedGroupsPerFilterMax

@@ -1,0 +1,108 @@
+/**
+ * Namespaces: routing domains of their own (`docs/tenants.md`). Every one that a listener, a user or a token may name is named
+ * here; `default` is there anyway, and may be named for its quotas.
+ */
+import { z } from 'zod'
+import type { NamespaceQuotas } from '../core/options.ts'
+import type { ConfigIssue } from './config-error.ts'
+import { GiB, namespaceName, text, wholeNumber } from './fields.ts'
+import type { OptionsWithListeners } from './listeners.ts'
+
+export const namespacesMax = 1000
+
+export const namespaceQuotasSchema = z.strictObject(
+  {
+    connectionsMax: wholeNumber(0, 10_000_000)
+      .optional()
+      .describe('Clients of the namespace at the same time; beyond it CONNECT is refused (0x97; 3 in MQTT 3.x).'),
+    sessionsMax: wholeNumber(0, 100_000_000)
+      .optional()
+      .describe('Its sessions, connected or not; a client that would need one more is refused alike.'),
+    subscriptionsMax: wholeNumber(0, 1_000_000_000)
+      .optional()
+      .describe('Subscriptions of its sessions; one more is answered 0x97 (0x80 in MQTT 3.1.1).'),
+    retainedBytesMax: wholeNumber(0, 1024 * GiB)
+      .optional()
+      .describe(
+        'Bytes that its retained messages and their topics take in memory; beyond it as beyond retainedMessagesMax.',
+      ),
+    queuedBytesMax: wholeNumber(0, 1024 * 1024 * GiB)
+      .optional()
+      .describe(
+        'Bytes of messages that wait for its sessions, in memory and in the store; at it each of its queues is full, and sessionQueueFull says what happens.',
+      ),
+  },
+  'expected the quotas of this namespace as names and values',
+)
+
+export const namespaceSchema = z.strictObject(
+  {
+    users: z
+      .array(text(1024), 'expected a list of user names')
+      .max(1_000_000)
+      .default([])
+      .describe('Users whose clients are in this namespace, by whichever listener they come.'),
+    quotas: namespaceQuotasSchema.prefault({}),
+  },
+  'expected users and quotas of this namespace, or {} for none',
+)
+
+export const namespacesSchema = z
+  .record(
+    namespaceName(),
+    namespaceSchema,
+    'expected names of letters, digits, dots, dashes and underscores, each with what the namespace is',
+  )
+  .refine(
+    (namespaces) => Object.keys(namespaces).length <= namespacesMax,
+    `expected at most ${namespacesMax} namespaces`,
+  )
+
+export type NamespacesOptions = z.output<typeof namespacesSchema>
+
+interface OptionsWithNamespaces extends OptionsWithListeners {
+  namespaces: NamespacesOptions
+}
+
+/** Faults that no single value has. */
+export function namespaceIssues({ namespaces, listeners = [] }: OptionsWithNamespaces): ConfigIssue[] {
+  return [
+    ...listeners.flatMap(({ namespace }, index) =>
+      unknownName(namespaces, namespace, ['listeners', index, 'namespace']),
+    ),
+    ...userIssues(namespaces),
+  ]
+}
+
+function unknownName(
+  namespaces: NamespacesOptions,
+  name: string | undefined,
+  path: readonly PropertyKey[],
+): ConfigIssue[] {
+  if (name === undefined || name === 'default' || Object.hasOwn(namespaces, name)) return []
+  return [{ path, message: `no namespace is called ${name}; name it among the namespaces` }]
+}
+
+/** A user is in one namespace. */
+function userIssues(namespaces: NamespacesOptions): ConfigIssue[] {
+  const taken = new Map<string, string>()
+  return Object.entries(namespaces).flatMap(([name, { users }]) =>
+    users.flatMap((user, index) => {
+      const other = taken.get(user)
+      taken.set(user, name)
+      if (other === undefined) return []
+      const message = `the user ${user} is in the namespace ${other} already; a user is in one`
+      return [{ path: ['namespaces', name, 'users', index], message }]
+    }),
+  )
+}
+
+/** The namespace of each user that is named in one. */
+export function namespacesOfUsers(namespaces: NamespacesOptions): ReadonlyMap<string, string> {
+  return new Map(Object.entries(namespaces).flatMap(([name, { users }]) => users.map((user) => [user, name] as const)))
+}
+
+/** What each may use, by name. */
+export function quotasOf(namespaces: NamespacesOptions): Readonly<Record<string, NamespaceQuotas>> {
+  return Object.fromEntries(Object.entries(namespaces).map(([name, { quotas }]) => [name, quotas]))
+}
