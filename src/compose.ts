@@ -27,6 +27,7 @@ import { Committer } from './engine/committer.ts'
 import { type Culprit, Engine } from './engine/engine.ts'
 import { Failure } from './engine/failure.ts'
 import type { Qos } from './mqtt/packet.ts'
+import { AuditTrail } from './observe/audit-trail.ts'
 import { Health } from './observe/health.ts'
 import { createLog, type Log } from './observe/log.ts'
 import { LoginAudit } from './observe/login-audit.ts'
@@ -121,7 +122,7 @@ type Core = Pick<GatewayParts, 'broker' | 'engine' | 'committer' | 'onRuleError'
 function openFaultHistory({ dataDir }: GatewayConfig, log: Log): FaultHistory {
   const faults = new FaultHistory(dataDir, Date.now)
   for (const { clientId, address, until } of faults.bans) {
-    const fields = { clientId, address, until: new Date(until).toISOString() }
+    const fields = { audit: true, clientId, address, until: new Date(until).toISOString() }
     log.error(
       fields,
       'refused for an hour: this client was there at two faults of the gateway itself within ten minutes',
@@ -173,6 +174,7 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
     assignedIdPrefix: `mqtide-${randomBytes(6).toString('hex')}-`,
     hashSeed: randomBytes(4).readInt32LE(),
     ...(faults !== undefined && { bans: faults }),
+    audit: new AuditTrail(log, () => performance.now()),
   })
   const { outputBufferBytesMax } = config.limits
   const roomLimits = config.limits
@@ -200,6 +202,7 @@ function createAccess(
     now: Date.now,
     sleep: (ms) => setTimeout(ms),
     onError,
+    onStep: (step, answer) => counters.authenticationSteps.add(`${step}\t${answer}`),
     onLogin: (result, credential, step) => {
       counters.logins.add(result)
       if (result !== 'yes' && result !== 'anonymous') audit.refused(result, credential, step)

@@ -37,6 +37,8 @@ export interface AccessWorld {
   now(): number
   sleep(ms: number): Promise<void>
   onError(error: unknown): void
+  /** Told of each step's answer, of those as well that leave it to the next step. */
+  onStep?(step: string, answer: string): void
   /** Of all listeners; absent: one of its own. */
   throttle?: AddressThrottle
   /** Each login, by what became of it: `yes`, `anonymous`, or why not. */
@@ -149,11 +151,11 @@ export class Access implements Authenticator {
       if (step.type === 'continue') return (await this.#unthrottled(remoteAddress)) ? step : throttled(this, credential)
       if (step.type === 'success') return this.#scramSuccess(step.user, step.data, credential)
       this.#throttle.mistake(remoteAddress)
-      this.#world.onLogin('wrong_password', credential, 'scram')
+      this.#onScram('wrong_password', credential)
       return { type: 'failure', reasonCode: step.reasonCode }
     }
     const throttled = (access: Access, refused: Credential): AuthenticationStep => {
-      access.#world.onLogin('throttled', refused, 'scram')
+      access.#onScram('throttled', refused)
       return { type: 'failure', reasonCode: ReasonCode.serverBusy }
     }
     return { next }
@@ -169,11 +171,16 @@ export class Access implements Authenticator {
   #scramSuccess(user: string, data: Uint8Array, credential: Credential): AuthenticationStep {
     const granted = this.#grant(credential, { name: user })
     if (granted === undefined) {
-      this.#world.onLogin('client_id_not_allowed', credential, 'scram')
+      this.#onScram('client_id_not_allowed', credential)
       return { type: 'failure', reasonCode: ReasonCode.clientIdentifierNotValid }
     }
-    this.#world.onLogin('yes', credential, 'scram')
+    this.#onScram('yes', credential)
     return { type: 'success', data, ...granted }
+  }
+
+  #onScram(result: 'yes' | RefusalReason, credential: Credential): void {
+    this.#world.onStep?.('scram', result)
+    this.#world.onLogin(result, credential, 'scram')
   }
 
   get #passwordFile(): PasswordFile | undefined {
@@ -189,12 +196,13 @@ export class Access implements Authenticator {
       return made
     })
     const { allowAnonymous, stepTimeoutMs } = loaded
+    const onAnswer = (step: string, answer: string): void => this.#world.onStep?.(step, answer)
     const onError = (step: string, error: unknown): void => {
       this.#world.onError(new Error(`authentication step ${step}: ${(error as Error).message}`))
     }
     return new AuthenticationChain(
       this.#running.map(({ step }) => step),
-      { allowAnonymous, stepTimeoutMs, onError },
+      { allowAnonymous, stepTimeoutMs, onError, onAnswer },
     )
   }
 

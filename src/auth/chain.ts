@@ -22,6 +22,8 @@ export interface ChainOptions {
   stepTimeoutMs: number
   /** Told of a step that failed; `step` is its name. */
   onError(step: string, error: unknown): void
+  /** Told of each step's answer: yes, not-mine, error, or why not. */
+  onAnswer?(step: string, answer: string): void
 }
 
 export type ChainAnswer =
@@ -56,6 +58,7 @@ export class AuthenticationChain {
         return this.#failed(step, error)
       }
       if (answer instanceof Promise) return this.#later(answer, index, credential)
+      this.#count(step, answer)
       if (answer.type !== 'not-mine') return named(answer, step)
     }
     return this.#end(credential)
@@ -69,6 +72,7 @@ export class AuthenticationChain {
     } catch (error) {
       return this.#failed(step, error)
     }
+    this.#count(step, answer)
     return answer.type === 'not-mine' ? this.#from(index + 1, credential) : named(answer, step)
   }
 
@@ -80,7 +84,12 @@ export class AuthenticationChain {
     })
   }
 
+  #count({ name }: ChainStep, answer: StepAnswer): void {
+    this.#options.onAnswer?.(name, answer.type === 'no' ? answer.reason : answer.type)
+  }
+
   #failed(step: ChainStep, error: unknown): ChainAnswer {
+    this.#options.onAnswer?.(step.name, 'error')
     this.#options.onError(step.name, error)
     return no(ReasonCode.serverUnavailable, 'error', step.name)
   }

@@ -303,7 +303,7 @@ async function reload(running: Running): Promise<void> {
   } catch (error) {
     const { message } = error as Error
     if (!refusals.some((kind) => error instanceof kind) && (error as Error).name !== 'ListenError') throw error
-    log.error({ faults: message.split('\n') }, 'configuration not reloaded, the old one stays')
+    log.error({ audit: true, faults: message.split('\n') }, 'configuration not reloaded, the old one stays')
     return
   }
   log.level = loaded.config.logLevel
@@ -311,7 +311,7 @@ async function reload(running: Running): Promise<void> {
   for (const warning of loaded.warnings) log.warn(warning)
   if (gateway !== undefined) warnIfOpen(loaded.config, log)
   const needRestart = changedOptions(running.started, loaded.config)
-  log.info({ needRestart, listeners }, 'configuration reloaded')
+  log.info({ audit: true, needRestart, listeners }, 'configuration reloaded')
 }
 
 const refusals = [ConfigError, AccessFileError, CliError]

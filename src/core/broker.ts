@@ -12,6 +12,7 @@ import { Counters, type Gauges, type NamespaceGauges } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import { defaultNamespaceName, Namespace } from './namespace.ts'
 import type { BrokerOptions } from './options.ts'
+import { type Audit, noAudit } from './ports/audit.ts'
 import { type Authority, anonymousAuthority, type ClientLimits } from './ports/authority.ts'
 import { type Bans, noBans } from './ports/bans.ts'
 import { ownDirectory, type SessionDirectory } from './ports/directory.ts'
@@ -39,6 +40,7 @@ export interface BrokerPorts {
   authority?: Authority
   directory?: SessionDirectory
   bans?: Bans
+  audit?: Audit
   /** Absent: none but the broker's own. */
   limitsOf?: (listener: string) => ClientLimits
   counters?: Counters
@@ -63,6 +65,7 @@ export class Broker {
   readonly authority: Authority
   readonly directory: SessionDirectory
   readonly bans: Bans
+  readonly audit: Audit
   /** What clients of a listener may use; changes with the configuration. */
   limitsOf: (listener: string) => ClientLimits
   readonly counters: Counters
@@ -104,6 +107,7 @@ export class Broker {
     this.authority = ports.authority ?? anonymousAuthority
     this.directory = ports.directory ?? ownDirectory
     this.bans = ports.bans ?? noBans
+    this.audit = ports.audit ?? noAudit
     this.limitsOf = ports.limitsOf ?? (() => ({}))
     this.counters = ports.counters ?? new Counters()
     this.log = ports.log ?? silent

@@ -100,6 +100,12 @@ export class Counters {
   internalErrors = 0
   connectionsAccepted = 0
   connectionsRefused = 0
+  /** PUBLISHes that were not taken, by the reason code's name. */
+  readonly publishesRefused = new LabelledCounter()
+  /** Filters of SUBSCRIBE that were not granted, alike. */
+  readonly subscriptionsRefused = new LabelledCounter()
+  /** Answers of single steps of authentication, by step and answer. */
+  readonly authenticationSteps = new LabelledCounter()
   /** Times that somebody was faster than a limit allows, by the limit. */
   readonly rateLimited = new LabelledCounter()
   /** What publishers got who were: refused, paused, disconnected. */

@@ -3,6 +3,7 @@
  * order in which they came, and their bytes in their sockets, so that a storm costs the others no more than that rate. Who would have to
  * wait for longer than `connectWaitMsMax` is let in to be told so by its CONNACK (0x9F, in 3.x server unavailable).
  */
+import type { Broker } from '../core/broker.ts'
 import type { Client } from '../core/connection/client.ts'
 import { Deadline } from '../core/deadlines.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
@@ -19,7 +20,7 @@ export function arrive({ broker }: Engine, room: Room, newcomer: Newcomer): void
   const { counters, deadlines, options, now } = broker
   const { client } = newcomer
   if (!room.mayEnter(newcomer)) {
-    counters.rateLimited.add('connections_per_address')
+    noteFullAddress(broker, client)
     client.end('address_limit')
     return
   }
@@ -29,6 +30,7 @@ export function arrive({ broker }: Engine, room: Room, newcomer: Newcomer): void
     return
   }
   counters.rateLimited.add('connects')
+  broker.audit.limited('connects', client)
   if (waitMs === undefined) {
     client.refusal = ReasonCode.connectionRateExceeded
     room.enter(newcomer)
@@ -39,6 +41,11 @@ export function arrive({ broker }: Engine, room: Room, newcomer: Newcomer): void
   const turnAt = now + Math.ceil(waitMs)
   client.startAt(turnAt)
   deadlines.set(new Deadline(() => onTurn(broker.counters, room, newcomer)), turnAt)
+}
+
+export function noteFullAddress({ counters, audit }: Broker, client: Client): void {
+  counters.rateLimited.add('connections_per_address')
+  audit.limited('connections_per_address', client)
 }
 
 function onTurn(counters: { connectionsRefused: number }, room: Room, newcomer: Newcomer): void {

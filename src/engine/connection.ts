@@ -16,7 +16,7 @@ import { PacketType } from '../mqtt/packet.ts'
 import { ProtocolError } from '../mqtt/protocol-error.ts'
 import { type ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import type { Durability } from '../store/store.ts'
-import { arrive } from './arrival.ts'
+import { arrive, noteFullAddress } from './arrival.ts'
 import type { ByteStream } from './byte-stream.ts'
 import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
@@ -228,7 +228,7 @@ export class Connection implements Link {
   admit(replaced: Link | null): boolean {
     const guest = replaced as Connection | null
     if (this.#room.admit(this, guest)) return true
-    if (!this.#room.addressAdmits(this, guest)) this.#engine.broker.counters.rateLimited.add('connections_per_address')
+    if (!this.#room.addressAdmits(this, guest)) noteFullAddress(this.#engine.broker, this.client)
     return false
   }
 

@@ -3,6 +3,7 @@
  * with anything of the credential. Only so many in a second are written, since strangers decide how many there are; the
  * others are counted, here and in full in the metrics.
  */
+import { LinesPerSecond } from './lines-per-second.ts'
 import type { Log } from './log.ts'
 
 const linesPerSecondMax = 10
@@ -17,27 +18,16 @@ export interface RefusedLogin {
 
 export class LoginAudit {
   readonly #log: Pick<Log, 'warn'>
-  readonly #now: () => number
-  #second = -1
-  #lines = 0
-  #left = 0
+  readonly #lines: LinesPerSecond
 
   constructor(log: Pick<Log, 'warn'>, now: () => number) {
     this.#log = log
-    this.#now = now
+    this.#lines = new LinesPerSecond(linesPerSecondMax, now)
   }
 
   refused(reason: string, { clientId, username = '', remoteAddress }: RefusedLogin, step: string): void {
-    const second = Math.floor(this.#now() / 1000)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#lines = 0
-    }
-    if (this.#lines >= linesPerSecondMax) {
-      this.#left++
-      return
-    }
-    this.#lines++
+    const left = this.#lines.admit()
+    if (left === undefined) return
     const fields = {
       audit: true,
       reason,
@@ -46,13 +36,12 @@ export class LoginAudit {
       username: shown(username),
       address: remoteAddress,
     }
-    const notShown = this.#left > 0 ? { notShown: this.#left } : {}
-    this.#left = 0
+    const notShown = left > 0 ? { notShown: left } : {}
     this.#log.warn({ ...fields, ...notShown }, 'login refused')
   }
 }
 
-function cut(text: string): string {
+export function cut(text: string): string {
   return text.length > nameCharactersMax ? `${text.slice(0, nameCharactersMax)}…` : text
 }
 

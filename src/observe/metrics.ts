@@ -16,8 +16,8 @@ interface Metric {
   name: string
   help: string
   type: 'counter' | 'gauge'
-  /** Name of the label when `read` gives several values. */
-  label?: string
+  /** Name of the label when `read` gives several values; of several labels, with tabs between their values. */
+  label?: string | readonly string[]
   read(counters: Counters, gauges: Gauges): Reading
 }
 
@@ -25,7 +25,12 @@ function counter(name: string, help: string, read: (counters: Counters) => numbe
   return { name, help, type: 'counter', read }
 }
 
-function labelled(name: string, help: string, label: string, read: (counters: Counters) => LabelledCounter): Metric {
+function labelled(
+  name: string,
+  help: string,
+  label: string | readonly string[],
+  read: (counters: Counters) => LabelledCounter,
+): Metric {
   return { name, help, type: 'counter', label, read: (counters) => read(counters).counts }
 }
 
@@ -145,6 +150,19 @@ const metrics: readonly Metric[] = [
   counter('mqtt_connections_accepted_total', 'Network connections accepted.', (c) => c.connectionsAccepted),
   counter('mqtt_connections_refused_total', 'Network connections closed at once.', (c) => c.connectionsRefused),
   labelled(
+    'mqtt_auth_steps_total',
+    'Answers of the single steps of authentication: yes, not-mine, error, or why not.',
+    ['step', 'answer'],
+    (c) => c.authenticationSteps,
+  ),
+  labelled('mqtt_publishes_refused_total', 'PUBLISH packets refused, by reason.', 'reason', (c) => c.publishesRefused),
+  labelled(
+    'mqtt_subscriptions_refused_total',
+    'Topic filters of SUBSCRIBE refused, by reason.',
+    'reason',
+    (c) => c.subscriptionsRefused,
+  ),
+  labelled(
     'mqtt_rate_limited_total',
     'Times that somebody was faster than a limit allows, by limit.',
     'limit',
@@ -255,9 +273,23 @@ export function flatMetrics(counters: Counters, gauges: Gauges): Record<string, 
     const reading = metric.read(counters, gauges)
     if (reading === undefined) continue
     if (typeof reading === 'number') flat[metric.name] = reading
-    else for (const [value, count] of reading) flat[`${metric.name}{${metric.label}="${value}"}`] = count
+    else for (const [value, count] of reading) flat[`${metric.name}{${seriesOf(metric, value)}}`] = count
   }
   return flat
+}
+
+function namesOf({ label = [] }: Metric): readonly string[] {
+  return typeof label === 'string' ? [label] : label
+}
+
+function labelsOf(metric: Metric, value: string): Record<string, string> {
+  const values = value.split('\t')
+  return Object.fromEntries(namesOf(metric).map((name, index) => [name, values[index] ?? '']))
+}
+
+function seriesOf(metric: Metric, value: string): string {
+  const labels = Object.entries(labelsOf(metric, value))
+  return labels.map(([name, one]) => `${name}="${one}"`).join(',')
 }
 
 export const metricsContentType = Registry.PROMETHEUS_CONTENT_TYPE
@@ -285,7 +317,7 @@ export async function metricsText(
     if (reading === undefined) continue
     const set = valueSetter(metric, registry)
     if (typeof reading === 'number') set({}, reading)
-    else for (const [value, count] of reading) set({ [metric.label!]: value }, count)
+    else for (const [value, count] of reading) set(labelsOf(metric, value), count)
   }
   if (listeners.length > 0) setListeners(listeners, registry)
   return (await registry.metrics()) + (await processMetrics().metrics())
@@ -307,8 +339,9 @@ function setListeners(listeners: readonly ListenerGauges[], registry: Registry):
 
 type SetValue = (labels: Record<string, string>, value: number) => void
 
-function valueSetter({ name, help, type, label }: Metric, registry: Registry): SetValue {
-  const options = { name, help, labelNames: label ? [label] : [], registers: [registry] }
+function valueSetter(metric: Metric, registry: Registry): SetValue {
+  const { name, help, type } = metric
+  const options = { name, help, labelNames: [...namesOf(metric)], registers: [registry] }
   if (type === 'gauge') {
     const made = new Gauge(options)
     return (labels, value) => made.set(labels, value)

@@ -38,6 +38,7 @@ function settings(more: Partial<AccessSettings> = {}): AccessSettings {
 
 function accessWith(given: AccessSettings) {
   const logins: string[] = []
+  const steps: string[] = []
   const access = new Access(loadAccess(given), {
     now: () => 0,
     sleep: async () => {},
@@ -45,6 +46,7 @@ function accessWith(given: AccessSettings) {
       throw error
     },
     onLogin: (result) => logins.push(result),
+    onStep: (step, answer) => steps.push(`${step}: ${answer}`),
   })
   const login = (username?: string, password?: string, clientId = 'c') =>
     access.authenticate({
@@ -55,10 +57,26 @@ function accessWith(given: AccessSettings) {
       remoteAddress: '192.0.2.1:1',
       listener: 'plain',
     })
-  return { access, logins, login }
+  return { access, logins, login, steps }
 }
 
 describe('access', () => {
+  it('tells what each step said of a login, also one that left it to the next', async () => {
+    const steps: AccessSettings['steps'] = [
+      { kind: 'certificate', settings: { userField: 'cn', fingerprints: {} } },
+      { kind: 'passwordFile', file: users, passOnUnknownUsers: false },
+    ]
+    const { login, steps: told } = accessWith(settings({ steps }))
+    await login('alice', 'one')
+    await login('alice', 'wrong')
+    expect(told).toEqual([
+      'certificate: not-mine',
+      'passwordFile: yes',
+      'certificate: not-mine',
+      'passwordFile: wrong_password',
+    ])
+  })
+
   it('gives a principal and a grant with a yes, and counts every login by what became of it', async () => {
     const rules = [{ allow: 'publish', topic: 'own/%u', listener: 'plain' }]
     const authorization = { strictSubscribe: false, groups: {}, rules, clientId: ['c', '%u-*'] }

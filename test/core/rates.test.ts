@@ -1,6 +1,7 @@
 /** What publishers meet who are faster than they may, on a fake clock. */
 import { describe, expect, it } from 'vitest'
-import type { ClientLimits, Verdict } from '../../src/core/ports/authority.ts'
+import type { AuditedClient } from '../../src/core/ports/audit.ts'
+import type { Authority, ClientLimits, Verdict } from '../../src/core/ports/authority.ts'
 import { namespaceBuckets } from '../../src/core/publish/rate-buckets.ts'
 import { World } from './world.ts'
 
@@ -214,5 +215,45 @@ describe('limits', () => {
     expect(publisher.client.rates).toBeNull()
     world.advance(1_000)
     expect(publisher.link.paused).toBe(false)
+  })
+})
+
+describe('what is refused', () => {
+  function audited(limits: ClientLimits = {}) {
+    const told: string[] = []
+    const deny = { mayPublish: () => false, maySubscribe: () => false, mayReceive: () => true }
+    const audit = {
+      refused: (action: string, client: AuditedClient, object: string, reason: string) =>
+        told.push(`${client.clientId} ${action} ${object}: ${reason}`),
+      limited: (limit: string, client: AuditedClient) => told.push(`${client.clientId}: ${limit}`),
+    }
+    const authority: Authority = {
+      authenticate: ({ clientId }, _peer, done) => done({ reasonCode: 0, grant: clientId === 'denied' ? deny : null }),
+      beginExchange: () => null,
+    }
+    const world = new World({}, { audit, authority, limitsOf: () => limits })
+    return { world, told }
+  }
+
+  it('is told and counted by reason, for publishing and subscribing', () => {
+    const { world, told } = audited()
+    const denied = world.connected('denied')
+    denied.publish('t', '', { qos: 1 })
+    denied.publish('t', '')
+    denied.subscribe('a/#')
+    const { publishesRefused, subscriptionsRefused } = world.broker.counters
+    expect(told).toEqual([
+      'denied publish t: not_authorized',
+      'denied publish t: not_authorized',
+      'denied subscribe a/#: not_authorized',
+    ])
+    expect([publishesRefused.get('not_authorized'), subscriptionsRefused.get('not_authorized')]).toEqual([2, 1])
+  })
+
+  it('is told of a rate when it is met, not for each message', () => {
+    const { world, told } = audited({ publishesPerSecondMax: 1 })
+    const publisher = world.connected('p')
+    for (let i = 0; i < 5; i++) publisher.publish('t', '', { qos: 1 })
+    expect(told).toEqual(['p: client_publishes', 'p publish t: quota_exceeded'])
   })
 })

@@ -29,6 +29,7 @@ function counted(): Counters {
   counters.messagesDropped.add('slow_consumer')
   counters.acknowledgedAtOnce = 7
   counters.acknowledgements.add('fsync', 3)
+  counters.authenticationSteps.add('jwt\tnot-mine', 4)
   counters.packetsSent[PacketType.suback] = 9
   return counters
 }
@@ -40,6 +41,7 @@ describe('metrics', () => {
       'mqtt_sessions{state="connected"}': 2,
       'mqtt_sessions{state="disconnected"}': 3,
       mqtt_bytes_received_total: 11,
+      'mqtt_auth_steps_total{step="jwt",answer="not-mine"}': 4,
       'mqtt_acknowledgements_total{after="nothing"}': 7,
       'mqtt_acknowledgements_total{after="fsync"}': 3,
       'mqtt_packets_sent_total{type="suback"}': 9,

@@ -84,6 +84,7 @@ export class PublishRates {
     counters.rateLimited.add(limit)
     const untold = now - this.#beyondAt > toldAgainAfterMs
     this.#beyondAt = now
+    if (untold) this.#broker.audit.limited(limit, this.#client)
     if (untold && qos > 0 && this.#client.version === 5) {
       counters.rateAnswers.add('refused')
       this.#giveBack(end - start)

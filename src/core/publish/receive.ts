@@ -2,7 +2,7 @@
 import { encodeAck } from '../../mqtt/encoder.ts'
 import { PacketType, type PublishFrame } from '../../mqtt/packet.ts'
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
-import { ReasonCode } from '../../mqtt/reason-code.ts'
+import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import { drop } from '../drop.ts'
@@ -41,6 +41,7 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
   if (client.rates?.refuses(frame)) refusal = ReasonCode.quotaExceeded
   if (!mayPublish(client, entry.topic, frame)) refusal = ReasonCode.notAuthorized
   if (refusal === ReasonCode.notAuthorized && options.closeOnRefusedPublish && client.version !== 5) {
+    noteRefusal(broker, client, entry, refusal)
     throw new ProtocolError(ReasonCode.notAuthorized, `not authorized to publish to ${entry.topic}`)
   }
   const publish = broker.incomingPublish
@@ -134,7 +135,7 @@ function route(broker: Broker, publish: IncomingPublish): number {
   const { client, session, frame, entry, refusal } = publish
   if (refusal !== ReasonCode.success) {
     if (refusal === ReasonCode.notAuthorized) drop(broker, null, 'not_authorized', null)
-    return refusal
+    return noteRefusal(broker, client!, entry!, refusal)
   }
   switch (publishFrame(broker, frame!, client!.version === 5, entry!, session!)) {
     case 'delivered':
@@ -142,11 +143,20 @@ function route(broker: Broker, publish: IncomingPublish): number {
     case 'no-subscribers':
       return ReasonCode.noMatchingSubscribers
     default:
+      noteRefusal(broker, client!, entry!, ReasonCode.quotaExceeded)
       if (client!.version !== 5 && frame!.qos > 0) {
         throw new ProtocolError(ReasonCode.quotaExceeded, 'there is no room for the message')
       }
       return ReasonCode.quotaExceeded
   }
+}
+
+/** Returns the reason. */
+function noteRefusal({ counters, audit }: Broker, client: Client, { topic }: TopicEntry, refusal: number): number {
+  const reason = reasonName(refusal)
+  counters.publishesRefused.add(reason)
+  audit.refused('publish', client, topic, reason)
+  return refusal
 }
 
 function onPublishQos1(broker: Broker, publish: IncomingPublish): void {

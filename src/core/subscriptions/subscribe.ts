@@ -2,7 +2,7 @@
 import { encodeSuback, encodeUnsuback } from '../../mqtt/encoder.ts'
 import type { Qos, SubscribePacket, SubscriptionRequest, UnsubscribePacket } from '../../mqtt/packet.ts'
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
-import { ReasonCode } from '../../mqtt/reason-code.ts'
+import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import { parseTopicFilter, type TopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
 import { subscriptionObjectBytes } from '../budgets.ts'
@@ -27,6 +27,7 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   const pending: (() => void)[] = []
   const reasonCodes = packet.subscriptions.map((request) => {
     const code = subscribe(broker, session, request, identifier, pending)
+    if (code >= failure) noteRefusal(broker, client, request, code)
     if (code < failure || client.version === 5) return code
     // To 3.1, which has no failure code, it would look like a granted QoS.
     if (client.version === 3) throw new ProtocolError(code as ReasonCode, `${request.topicFilter} is refused`)
@@ -38,6 +39,17 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   for (const begin of pending) begin()
   client.pump()
   yieldWhereDue(broker.cost, client.link)
+}
+
+function noteRefusal(
+  { counters, audit }: Broker,
+  client: Client,
+  { topicFilter }: SubscriptionRequest,
+  code: number,
+): void {
+  const reason = reasonName(code)
+  counters.subscriptionsRefused.add(reason)
+  audit.refused('subscribe', client, topicFilter, reason)
 }
 
 /** Returns the granted QoS or the reason why not. */

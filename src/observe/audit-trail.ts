@@ -1,0 +1,73 @@
+/**
+ * What clients were refused, and which limits they met, in the log (`"audit":true`). Clients decide how often that is, so that of one
+ * client and one reason a line is written at most every ten seconds, which says how many it stands for; and of all clients only so
+ * many in a second. The metrics count all of it.
+ */
+import type { Audit, AuditedClient } from '../core/ports/audit.ts'
+import { LinesPerSecond } from './lines-per-second.ts'
+import type { Log } from './log.ts'
+import { cut } from './login-audit.ts'
+
+const quietMs = 10_000
+const linesPerSecondMax = 20
+/** Clients and reasons of which a line was written lately. */
+const rememberedMax = 10_000
+
+interface Written {
+  at: number
+  /** Since then. */
+  leftOut: number
+}
+
+export class AuditTrail implements Audit {
+  readonly #log: Pick<Log, 'warn'>
+  readonly #now: () => number
+  readonly #lines: LinesPerSecond
+  /** Those written of longest ago first. */
+  readonly #written = new Map<string, Written>()
+
+  constructor(log: Pick<Log, 'warn'>, now: () => number) {
+    this.#log = log
+    this.#now = now
+    this.#lines = new LinesPerSecond(linesPerSecondMax, now)
+  }
+
+  refused(action: 'publish' | 'subscribe', client: AuditedClient, object: string, reason: string): void {
+    const what = action === 'publish' ? { topic: object } : { filter: object }
+    this.#write(client, `${action} ${reason}`, () => ({ reason, ...shown(what) }), `${action} refused`)
+  }
+
+  limited(limit: string, client: AuditedClient): void {
+    this.#write(client, limit, () => ({ limit }), 'a limit holds a client up')
+  }
+
+  #write(client: AuditedClient, reason: string, fields: () => object, text: string): void {
+    const { clientId, principal, peer } = client
+    const key = `${clientId}\n${clientId === '' ? peer.address : ''}\n${reason}`
+    const now = this.#now()
+    const before = this.#written.get(key)
+    if (before !== undefined && now - before.at < quietMs) {
+      before.leftOut++
+      return
+    }
+    const notShown = this.#lines.admit()
+    if (notShown === undefined) return
+    this.#written.delete(key)
+    this.#written.set(key, { at: now, leftOut: 0 })
+    if (this.#written.size > rememberedMax) this.#forgetOldest()
+    const counts = { ...(before?.leftOut ? { leftOut: before.leftOut } : {}), ...(notShown > 0 ? { notShown } : {}) }
+    const who = { clientId: cut(clientId), principal: cut(principal), address: peer.address }
+    this.#log.warn({ audit: true, ...fields(), ...who, ...counts }, text)
+  }
+
+  #forgetOldest(): void {
+    for (const oldest of this.#written.keys()) {
+      this.#written.delete(oldest)
+      return
+    }
+  }
+}
+
+function shown(fields: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, cut(text)]))
+}
