@@ -8,21 +8,20 @@ import { flushCompileCache } from 'node:module'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { firstTokenPath } from '../auth/api-tokens.ts'
 import { AccessFileError } from '../auth/file-fault.ts'
-import { authenticates, isReachable } from '../config/access.ts'
 import { arrivalLimitFields, clientLimitFields } from '../config/client-limit-fields.ts'
-import { ConfigError } from '../config/config-error.ts'
+import { ConfigError, dotted } from '../config/config-error.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
-import { type FileOptions, type GatewayConfig, isAuthenticated, logLevels } from '../config/schema.ts'
+import { type FileOptions, type GatewayConfig, logLevels } from '../config/schema.ts'
 import type { Gateway, ListenError, ListenerAddress, ListenerChanges } from '../gateway.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { processMetrics } from '../observe/metrics.ts'
 import { version } from '../observe/version.ts'
-import { fileDescriptorsMax } from '../process/file-descriptors.ts'
 import { giveBackWhenIdle } from '../process/idle-heap.ts'
 import { disablePretenuring } from '../process/pretenuring.ts'
 import { type Durability, durabilities } from '../store/store.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
+import { fileDescriptorWarning, openWarnings } from './findings.ts'
 
 /** Longer than any commit that may be under way; then the process ends all the same. */
 const stopTimeoutMs = 30_000
@@ -222,26 +221,12 @@ function reachable({ host, port }: ListenerAddress): { host: string; port: numbe
 }
 
 function warnIfOpen(config: GatewayConfig, log: Log): void {
-  const authenticated = isAuthenticated(config)
-  const open = listenersOf(config).filter((one) => isReachable(one) && !authenticates(one.own, authenticated))
-  const hosts = new Set(open.map(({ host }) => host))
-  for (const host of hosts) {
-    log.warn({ host }, 'clients from other machines may connect without credentials, as allowAnonymous says')
-  }
+  for (const { path, message } of openWarnings(config)) log.warn({ option: dotted(path) }, message)
 }
 
-/** What is open besides sockets: the database, the log, the program's own files. */
-const ownFiles = 64
-
-function warnOfFileDescriptors({ limits }: GatewayConfig, log: Log): void {
-  const allowed = fileDescriptorsMax()
-  const { connectionsMax, handshakesMax, httpSocketsMax } = limits
-  const wanted = connectionsMax + handshakesMax + httpSocketsMax + ownFiles
-  if (allowed === undefined || wanted <= allowed) return
-  log.warn(
-    { allowed, connectionsMax, handshakesMax, httpSocketsMax },
-    'the limits allow more connections than this process may open files: lower them, or raise LimitNOFILE (ulimit -n)',
-  )
+function warnOfFileDescriptors(config: GatewayConfig, log: Log): void {
+  const warning = fileDescriptorWarning(config)
+  if (warning !== undefined) log.warn(warning.fields, warning.message)
 }
 
 interface Running {

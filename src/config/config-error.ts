@@ -22,7 +22,7 @@ export class ConfigError extends Error {
   }
 }
 
-function lineOf(issue: ConfigIssue): string {
+export function lineOf(issue: ConfigIssue): string {
   const place = issue.source ? `${issue.source}: ` : ''
   const path = dotted(issue.path)
   return `${place}${path ? `${path}: ` : ''}${issue.message}`

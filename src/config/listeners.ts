@@ -214,13 +214,18 @@ function portIssues(listeners: readonly ListenerConfig[], given: Readonly<Record
     if (other === undefined) return []
     // Where one of the two is a default, the other is what somebody wrote.
     const [at, taken] = given[String(listener.places.port[0])] === undefined ? [other, listener] : [listener, other]
+    if (at.path !== undefined) {
+      const path = [...at.places.port.slice(0, -1), 'path']
+      return [{ path, message: `${at.path} is ${taken.name}'s too; each listener needs a path of its own` }]
+    }
     const message = `${listener.port} is ${taken.places.port.join('.')}'s too; each listener needs a port of its own`
     return [{ path: at.places.port, message }]
   })
 }
 
 function meet(one: ListenerConfig, other: ListenerConfig): boolean {
-  if (one.port !== other.port || one.port === 0 || one.kind === 'unix' || other.kind === 'unix') return false
+  if (one.kind === 'unix' || other.kind === 'unix') return one.path !== undefined && one.path === other.path
+  if (one.port !== other.port || one.port === 0) return false
   const [a, b] = [bareHost(one.host), bareHost(other.host)]
   return a === b || covers(a, b) || covers(b, a)
 }

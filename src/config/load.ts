@@ -12,7 +12,7 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { withChain } from './authentication.ts'
-import { ConfigError, type ConfigIssue, dotted, nearestName } from './config-error.ts'
+import { ConfigError, dotted, nearestName } from './config-error.ts'
 import { type ParsedFile, parseConfigText } from './file.ts'
 import { withWholeFileNames } from './file-names.ts'
 import { configJsonSchema, type FileOptions, type GatewayConfig, parseGatewayOptions } from './schema.ts'
@@ -38,6 +38,8 @@ export interface LoadedConfig {
   /** The file that was read. */
   file: string | undefined
   warnings: readonly string[]
+  /** Where an option was given: a flag, a variable, or file, line and column; nothing for a default. */
+  sourceOf(path: readonly PropertyKey[]): string | undefined
 }
 
 /** @throws ConfigError with the source of every faulty value; also for a file that can't be read */
@@ -51,12 +53,16 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
     (under, over) => (over ? overlay(under, over) : under),
     {},
   )
+  const where = (path: readonly PropertyKey[]) => sourceOf(path, flags.names, environment.names, parsedFile)
   try {
-    return { config: parseGatewayOptions(merged), file, warnings: environment.warnings }
+    return { config: parseGatewayOptions(merged), file, warnings: environment.warnings, sourceOf: where }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     throw new ConfigError(
-      error.issues.map((issue) => ({ ...issue, ...sourceOf(issue, flags.names, environment.names, parsedFile) })),
+      error.issues.map((issue) => {
+        const source = where(issue.path)
+        return source === undefined ? issue : { ...issue, source }
+      }),
     )
   }
 }
@@ -90,18 +96,18 @@ function isTree(value: unknown): value is Tree {
 }
 
 function sourceOf(
-  issue: ConfigIssue,
+  path: readonly PropertyKey[],
   flagNames: Readonly<Record<string, string>>,
   variableNames: ReadonlyMap<string, string>,
   file: ParsedFile | undefined,
-): { source?: string } {
+): string | undefined {
   // What is missing stands nowhere: then the place of what it is missing in.
-  for (let length = issue.path.length; length > 0; length--) {
-    const path = issue.path.slice(0, length)
-    const source = flagNames[dotted(path)] ?? variableNames.get(dotted(path)) ?? file?.placeOf(path)
-    if (source !== undefined) return { source }
+  for (let length = path.length; length > 0; length--) {
+    const part = path.slice(0, length)
+    const source = flagNames[dotted(part)] ?? variableNames.get(dotted(part)) ?? file?.placeOf(part)
+    if (source !== undefined) return source
   }
-  return {}
+  return undefined
 }
 
 interface SchemaNode {

@@ -76,7 +76,16 @@ export const layers: readonly Layer[] = [
   // Backup, restore and check work on a data directory, passwd and explain on files of users and rules, without a gateway.
   {
     of: 'src/cli/',
-    imports: ['src/gateway.ts', 'src/config/', 'src/observe/', 'src/store/', 'src/auth/', 'src/mqtt/', 'src/process/'],
+    imports: [
+      'src/gateway.ts',
+      'src/config/',
+      'src/observe/',
+      'src/store/',
+      'src/auth/',
+      'src/mqtt/',
+      'src/process/',
+      'src/listeners/certificate',
+    ],
   },
   { of: 'src/main.ts', imports: ['src/gateway.ts', 'src/cli/', 'src/config/', 'src/observe/'] },
   { of: 'device-simulator/', imports: ['src/mqtt/'] },
