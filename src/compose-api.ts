@@ -2,13 +2,15 @@
 import { setTimeout } from 'node:timers/promises'
 import { type ApiHandler, createApiHandler } from './api/handler.ts'
 import { Problem } from './api/problem.ts'
-import type { ApiActions, ApiReadings, OwnMessage, Published } from './api/sources.ts'
+import type { ApiActions, ApiReadings, ApiSettings, OwnMessage, Published } from './api/sources.ts'
 import { AddressThrottle, defaultAddressThrottle } from './auth/address-throttle.ts'
 import { ApiTokens, tokensPath, writeFirstToken } from './auth/api-tokens.ts'
+import type { ListenerAccess } from './auth/listener-access.ts'
 import { authenticatesAnywhere } from './config/access-settings.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
 import { BrokerInspection } from './core/inspection/inspection.ts'
+import type { Inspection } from './core/ports/inspection.ts'
 import { setRetained } from './core/retained/retained-changes.ts'
 import { endSession } from './core/session/session-lifecycle.ts'
 import { type StoredClock, wallOffset } from './engine/clock.ts'
@@ -21,6 +23,8 @@ import { ReasonCode } from './mqtt/reason-code.ts'
 import type { Log } from './observe/log.ts'
 import { flatMetrics } from './observe/metrics.ts'
 import { version } from './observe/version.ts'
+import { backupAside } from './store/backup-aside.ts'
+import type { GatewayWorld } from './world.ts'
 
 export interface ApiParts {
   broker: Broker
@@ -29,6 +33,9 @@ export interface ApiParts {
   clock: StoredClock
   log: Log
   listeners(): readonly Listener[]
+  access: ListenerAccess | undefined
+  durable: boolean
+  reload: GatewayWorld['reload']
 }
 
 /** Opens the tokens of a data folder; at the first start in it, makes one. @throws AccessFileError */
@@ -49,11 +56,13 @@ interface InForce {
 
 export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts): ApiHandler {
   const { broker, clock, log } = parts
+  const inspection = new BrokerInspection(broker)
   return createApiHandler({
     authenticated: () => authenticatesAnywhere(inForce.config),
-    inspection: new BrokerInspection(broker),
-    actions: actionsOf(inForce, parts),
+    inspection,
+    actions: actionsOf(inForce, inspection, parts),
     readings: readingsOf(inForce, parts),
+    settings: settingsOf(inForce, parts),
     tokens,
     throttle: new AddressThrottle(defaultAddressThrottle, () => performance.now()),
     sleep: (ms) => setTimeout(ms),
@@ -65,10 +74,11 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
   })
 }
 
-function actionsOf(inForce: InForce, { broker, engine, committer }: ApiParts): ApiActions {
+function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, committer }: ApiParts): ApiActions {
   const find = ({ namespace, clientId }: { namespace: string; clientId: string }) =>
     broker.namespaces.get(namespace)?.sessions.get(clientId)
   return {
+    readQueue: (...asked) => engine.call(() => inspection.queue(...asked)),
     disconnect(owner) {
       const client = find(owner)?.client ?? null
       if (client === null) return false
@@ -116,8 +126,25 @@ async function publish(
   }
 }
 
-function readingsOf(inForce: InForce, { broker, listeners }: ApiParts): ApiReadings {
+function settingsOf({ config }: InForce, { log, durable, reload }: ApiParts): ApiSettings {
   return {
+    reload,
+    logLevel: () => log.level,
+    setLogLevel: (level) => {
+      log.level = level
+    },
+    backup: durable && !config.inMemory ? (name) => backupAside(config.dataDir, name) : undefined,
+  }
+}
+
+function readingsOf(inForce: InForce, { broker, listeners, access }: ApiParts): ApiReadings {
+  return {
+    explain({ question, ...asked }) {
+      if (access === undefined) return undefined
+      const own = access.of(asked.listener)
+      if (own !== undefined) return own.explain({ ...asked, user: asked.user }, question)
+      return { allowed: true, because: 'no authentication and no authorization is configured' }
+    },
     version,
     listeners: () =>
       listeners().map(({ settings: { name, kind, durability, room }, address }) => {

@@ -93,7 +93,10 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
     throw error
   }
   const inForce = { config }
-  const api = composeApi(inForce, apiTokens, { ...core, clock, log, listeners: () => listeners.set.all })
+  const api = composeApi(inForce, apiTokens, {
+    ...{ ...core, clock, log, durable: store.durable, reload: world.reload },
+    listeners: () => listeners.set.all,
+  })
   const listeners: ComposedListeners = createListeners(config, { broker, engine, health, log, api })
   return { ...core, config, inForce, log, clock, clockKeeper, store, health, failure, listeners, diskWatch, apiTokens }
 }

@@ -49,7 +49,7 @@ export { type Address, ListenError } from './listeners/listener.ts'
 export type { ListenerChanges } from './listeners/listener-set.ts'
 export type { Properties, Qos } from './mqtt/packet.ts'
 export { ReasonCode } from './mqtt/reason-code.ts'
-export type { GatewayWorld } from './world.ts'
+export type { GatewayWorld, ReloadOutcome } from './world.ts'
 export { StoreError }
 
 export interface OutgoingMessage {

@@ -14,6 +14,9 @@ import { addClients } from './routes/clients.ts'
 import { addPublish } from './routes/publish.ts'
 import { addReadings } from './routes/readings.ts'
 import { addRetained } from './routes/retained.ts'
+import { addSessions } from './routes/sessions.ts'
+import { addSettings } from './routes/settings.ts'
+import { addSubscriptions } from './routes/subscriptions.ts'
 import type { ApiSources, Caller } from './sources.ts'
 
 export const base = '/api/v1'
@@ -36,9 +39,12 @@ export function createApi(sources: ApiSources): Api {
   const api = createApp()
   const pages = new Pages(sources.now)
   addClients(api, pages)
+  addSessions(api, pages)
+  addSubscriptions(api, pages)
   addRetained(api, pages)
   addPublish(api)
   addReadings(api)
+  addSettings(api)
   addDocument(api, sources.readings.version)
   root.route(base, api)
   root.notFound((context) => answerOf(unknownRoute(api, context.req.method, context.req.path)))

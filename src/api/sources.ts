@@ -48,6 +48,8 @@ export interface OwnMessage {
 export type Published = 'delivered' | 'no-subscribers' | 'quota-exceeded' | 'too-large' | 'no-namespace'
 
 export interface ApiActions {
+  /** `Inspection.queue`, within a turn: the store is asked when it ends. */
+  readQueue: Inspection['queue']
   /** False: it is not connected. */
   disconnect(owner: Owner): boolean
   /** Ends a session, and its connection first. False: there is none. Resolves when that is committed. */
@@ -58,7 +60,37 @@ export interface ApiActions {
   settled(): Promise<void>
 }
 
+export interface ReloadResult {
+  /** Why nothing has changed; empty: the configuration is in force. */
+  faults: readonly string[]
+  needRestart: readonly string[]
+  warnings: readonly string[]
+}
+
+export interface ApiSettings {
+  /** Undefined: the program that made the gateway reads no configuration. */
+  reload?: (() => Promise<ReloadResult>) | undefined
+  logLevel(): string
+  setLogLevel(level: string): void
+  /** Undefined: nothing is stored. Rejects with an error of name StoreError for what the store refuses. */
+  backup?: ((name: string) => Promise<{ file: string; bytes: number }>) | undefined
+}
+
+export interface RuleQuestion {
+  user?: string | undefined
+  clientId: string
+  groups: string[]
+  address: string
+  listener: string
+  certificate: Record<string, string>
+  question:
+    | { action: 'publish' | 'receive'; topic: string; qos: Qos; retain: boolean }
+    | { action: 'subscribe'; filter: string; qos: Qos }
+}
+
 export interface ApiReadings {
+  /** Which rule decides; undefined: code of the program's does. */
+  explain(asked: RuleQuestion): { allowed: boolean; because: string } | undefined
   version: string
   listeners(): ListenerView[]
   /** By series name. */
@@ -74,6 +106,7 @@ export interface ApiSources {
   inspection: Inspection
   actions: ApiActions
   readings: ApiReadings
+  settings: ApiSettings
   tokens: { find(token: string): Bearer | undefined }
   throttle: Throttle
   sleep(ms: number): Promise<void>

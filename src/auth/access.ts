@@ -22,6 +22,8 @@ import { Authorization } from './authorization.ts'
 import { CertificateStep } from './certificate-step.ts'
 import { AuthenticationChain, type ChainAnswer } from './chain.ts'
 import type { ChainStep, Credential, Identity, RefusalReason } from './credential.ts'
+import type { Question } from './decider.ts'
+import { type Asked, type Explanation, explain } from './explain.ts'
 import { HttpHook } from './http-hook.ts'
 import { JwtStep } from './jwt.ts'
 import { PasswordFile } from './password-file.ts'
@@ -95,6 +97,12 @@ export class Access implements Authenticator {
     return answer instanceof Promise
       ? answer.then((one) => this.#result(one, credential))
       : this.#result(answer, credential)
+  }
+
+  /** Which rule in force decides. */
+  explain(asked: Asked, question: Question): Explanation {
+    const { clientIds } = this.#loaded.authorization
+    return explain({ authorization: this.authorization, clientIds, asksNobody: this.#asksNobody }, asked, question)
   }
 
   /** Rules without any authentication: user names are nobody's, since nobody looks at passwords. */

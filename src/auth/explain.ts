@@ -22,15 +22,31 @@ export interface Explanation extends Decision {
   because: string
 }
 
-export function explain({ authorization: source, steps }: LoadedAccess, asked: Asked, question: Question): Explanation {
-  const authorization = new Authorization(source)
+/** What it takes to answer: of access in force, or of files that nobody uses yet. */
+export interface Explainable {
+  authorization: Authorization
+  /** Patterns of client ids; empty: all fit. */
+  clientIds: readonly string[]
+  /** Nobody is asked for a password, so that a user name says nothing. */
+  asksNobody: boolean
+}
+
+export function explainable({ authorization, steps }: LoadedAccess): Explainable {
+  const { clientIds } = authorization
+  return { authorization: new Authorization(authorization), clientIds, asksNobody: steps.length === 0 }
+}
+
+export function explain(
+  { authorization, clientIds, asksNobody }: Explainable,
+  asked: Asked,
+  question: Question,
+): Explanation {
   const { user, clientId, address, listener, certificate, groups } = asked
-  // Where nobody is asked for a password, a user name says nothing.
-  const identity = user === undefined || steps.length === 0 ? undefined : { name: user, groups }
+  const identity = user === undefined || asksNobody ? undefined : { name: user, groups }
   const credential = { clientId, remoteAddress: `${address}:0`, listener, certificate }
   const subject = subjectOf(credential, identity, authorization.groupsOf)
   if (!authorization.mayUseClientId(subject)) {
-    const because = `authorization.clientId: this client id does not fit ${source.clientIds.join(', ')}`
+    const because = `authorization.clientId: this client id does not fit ${clientIds.join(', ')}`
     return { allowed: false, rule: because, because }
   }
   const decision = authorization.explain(subject, question)

@@ -5,7 +5,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { loadAccess } from '../auth/access-files.ts'
 import type { Question } from '../auth/decider.ts'
-import { type Asked, explain } from '../auth/explain.ts'
+import { type Asked, explain, explainable } from '../auth/explain.ts'
 import { accessSettings } from '../config/access-settings.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { loadConfig } from '../config/load.ts'
@@ -65,7 +65,7 @@ function answer(flags: Flags, context: CliContext): void {
     context.stdout.write('allowed\nno authentication and no authorization is configured\n')
     return
   }
-  const { allowed, because } = explain(loadAccess(settings), askedBy(flags), question)
+  const { allowed, because } = explain(explainable(loadAccess(settings)), askedBy(flags), question)
   context.stdout.write(`${allowed ? 'allowed' : 'denied'}\n${because}\n`)
   if (!allowed) throw new CliError('', ExitCode.fatal)
 }

@@ -13,7 +13,7 @@ import { ConfigError, dotted } from '../config/config-error.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
 import { type FileOptions, type GatewayConfig, logLevels } from '../config/schema.ts'
-import type { Gateway, ListenError, ListenerAddress, ListenerChanges } from '../gateway.ts'
+import type { Gateway, ListenError, ListenerAddress, ListenerChanges, ReloadOutcome } from '../gateway.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { processMetrics } from '../observe/metrics.ts'
 import { version } from '../observe/version.ts'
@@ -87,14 +87,14 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
   const loaded = loadConfig(sources)
   const { config } = loaded
   const log = createLog(config.logLevel)
-  const running: Running = { sources, started: config, log, gateway: undefined }
+  const running: Running = { sources, started: config, log, gateway: undefined, reloading: Promise.resolve() }
   // Before anything opens, so that a signal never meets a half-started gateway with the default answer.
   const signals = answerSignals(context, running)
   for (const warning of loaded.warnings) log.warn(warning)
   processMetrics()
   try {
     disablePretenuring()
-    const gateway = await open(config)
+    const gateway = await open(config, () => reload(running))
     running.gateway = gateway
     await listen(gateway, config)
     giveBackWhenIdle()
@@ -111,10 +111,10 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
 }
 
 /** @throws CliError where the store refuses; its messages say what to do */
-async function open(config: GatewayConfig): Promise<Gateway> {
+async function open(config: GatewayConfig, reload: () => Promise<ReloadOutcome>): Promise<Gateway> {
   const { createGateway, StoreError } = await import('../gateway.ts')
   try {
-    return await createGateway(config)
+    return await createGateway(config, { reload })
   } catch (error) {
     throw error instanceof StoreError ? new CliError(error.message) : error
   }
@@ -236,11 +236,12 @@ interface Running {
   log: Log
   /** Undefined while it opens. */
   gateway: Gateway | undefined
+  /** The last reload; each waits for the one before. */
+  reloading: Promise<unknown>
 }
 
 function answerSignals(context: CliContext, running: Running): { stopped: Promise<void>; release(): void } {
   let firstStopAt: number | undefined
-  let reloading: Promise<void> = Promise.resolve()
   const { promise: stopped, resolve } = Promise.withResolvers<void>()
   const onStop = () => {
     const now = performance.now()
@@ -252,9 +253,7 @@ function answerSignals(context: CliContext, running: Running): { stopped: Promis
   const releases = [
     context.onSignal('SIGTERM', onStop),
     context.onSignal('SIGINT', onStop),
-    context.onSignal('SIGHUP', () => {
-      reloading = reloading.then(() => reload(running))
-    }),
+    context.onSignal('SIGHUP', () => void reload(running)),
   ]
   const release = () => {
     for (const one of releases) one()
@@ -274,7 +273,14 @@ async function untilStopped(gateway: Gateway, context: CliContext, stopped: Prom
   }
 }
 
-async function reload(running: Running): Promise<void> {
+/** One after the other, whoever asks: a signal or the API. */
+function reload(running: Running): Promise<ReloadOutcome> {
+  const reloaded = running.reloading.then(() => reloadNow(running))
+  running.reloading = reloaded
+  return reloaded
+}
+
+async function reloadNow(running: Running): Promise<ReloadOutcome> {
   const { gateway, log } = running
   let loaded: LoadedConfig
   let listeners: ListenerChanges | undefined
@@ -288,8 +294,9 @@ async function reload(running: Running): Promise<void> {
   } catch (error) {
     const { message } = error as Error
     if (!refusals.some((kind) => error instanceof kind) && (error as Error).name !== 'ListenError') throw error
-    log.error({ audit: true, faults: message.split('\n') }, 'configuration not reloaded, the old one stays')
-    return
+    const faults = message.split('\n')
+    log.error({ audit: true, faults }, 'configuration not reloaded, the old one stays')
+    return { faults, needRestart: [], warnings: [] }
   }
   log.level = loaded.config.logLevel
   gateway?.setLogLevel(loaded.config.logLevel)
@@ -297,6 +304,7 @@ async function reload(running: Running): Promise<void> {
   if (gateway !== undefined) warnIfOpen(loaded.config, log)
   const needRestart = changedOptions(running.started, loaded.config)
   log.info({ audit: true, needRestart, listeners }, 'configuration reloaded')
+  return { faults: [], needRestart, warnings: loaded.warnings }
 }
 
 const refusals = [ConfigError, AccessFileError, CliError]

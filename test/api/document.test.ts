@@ -1,8 +1,11 @@
 /** The OpenAPI document against the live server: each call it names, each status, and the shape of each answer. */
-import { expect, it } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { z } from 'zod'
-import { connectClient } from '../e2e/gateway.ts'
-import { type Answer, type Api, nobody, startApi, watchAnswers } from './api.ts'
+import { connectClient, startGateway } from '../e2e/gateway.ts'
+import { type Answer, type Api, apiOf, nobody, startApi, watchAnswers } from './api.ts'
 
 type Schema = Record<string, unknown>
 
@@ -19,7 +22,7 @@ interface Document {
 }
 
 /** Needs more lists at once than a test can hold open; `lists.test.ts` has it. */
-const metElsewhere = (operation: Operation, status: string) => status === '503' && operation.operationId !== 'publish'
+const metElsewhere = ({ operationId }: Operation, status: string) => status === '503' && operationId !== 'publish'
 
 /** The schema with what it refers to in its place. */
 function resolved(schema: unknown, { components }: Document): unknown {
@@ -76,6 +79,12 @@ class Coverage {
   }
 }
 
+let dataDir: string
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), 'mqtide-api-'))
+})
+afterEach(() => rmSync(dataDir, { recursive: true }))
+
 async function documentOf({ call }: Api): Promise<Document> {
   return (await call<Document>('/openapi.json')).body
 }
@@ -88,9 +97,25 @@ async function callEverything(api: Api): Promise<void> {
   await connectClient(api.gateway, { clientId: 'device' })
   await api.gateway.publish({ topic: 'a', payload: 'x', retain: true })
   await api.gateway.publish({ topic: 'b', payload: 'x', retain: true })
-  for (const path of ['/clients', '/clients/device', '/retained', '/retained/a', '/listeners', '/limits', '/metrics']) {
+  const paths = [
+    '/clients',
+    '/clients/device',
+    '/retained',
+    '/retained/a',
+    '/listeners',
+    '/limits',
+    '/metrics',
+    '/log-level',
+  ]
+  const session = ['/sessions/device', '/sessions/device/subscriptions', '/sessions/device/queue']
+  for (const path of [...paths, '/sessions', ...session, '/subscriptions', '/topics', '/routes?topic=a'])
     await call(path)
+  for (const path of session) {
+    await call(`${path}?limit=0&namespace=a&namespace=b`)
+    await call(path.replace('device', 'nobody'))
   }
+  for (const path of ['/sessions', '/subscriptions', '/topics', '/routes']) await call(`${path}?cursor=x&topic=%23`)
+  await call('/routes?topic=a&namespace=nowhere')
   for (const path of [
     '/clients?limit=0',
     '/clients/device?namespace=a&namespace=b',
@@ -112,6 +137,36 @@ async function callEverything(api: Api): Promise<void> {
   await admin('/clients/device?namespace=a&namespace=b', { method: 'DELETE' })
   await admin('/clients/nobody', { method: 'DELETE' })
   await admin('/clients/device', { method: 'DELETE' })
+  await connectClient(api.gateway, { clientId: 'device' })
+  for (const path of ['device', 'device', 'device?namespace=a&namespace=b'])
+    await admin(`/sessions/${path}`, { method: 'DELETE' })
+}
+
+const large = { topic: 'x'.repeat(1024 * 1024) }
+
+/** A body that is right, and what each call with one may meet besides. */
+async function callWithBody({ admin }: Api, path: string, method: string, body: object): Promise<void> {
+  await admin(path, { method, body: large })
+  await admin(path, { method, body, headers: { 'content-type': 'text/plain' } })
+  await admin(path, { method, body: {} })
+  await admin(path, { method, body })
+}
+
+async function setEverything(api: Api): Promise<void> {
+  await callWithBody(api, '/log-level', 'PUT', { level: 'silent' })
+  await callWithBody(api, '/explain', 'POST', { publish: 'a' })
+  await api.admin('/reload', { method: 'POST' })
+  await api.admin('/backup', { method: 'POST', body: { name: 'x' } })
+}
+
+/** What needs a data folder and a configuration to read. */
+async function setEverythingStored(dataDir: string): Promise<void> {
+  const outcomes = [{ faults: ['wrong'] }, { faults: [] }]
+  const reload = async () => ({ needRestart: [], warnings: [], ...outcomes.shift()! })
+  const api = apiOf(await startGateway({ inMemory: false, dataDir }, { reload }))
+  for (const _ of [1, 2]) await api.admin('/reload', { method: 'POST' })
+  await callWithBody(api, '/backup', 'POST', { name: 'first.db' })
+  await api.admin('/backup', { method: 'POST', body: { name: 'first.db' } })
 }
 
 async function publishEverything({ call, gateway }: Api): Promise<void> {
@@ -130,6 +185,7 @@ async function publishEverything({ call, gateway }: Api): Promise<void> {
 /** What any call may be answered, whoever makes it. */
 async function callWithoutRights(document: Document): Promise<void> {
   const api = await startApi(nobody)
+  await api.call('/explain', { method: 'POST', token: api.tokens.viewer, body: { publish: 'a' } })
   const each = operationsOf(document).map(({ path, method, operation }) => ({ path: filled(path), method, operation }))
   for (const { path, method } of each) await api.call(path, { method })
   for (const { path, method, operation } of each) {
@@ -149,6 +205,8 @@ it('answers each call as its document says: every status, every shape', async ()
   const coverage = new Coverage(document)
   await callEverything(api)
   await publishEverything(api)
+  await setEverything(api)
+  await setEverythingStored(dataDir)
   await callWithoutRights(document)
   expect(coverage.missing).toEqual([])
 }, 60_000)

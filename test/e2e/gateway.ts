@@ -1,7 +1,7 @@
 /** A gateway in this process on free ports, and MQTT.js clients for it. */
 import { connect, type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from 'mqtt'
 import { afterEach } from 'vitest'
-import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway.ts'
+import { createGateway, type Gateway, type GatewayOptions, type GatewayWorld } from '../../src/gateway.ts'
 
 export interface Transport {
   name: string
@@ -29,8 +29,9 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
 
-export async function startGateway(options: GatewayOptions = {}): Promise<Gateway> {
-  const gateway = await createGateway({ mqttPort: 0, httpPort: 0, inMemory: true, logLevel: 'silent', ...options })
+export async function startGateway(options: GatewayOptions = {}, world: GatewayWorld = {}): Promise<Gateway> {
+  const own = { mqttPort: 0, httpPort: 0, inMemory: true, logLevel: 'silent' } as const
+  const gateway = await createGateway({ ...own, ...options }, world)
   closers.push(() => gateway.close())
   await gateway.listen()
   return gateway

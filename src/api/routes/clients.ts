@@ -1,7 +1,8 @@
 /** Clients that are connected: list, show, disconnect. */
 import { createRoute, z } from '@hono/zod-openapi'
 import type { ClientView } from '../../core/ports/inspection.ts'
-import { filterCharactersMax, matcherOf } from '../filter.ts'
+import { matcherOf } from '../filter.ts'
+import { identityOf, orderBy, sortQuery, wordsQuery } from '../list-query.ts'
 import type { Pages, SortValue } from '../listing.ts'
 import { Problem } from '../problem.ts'
 import { type Api, json, needs, problems } from '../route.ts'
@@ -9,9 +10,6 @@ import { clientIdParam, clientSchema, ownerQuery, pageOf, pageQuery } from '../s
 import { clientBody } from '../views.ts'
 
 const tags = ['Clients']
-
-export const identityOf = ({ namespace, clientId }: { namespace: string; clientId: string }): string =>
-  namespace === 'default' ? clientId : `${namespace}\u0000${clientId}`
 
 const sorts = {
   clientId: identityOf,
@@ -25,21 +23,6 @@ const sorts = {
 } satisfies Record<string, (client: ClientView) => SortValue>
 type Sort = keyof typeof sorts
 
-/** `sort=name` or `sort=-name`. */
-export function sortQuery<Name extends string>(names: readonly Name[]) {
-  const both = names.flatMap((name) => [name, `-${name}`] as const)
-  return z.enum(both as [Name | `-${Name}`, ...(Name | `-${Name}`)[]]).describe('With - in front, the greatest first.')
-}
-
-export function orderBy<Row, Name extends string>(
-  sort: Name | `-${Name}`,
-  values: Readonly<Record<Name, (row: Row) => SortValue>>,
-  identity: (row: Row) => string,
-) {
-  const descending = sort.startsWith('-')
-  return { value: values[(descending ? sort.slice(1) : sort) as Name], identity, descending }
-}
-
 const list = createRoute({
   method: 'get',
   path: '/clients',
@@ -50,13 +33,7 @@ const list = createRoute({
   request: {
     query: z.object({
       ...pageQuery,
-      filter: z
-        .string()
-        .max(filterCharactersMax)
-        .optional()
-        .describe(
-          'Words that all fit: part of the client id, a pattern with *, or namespace:, username:, principal:, address:, listener: and one of both.',
-        ),
+      filter: wordsQuery('client id', ['namespace', 'username', 'principal', 'address', 'listener']),
       sort: sortQuery(Object.keys(sorts) as Sort[]).default('clientId'),
     }),
   },

@@ -12,7 +12,7 @@ export type Lazy<View> = Iterable<View | null>
 
 /** Whose session it is. */
 export interface Owner {
-  /** Empty: the one that clients are in of which nothing else is said. */
+  /** Its name. */
   readonly namespace: string
   readonly clientId: string
 }
