@@ -323,7 +323,7 @@ const reloaded = new Set([
     'allowedOrigins',
   ],
   ...['limits.connectionsMax', 'limits.handshakesMax'],
-  ...Object.keys({ ...arrivalLimitFields, ...clientLimitFields }).map((name) => `limits.${name}`),
+  ...['users', ...Object.keys({ ...arrivalLimitFields, ...clientLimitFields })].map((name) => `limits.${name}`),
 ])
 
 /** What a running gateway does not take, by name; of options that hold others, these. */

@@ -1,5 +1,6 @@
 /** Options that limit what one client, or one user, may do: of all listeners and of each. */
-import { GiB, wholeNumber } from './fields.ts'
+import { z } from 'zod'
+import { GiB, text, wholeNumber } from './fields.ts'
 
 const perSecond = () => wholeNumber(1, 1_000_000_000).optional()
 const bytesPerSecond = () => wholeNumber(1, 1024 * GiB).optional()
@@ -33,3 +34,20 @@ export const clientLimitFields = {
   userPublishBytesPerSecondMax: bytesPerSecond().describe('Bytes of such packets per second.'),
   userPublishBytesBurstMax: bytesPerSecond().describe('Such bytes at once after a pause; unset, those of a second.'),
 }
+
+/** What a user may have, besides how fast its connections are. */
+export const userLimitsSchema = z.strictObject(
+  {
+    user: z
+      .union([text(1024), z.array(text(1024)).min(1)], 'expected a user name or a list of them')
+      .describe('Names of users.'),
+    sessionsMax: wholeNumber(1, 100_000_000)
+      .optional()
+      .describe('Sessions of the user, connected or not; CONNECT for one more is refused (0x97; 3 in MQTT 3.x).'),
+    subscriptionsMax: wholeNumber(1, 10_000_000)
+      .optional()
+      .describe('Subscriptions of each of its sessions, in place of limits.subscriptionsPerSessionMax.'),
+    ...clientLimitFields,
+  },
+  'expected a user and its limits, for example `user: alice` and `sessionsMax: 5`',
+)

@@ -4,15 +4,27 @@ import { clientLimitFields } from './client-limit-fields.ts'
 import { listenersOf } from './listeners.ts'
 import type { GatewayConfig } from './schema.ts'
 
-const names = Object.keys(clientLimitFields) as (keyof typeof clientLimitFields)[]
+type Name = keyof ClientLimits
 
-/** By the name of a listener. */
-export function clientLimitsOf(config: GatewayConfig): (listener: string) => ClientLimits {
-  const general = given(config.limits)
-  const own = new Map(listenersOf(config).map(({ name, limits }) => [name, { ...general, ...given(limits) }]))
-  return (listener) => own.get(listener) ?? general
+const rates = Object.keys(clientLimitFields) as Name[]
+
+/** By the name of a listener and that of a user, which is empty for nobody in particular. */
+export function clientLimitsOf(config: GatewayConfig): (listener: string, user: string) => ClientLimits {
+  const general = given(config.limits, rates)
+  const own = new Map(listenersOf(config).map(({ name, limits }) => [name, { ...general, ...given(limits, rates) }]))
+  const users = new Map<string, ClientLimits>()
+  for (const { user, ...limits } of config.limits.users ?? []) {
+    for (const name of typeof user === 'string' ? [user] : user) {
+      if (!users.has(name)) users.set(name, given(limits, [...rates, 'sessionsMax', 'subscriptionsMax']))
+    }
+  }
+  return (listener, user) => {
+    const ofListener = own.get(listener) ?? general
+    const ofUser = user === '' ? undefined : users.get(user)
+    return ofUser === undefined ? ofListener : { ...ofListener, ...ofUser }
+  }
 }
 
-function given(limits: ClientLimits): ClientLimits {
+function given(limits: ClientLimits, names: readonly Name[]): ClientLimits {
   return Object.fromEntries(names.flatMap((name) => (limits[name] === undefined ? [] : [[name, limits[name]]])))
 }

@@ -1,7 +1,7 @@
 /** The limits among the options: for one client, and over all of them. */
 import { z } from 'zod'
 import { defaultBrokerOptions as core } from '../core/options.ts'
-import { arrivalLimitFields, clientLimitFields } from './client-limit-fields.ts'
+import { arrivalLimitFields, clientLimitFields, userLimitsSchema } from './client-limit-fields.ts'
 import { GiB, KiB, MiB, wholeNumber } from './fields.ts'
 
 /** The largest remaining length there is, and the five bytes of the fixed header before it (2.1.4). */
@@ -124,6 +124,13 @@ export const limitsSchema = z.strictObject(
       .default(core.connectWaitMsMax)
       .describe('Longest time that a connection waits for its turn where connectsPerSecondMax is set.'),
     ...clientLimitFields,
+    users: z
+      .array(userLimitsSchema, 'expected a list of users and their limits')
+      .max(100_000)
+      .optional()
+      .describe(
+        'Limits of single users, in place of those of all and of their listener; of several about one user the first holds.',
+      ),
     ratePauseMsMax: wholeNumber(10, 600_000)
       .default(core.ratePauseMsMax)
       .describe(

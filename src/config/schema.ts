@@ -21,6 +21,7 @@ import {
   withChain,
 } from './authentication.ts'
 import { authorizationIssues, authorizationSchema, ruleSchema } from './authorization.ts'
+import { userLimitsSchema } from './client-limit-fields.ts'
 import { ConfigError, type ConfigIssue, describeIssues } from './config-error.ts'
 import { flag, oneOf, portOrOff, text, wholeNumber } from './fields.ts'
 import { hostIssues } from './hosts.ts'
@@ -258,6 +259,7 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
   const names = new Map<string, readonly string[]>([
     ['', [...Object.keys(gatewayOptionsSchema.shape), 'authenticator', 'authenticationMethods']],
     ['limits', Object.keys(limitsSchema.shape)],
+    ['limits.users.*', Object.keys(userLimitsSchema.shape)],
     ['protocol', Object.keys(protocolSchema.shape)],
     ['sharedSubscriptions', Object.keys(sharedSubscriptionsSchema.shape)],
     ['authentication', Object.keys(authenticationSchema.shape)],

@@ -42,7 +42,7 @@ export interface BrokerPorts {
   bans?: Bans
   audit?: Audit
   /** Absent: none but the broker's own. */
-  limitsOf?: (listener: string) => ClientLimits
+  limitsOf?: (listener: string, principal: string) => ClientLimits
   counters?: Counters
   log?: Log
   /** Begins the client ids that the broker assigns; unlike in another run of the program. */
@@ -66,8 +66,8 @@ export class Broker {
   readonly directory: SessionDirectory
   readonly bans: Bans
   readonly audit: Audit
-  /** What clients of a listener may use; changes with the configuration. */
-  limitsOf: (listener: string) => ClientLimits
+  /** What clients of a listener and a principal may use; changes with the configuration. */
+  limitsOf: (listener: string, principal: string) => ClientLimits
   readonly counters: Counters
   readonly log: Log
   readonly deadlines = new Deadlines()
@@ -142,7 +142,7 @@ export class Broker {
   /** The session belongs to this principal from now on. */
   adopt(session: Session, principal: string): void {
     if (session.principal === '') this.budgets.anonymousSessions.used--
-    session.principal = principal
+    session.namespace.adopt(session, principal)
   }
 
   /** A client id that no session has [MQTT-3.1.3-6], in whatever namespace: the client's is not known yet. */

@@ -61,6 +61,8 @@ export class Namespace {
   publishBuckets: readonly PublishBucket[] = []
   /** By client id. */
   readonly sessions = new Map<string, Session>()
+  /** How many sessions each principal has. */
+  readonly #owned = new Map<string, number>()
   /** Begins the hash of its topics, so that the same topics of many namespaces do not meet in the route cache. */
   readonly topicSeed: number
   #subscriptions = 0
@@ -83,6 +85,26 @@ export class Namespace {
     this.sessions.set(session.clientId, session)
     this.budgets.sessions.used++
     this.quotas.sessions.used++
+    this.#countOwned(session.principal, 1)
+  }
+
+  /** Sessions of a principal. */
+  sessionsOf(principal: string): number {
+    return this.#owned.get(principal) ?? 0
+  }
+
+  /** The session belongs to this principal from now on. */
+  adopt(session: Session, principal: string): void {
+    this.#countOwned(session.principal, -1)
+    session.principal = principal
+    this.#countOwned(principal, 1)
+  }
+
+  #countOwned(principal: string, by: 1 | -1): void {
+    if (principal === '') return
+    const count = this.sessionsOf(principal) + by
+    if (count > 0) this.#owned.set(principal, count)
+    else this.#owned.delete(principal)
   }
 
   /** Its client id may have a new session by now, which stays. */
@@ -91,6 +113,7 @@ export class Namespace {
     this.sessions.delete(session.clientId)
     this.budgets.sessions.used--
     this.quotas.sessions.used--
+    this.#countOwned(session.principal, -1)
   }
 
   addSubscription(subscription: Subscription, parsed: TopicFilter): void {

@@ -257,3 +257,34 @@ describe('what is refused', () => {
     expect(told).toEqual(['p: client_publishes', 'p publish t: quota_exceeded'])
   })
 })
+
+describe('the limits of a user', () => {
+  const alice = { username: 'alice', version: 5 as const }
+  const refusedWith = (world: World, clientId: string) => {
+    const device = world.device(5).connect({ clientId, ...alice })
+    return device.take()[0]
+  }
+
+  it('bound its sessions, and leave those that it has to it', () => {
+    const world = worldWith({ sessionsMax: 2 })
+    const lasting = { ...alice, cleanStart: false, properties: { sessionExpiryInterval: 1000 } }
+    world.connected('one', lasting).drop()
+    const two = world.connected('two', alice)
+    expect(refusedWith(world, 'three')).toMatchObject({ type: 'connack', reasonCode: 0x97 })
+    world.connected('one', lasting)
+    world.connected('other', { username: 'bob' })
+    two.drop()
+    expect(world.broker.defaultNamespace.sessionsOf('alice')).toBe(1)
+    expect(refusedWith(world, 'three')).toMatchObject({ reasonCode: 0 })
+    world.connected('nobody')
+    expect(world.broker.defaultNamespace.sessionsOf('')).toBe(0)
+  })
+
+  it('bound the subscriptions of each of its sessions', () => {
+    const world = worldWith({ subscriptionsMax: 2 })
+    const device = world.connected('one', alice)
+    for (const filter of ['a', 'b', 'c', 'a']) device.subscribe(filter)
+    const codes = device.take().map((packet) => (packet.type === 'suback' ? packet.reasonCodes[0] : undefined))
+    expect(codes).toEqual([0, 0, 0x97, 0])
+  })
+})

@@ -8,7 +8,7 @@ import type { Broker } from '../broker.ts'
 import type { Namespace } from '../namespace.ts'
 import type { BrokerOptions } from '../options.ts'
 import type { Claim } from '../ports/directory.ts'
-import { publishRates } from '../publish/publish-rates.ts'
+import { limitsOf, publishRates } from '../publish/publish-rates.ts'
 import { OutgoingAliases } from '../publish/send.ts'
 import { neverExpires, type Session } from '../session/session.ts'
 import { attach, endSession } from '../session/session-lifecycle.ts'
@@ -32,7 +32,10 @@ const claimTimeout: Claim = { reasonCode: ReasonCode.serverUnavailable }
 function onClaim(broker: Broker, client: Client, { reasonCode, serverReference }: Claim): void {
   if (reasonCode !== 0) refuse(broker, client, reasonCode, serverReference === undefined ? {} : { serverReference })
   else if (!mayHaveSession(broker, client)) refuse(broker, client, ReasonCode.clientIdentifierNotValid)
-  else if (!hasRoom(broker, client, client.connect!)) refuse(broker, client, ReasonCode.quotaExceeded)
+  else if (!mayHaveAnother(broker, client)) {
+    broker.audit.limited('user_sessions', client)
+    refuse(broker, client, ReasonCode.quotaExceeded, { reasonString: 'its user has sessionsMax sessions' })
+  } else if (!hasRoom(broker, client, client.connect!)) refuse(broker, client, ReasonCode.quotaExceeded)
   else if (client.link.admit(client.namespace.sessions.get(client.clientId)?.link ?? null))
     accept(broker, client, client.connect!)
   else
@@ -59,6 +62,13 @@ function mayHaveSession(broker: Broker, client: Client): boolean {
   counters.sessionOwnerRefusals++
   log.warn({ ...fields, owner }, 'refused: the client id is that of a session of somebody else')
   return false
+}
+
+/** A session that its principal does not have yet. */
+function mayHaveAnother(broker: Broker, client: Client): boolean {
+  const { namespace, principal, clientId } = client
+  if (principal === '' || namespace.sessions.get(clientId)?.principal === principal) return true
+  return namespace.sessionsOf(principal) < (limitsOf(broker, client).sessionsMax ?? Infinity)
 }
 
 /** For its session, if that is a new one, and for its will, which takes the place of the one before. */

@@ -15,7 +15,10 @@ export interface Grant {
 
 /** What a client may use, where that differs from the broker's own limits. */
 export interface ClientLimits {
+  /** Subscriptions of a session, in place of `subscriptionsPerSessionMax`. */
   subscriptionsMax?: number | undefined
+  /** Sessions of its principal, connected or not. */
+  sessionsMax?: number | undefined
   /** PUBLISH packets of one connection. */
   publishesPerSecondMax?: number | undefined
   /** What it may send at once after a pause; unset, what a second brings. */

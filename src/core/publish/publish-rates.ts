@@ -37,9 +37,9 @@ export function publishRates(broker: Broker, client: Client): PublishRates | nul
   return next
 }
 
-/** What its listener allows, and over that what the authority said of this client. */
-export function limitsOf(broker: Broker, { peer, limits }: Client): ClientLimits {
-  const general = broker.limitsOf(peer.listener)
+/** What its listener and its user's name allow, and over that what the authority said of this client. */
+export function limitsOf(broker: Broker, { peer, principal, limits }: Client): ClientLimits {
+  const general = broker.limitsOf(peer.listener, principal)
   return limits === undefined ? general : { ...general, ...limits }
 }
 

@@ -10,6 +10,7 @@ import type { Client } from '../connection/client.ts'
 import { yieldWhereDue } from '../cost.ts'
 import type { Namespace } from '../namespace.ts'
 import type { BrokerOptions } from '../options.ts'
+import { limitsOf } from '../publish/publish-rates.ts'
 import type { Session } from '../session/session.ts'
 import { leaveGroup } from '../session/session-lifecycle.ts'
 import { noIdentifiers, Subscription } from './subscription-index.ts'
@@ -114,8 +115,13 @@ function checkRequest(
     return ReasonCode.notAuthorized
   }
   if (!exists && session.stored && broker.storeFull) return ReasonCode.quotaExceeded
-  if (!exists && session.subscriptions.size >= options.subscriptionsPerSessionMax) return ReasonCode.quotaExceeded
+  if (!exists && session.subscriptions.size >= subscriptionsMax(broker, session)) return ReasonCode.quotaExceeded
   return exists || hasRoom(session.namespace, parsed) ? undefined : ReasonCode.quotaExceeded
+}
+
+function subscriptionsMax(broker: Broker, { client }: Session): number {
+  const own = client === null ? undefined : limitsOf(broker, client).subscriptionsMax
+  return own ?? broker.options.subscriptionsPerSessionMax
 }
 
 /** Among the subscriptions of all, and among the groups of the filter. */
