@@ -1,9 +1,10 @@
 /** Who takes part in a life, in which world, and what happens how often. */
 import type { QueueFullPolicy } from '../../src/core/options.ts'
-import { Client, type Surroundings, type Wish } from './client.ts'
+import { Client } from './client.ts'
 import type { ProcessOptions } from './process.ts'
 import type { PublishOptions } from './publishing.ts'
 import type { Random } from './random.ts'
+import type { Surroundings, Wish } from './surroundings.ts'
 
 export const restartWillGraceMs = 20_000
 const strategies = ['round-robin', 'random', 'sticky', 'least-inflight', 'hash-publisher', 'hash-topic'] as const
@@ -18,6 +19,8 @@ export interface World {
   expires: boolean
   /** How often a crash is one with a flipped bit. */
   flips: number
+  /** The disk is full now and then. */
+  fills: boolean
   /** Somebody sets the clock. */
   jumps: boolean
 }
@@ -27,6 +30,8 @@ export function worldOf(random: Random, onFiles: boolean): World {
   const sessionQueueFull: QueueFullPolicy = random.pick(['drop-oldest', 'drop-newest', 'reject'])
   const refuses = limited && sessionQueueFull === 'reject'
   const gateway = {
+    // A store is given; nothing else is to be kept in a folder.
+    inMemory: true,
     mqttPort: false,
     httpPort: false,
     logLevel: process.env['MQTIDE_TORTURE_LOG'] === undefined ? 'silent' : 'error',
@@ -45,6 +50,7 @@ export function worldOf(random: Random, onFiles: boolean): World {
     refuses,
     expires: random.chance(0.5),
     flips: onFiles && random.chance(0.2) ? 0.2 : 0,
+    fills: random.chance(0.2),
     jumps: random.chance(0.3),
   }
 }
@@ -68,6 +74,8 @@ export type Step =
   | 'block'
   | 'setClock'
   | 'hostile'
+  | 'inside'
+  | 'fill'
 
 /** How often each happens. */
 export const stepWeights: Record<Step, number> = {
@@ -89,7 +97,12 @@ export const stepWeights: Record<Step, number> = {
   block: 4,
   setClock: 2,
   hostile: 5,
+  inside: 4,
+  fill: 5,
 }
+
+/** What a subscriber inside the process asks for. */
+export const insideFilters = ['t/#', 't/1/#', 'r/#', '$share/g/s/#'] as const
 
 export function wishes(random: Random): Wish[] {
   const plain = ['t/#', 't/+/0', 't/1/#', 't/0/0', 'r/#'].map((filter) => {

@@ -2,43 +2,17 @@
  * A correct client: it keeps what it has not seen acknowledged, sends it again in order with DUP when its session is there,
  * acknowledges in the order of arrival, and keeps QoS 2 packet identifiers for the life of its session.
  */
-import type { Books, Publication, Qos, Span } from './books.ts'
+import type { Publication, Qos, Span } from './books.ts'
 import { idOf, payloadOf } from './books.ts'
 import { Publishing, type PublishOptions } from './publishing.ts'
-import type { Random } from './random.ts'
-import type { Sessions } from './sessions.ts'
-import type { Wills } from './wills.ts'
-import type { Packet, Version } from './wire.ts'
+import type { ClientOptions, Surroundings, Wish } from './surroundings.ts'
+import type { Packet } from './wire.ts'
 import { textOf, Wire } from './wire.ts'
 
-/** What clients see of the life that they are part of. */
-export interface Surroundings {
-  readonly books: Books
-  readonly wills: Wills
-  readonly sessions: Sessions
-  readonly random: Random
-  now(): number
-  open(wire: Wire): void
-  onPublishWritten(client: Client, id: string, dup: boolean, firstTime: boolean): void
-}
-
-export interface Wish {
-  filter: string
-  qos: Qos
-  noLocal: boolean
-}
-
-export interface ClientOptions {
-  id: string
-  version: Version
-  /** 0: the session ends with its connection. */
-  sessionSeconds: number
-  keepAliveSeconds: number
-  wishes: readonly Wish[]
-  hasWill: boolean
-}
-
 const foreverSeconds = 0xffffffff
+
+const isAccepted = ({ reasonCode, returnCode }: { reasonCode?: number; returnCode?: number }): boolean =>
+  (reasonCode ?? returnCode ?? 0) === 0
 
 export class Client {
   readonly id: string
@@ -111,7 +85,7 @@ export class Client {
     wire.onWritten = (packet) => {
       books.note(`${id} <- ${textOf(packet)}${this.wire === wire ? '' : ' (old connection)'}`)
       if (this.wire === wire) this.#onWritten(packet, clean)
-      else if (packet.cmd === 'publish') this.#writtenIds.add(idOf(packet.payload as Buffer))
+      else if (packet.cmd === 'publish') this.#noteWritten(packet.payload as Buffer, packet.qos, packet.dup)
     }
     this.wire = wire
     this.#around.open(wire)
@@ -273,13 +247,16 @@ export class Client {
     const { books } = this.#around
     switch (packet.cmd) {
       case 'connack':
-        if ((packet.reasonCode ?? packet.returnCode ?? 0) === 0) this.#onConnack(packet.sessionPresent, clean)
-        else books.fault(`${this.id}: CONNECT was refused with ${packet.reasonCode ?? packet.returnCode}`)
+        if (isAccepted(packet)) this.#onConnack(packet.sessionPresent, clean)
+        else if (!this.#around.refusesNew)
+          books.fault(`${this.id}: CONNECT was refused with ${packet.reasonCode ?? packet.returnCode}`)
         break
       case 'suback': {
         const span = this.#subscribing.get(packet.messageId!)
-        if (span === undefined || (packet.granted[0] as number) >= 0x80)
-          books.fault(`${this.id}: SUBACK ${packet.granted}`)
+        const granted = packet.granted[0] as number
+        if (span === undefined || (granted >= 0x80 && !this.#around.refusesNew))
+          books.fault(`${this.id}: SUBACK ${granted}`)
+        else if (granted >= 0x80) span.ended = books.moment()
         else this.#onSubscribed(span)
         break
       }
@@ -292,16 +269,22 @@ export class Client {
         break
       }
       case 'publish':
-        this.#onPublishWritten(idOf(packet.payload as Buffer), packet.qos, packet.dup)
+        this.#onPublishWritten(packet.payload as Buffer, packet.qos, packet.dup)
         break
     }
   }
 
-  #onPublishWritten(id: string, qos: Qos, dup: boolean): void {
+  #noteWritten(payload: Buffer, qos: Qos, dup: boolean): void {
     const { books } = this.#around
-    const firstTime = !this.#writtenIds.has(id)
+    const id = idOf(payload)
     this.#writtenIds.add(id)
     books.written.push({ client: this.id, id, qos, dup, at: books.moment(), fleeting: this.sessionMs === 0 })
+  }
+
+  #onPublishWritten(payload: Buffer, qos: Qos, dup: boolean): void {
+    const id = idOf(payload)
+    const firstTime = !this.#writtenIds.has(id)
+    this.#noteWritten(payload, qos, dup)
     this.#around.onPublishWritten(this, id, dup, firstTime)
   }
 
@@ -341,7 +324,7 @@ export class Client {
     const { wire } = this
     if (wire !== null && this.#resuming !== undefined) this.#resume(this.#resuming)
     for (const packet of wire?.inbox.splice(0) ?? []) {
-      if (packet.cmd === 'connack') this.#resuming = packet.sessionPresent
+      if (packet.cmd === 'connack') this.#resuming = isAccepted(packet) ? packet.sessionPresent : undefined
       else if (packet.cmd === 'publish') this.#onPublish(packet)
       else if (packet.cmd === 'pubrel') {
         this.#identifiers.delete(packet.messageId!)
@@ -392,6 +375,12 @@ export class Client {
       wire.send({ cmd: type, messageId })
       if (wire.flushed) done()
     }
+  }
+
+  /** Reads and acknowledges everything. */
+  answerAll(): void {
+    this.read()
+    this.acknowledge(Number.POSITIVE_INFINITY)
   }
 
   ping(): void {

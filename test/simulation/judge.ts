@@ -10,6 +10,8 @@ export interface Allowances {
   limited: boolean
   /** Then the message is refused, and the refusal may be lost with its connection. */
   refuses: boolean
+  /** Who is owed what came in each of its epochs, not in the last one alone. */
+  through: string
 }
 
 const never = Number.POSITIVE_INFINITY
@@ -22,8 +24,11 @@ export function judge(books: Books, epochs: ReadonlyMap<string, number>, allowan
     judgeOnce(books, client, receipts)
     judgeMatching(books, client, receipts)
   }
-  const missing = [...epochs].flatMap(([client, epoch]) =>
-    missingOf(books, client, epoch, byClient.get(client) ?? []).map((publication) => ({ ...publication, client })),
+  const last = epochs.get(allowances.through) ?? 0
+  const all = Array.from({ length: last }, (_, i) => [allowances.through, i + 1] as const)
+  const missing = [...[...epochs].filter(([client]) => client !== allowances.through), ...all].flatMap(
+    ([client, epoch]) =>
+      missingOf(books, client, epoch, byClient.get(client) ?? []).map((publication) => ({ ...publication, client })),
   )
   judgeMissing(books, missing, allowances)
   // Which of a full queue's drops was whose is not known.
@@ -144,7 +149,7 @@ function judgeGroups(books: Books, epochs: ReadonlyMap<string, number>): void {
       if (twice) books.fault(`${id} reached two members of ${filter} at QoS 2`)
       if (answered === never || expirySeconds > 0) continue
       if (!staying.some((span) => covers(span, publication))) continue
-      if (mayEndUnseen(books, spans, publication)) continue
+      if (mayEndUnseen(books, spans, publication) || mayEndSent(books, spans, publication, epochs)) continue
       const done = got.length > 0 || sent.some((one) => one.qos !== 1 || (one.fleeting && books.crashedSince(one.at)))
       if (!done) books.fault(`${id} on ${publication.topic} was acknowledged and reached no member of ${filter}`)
     }
@@ -158,4 +163,25 @@ function mayEndUnseen(books: Books, spans: readonly Span[], { firstSent, answere
     if (qos > 0 && !(fleeting && books.crashedSince(firstSent))) return false
     return books.connections.some((one) => one.client === client && one.from < answered && one.to > firstSent)
   })
+}
+
+/**
+ * At QoS 2 it may have been on its way to a member whose session ended since: then nobody else may have it [MQTT-4.8.2-5]. What is
+ * stored as sent leaves after that, and a connection or a process may end in between, so that it was never written.
+ */
+function mayEndSent(
+  books: Books,
+  spans: readonly Span[],
+  { qos, firstSent, answered }: Publication,
+  epochs: ReadonlyMap<string, number>,
+): boolean {
+  return (
+    qos === 2 &&
+    spans.some((span) => {
+      if (span.qos < 2 || span.sent > answered || span.ended < firstSent) return false
+      const { client, epoch } = span
+      if (epoch === epochs.get(client)) return false
+      return books.connections.some((one) => one.client === client && one.to > firstSent)
+    })
+  )
 }

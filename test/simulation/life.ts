@@ -1,37 +1,35 @@
 /**
- * One life of the gateway, chosen by a seed: clients that come and go, sessions and messages that expire, wills, shared
- * subscriptions, hostile peers, a store that is slow or fails, and processes that die between any two steps. In the end every
+ * One life of the gateway, chosen by a seed: clients that come and go, subscribers inside the process, sessions and messages that expire,
+ * wills, shared subscriptions, hostile peers, a store that is slow, full or fails, and processes that die between any two steps. In the end every
  * promise is judged by the books (`books.ts`, `judge.ts`, `wills.ts`, `sessions.ts`), which know nothing of the broker.
  */
 import { quarantineStore } from '../../src/store/quarantine.ts'
 import { Books } from './books.ts'
-import { clientsOf, messageOf, restartWillGraceMs, stepWeights, type World, wishes, worldOf } from './cast.ts'
-import { Client, type Surroundings } from './client.ts'
+import {
+  clientsOf,
+  insideFilters,
+  messageOf,
+  restartWillGraceMs,
+  stepWeights,
+  type World,
+  wishes,
+  worldOf,
+} from './cast.ts'
+import { Client } from './client.ts'
 import { type Disk, FileDisk, MemoryDisk } from './disk.ts'
 import { FakeClock } from './fake-clock.ts'
 import { Hostile } from './hostile.ts'
+import { Inside } from './inside.ts'
 import { judge } from './judge.ts'
 import { PatientStore } from './patient-store.ts'
 import { Process } from './process.ts'
 import { Random } from './random.ts'
+import { type LifeReport, reportOf } from './report.ts'
 import { RetainedBook } from './retained-book.ts'
 import { Sessions } from './sessions.ts'
+import type { Surroundings } from './surroundings.ts'
 import { Wills } from './wills.ts'
 import { Wire } from './wire.ts'
-
-export interface LifeReport {
-  steps: number
-  acknowledged: number
-  received: number
-  crashes: number
-  drops: number
-  wills: number
-  retained: number
-  /** Ended with a store that refused a flipped bit. */
-  salvaged: number
-  dropped: Record<string, number>
-  faults: string[]
-}
 
 export class Life implements Surroundings {
   readonly books = new Books()
@@ -40,9 +38,11 @@ export class Life implements Surroundings {
   readonly sessions = new Sessions(this.books)
   readonly clock = new FakeClock(1_700_000_000_000)
   readonly retained: RetainedBook
+  readonly refusesNew: boolean
   readonly #clients: Client[]
   readonly #watcher: Client
   readonly #hostile: Hostile
+  readonly #inside = new Inside(this.books)
   readonly #world: World
   readonly #dropped = new Map<string, number>()
   readonly #blocked = new Set<Wire>()
@@ -55,6 +55,7 @@ export class Life implements Surroundings {
   #timesKnownSince = 0
   #crashes = 0
   #drops = 0
+  #filled = 0
 
   constructor(seed: number, onFiles: boolean) {
     this.random = new Random(seed)
@@ -62,6 +63,7 @@ export class Life implements Surroundings {
     this.#disk = onFiles ? new FileDisk() : new MemoryDisk()
     this.#store = new PatientStore(this.#disk.store())
     this.#world = worldOf(random, onFiles)
+    this.refusesNew = this.#world.fills
     this.retained = new RetainedBook(this.books)
     this.#clients = clientsOf(random, this)
     const watching = { filter: 'w/#', qos: 2, noLocal: false } as const
@@ -132,10 +134,7 @@ export class Life implements Surroundings {
         break
       case 'hurry':
         // Before the turn ends, so that references are elided.
-        for (const one of this.#everybody) {
-          one.read()
-          one.acknowledge(Number.POSITIVE_INFINITY)
-        }
+        for (const one of this.#everybody) one.answerAll()
         break
       case 'connect':
         if (!client.isConnected) client.connect(false)
@@ -172,6 +171,12 @@ export class Life implements Surroundings {
       case 'setClock':
         this.#setClock()
         break
+      case 'inside':
+        this.#inside.act(this.#process!, random.pick(insideFilters))
+        break
+      case 'fill':
+        if (this.#world.fills) this.#fill(!this.#store.full)
+        break
       case 'block':
         this.#block(client)
         break
@@ -206,12 +211,7 @@ export class Life implements Surroundings {
     }
     this.wills.judgeWritten()
     if (!this.#watcher.isConnected) this.#watcher.connect(false)
-    this.#watcher.read()
-    this.#watcher.acknowledge(Number.POSITIVE_INFINITY)
-    this.#check()
-  }
-
-  #check(): void {
+    this.#watcher.answerAll()
     const { fault } = this.#process!
     if (fault !== undefined) this.books.fault(fault)
   }
@@ -232,7 +232,7 @@ export class Life implements Surroundings {
     await this.#endTurn()
     const ms = Number(this.random.weighted({ '2': 20, '700': 6, '15000': 2, '400000': 1 }))
     // The store is slow, but not that slow: frames that are held are old when they leave.
-    while (ms > 2 && this.#store.waiting > 0) await this.#serve()
+    while (ms > 2 && this.#store.waiting > 0 && !this.#store.full) await this.#serve()
     await this.clock.advance(ms, () => this.#endTurn())
     await this.#endTurn()
   }
@@ -241,6 +241,22 @@ export class Life implements Surroundings {
     const { random } = this
     const hours = random.pick([0.01, 1, 24, 24 * 365])
     if (this.#world.jumps) this.clock.setWall(Math.round(hours * 3_600_000) * random.pick([1, -1]))
+  }
+
+  /** The disk becomes full, or has room again. What would have to be stored is refused or waits, for so long that times say nothing. */
+  #fill(full: boolean): void {
+    if (this.#store.full === full) return
+    this.books.note(full ? 'FULL' : 'ROOM again')
+    if (full) this.#filled++
+    this.#store.full = full
+    this.#process!.fill(full)
+    this.#timesUnknown()
+  }
+
+  #timesUnknown(): void {
+    this.wills.timesUnknown()
+    this.sessions.timesUnknown()
+    this.#timesKnownSince = this.books.moment()
   }
 
   #block(client: Client): void {
@@ -258,6 +274,8 @@ export class Life implements Surroundings {
     this.#crashes++
     this.books.note(`CRASH at ${this.now()}`)
     this.#collectDrops()
+    this.#fill(false)
+    this.#inside.end()
     this.#process!.stop()
     const fails = random.chance(0.2) ? this.#store.failCommit() : undefined
     const underWay = this.#store.abandon() ?? fails
@@ -272,9 +290,7 @@ export class Life implements Surroundings {
     this.#disk = await this.#disk.afterCrash(underWay, random)
     if (this.clock.restart() !== 0) {
       // Of what was to happen when, only the order is certain.
-      this.wills.timesUnknown()
-      this.sessions.timesUnknown()
-      this.#timesKnownSince = this.books.moment()
+      this.#timesUnknown()
       this.books.note(`JUMPED to ${this.now()}`)
     }
     await this.clock.advance(random.pick([0, 0, 1000, 30_000]), async () => {})
@@ -306,6 +322,7 @@ export class Life implements Surroundings {
 
   /** Until nothing is under way: what the gateway knows is in its store then. */
   async #settle(): Promise<void> {
+    this.#fill(false)
     for (let quiet = 0, rounds = 0; quiet < 3; rounds++) {
       if (rounds > 10_000) this.books.fault('it does not come to rest')
       const before = this.#process!.appended + this.books.written.length
@@ -329,15 +346,7 @@ export class Life implements Surroundings {
   async #audit(): Promise<void> {
     const wire = new Wire(5, this.random)
     this.open(wire)
-    const connect = {
-      cmd: 'connect',
-      protocolId: 'MQTT',
-      protocolVersion: 5,
-      clientId: 'auditor',
-      clean: true,
-    } as const
-    wire.sendWhole({ ...connect, keepalive: 0 })
-    wire.sendWhole({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/#', qos: 0 }] })
+    this.retained.ask(wire)
     await this.#settle()
     this.retained.audit(wire.inbox, this.now(), this.#timesKnownSince)
     wire.drop()
@@ -358,34 +367,27 @@ export class Life implements Surroundings {
       const before = this.books.receipts.length
       for (const client of this.#clients) if (!client.isConnected) client.connect(false)
       await this.#settle()
-      for (const client of this.#everybody) {
-        client.read()
-        client.acknowledge(Number.POSITIVE_INFINITY)
-      }
+      for (const client of this.#everybody) client.answerAll()
       const idle = this.#everybody.every((client) => client.idle && client.ready)
       quiet = this.books.receipts.length === before && idle ? quiet + 1 : 0
     }
     await this.#settle()
     this.#collectDrops()
     if (this.books.faults.length > 0) return
-    const epochs = new Map(this.#everybody.map(({ id, epoch }) => [id, epoch]))
-    judge(this.books, epochs, { dropped: this.#dropped, limited: this.#world.limited, refuses: this.#world.refuses })
+    const epochs = new Map([...this.#everybody, this.#inside].map(({ id, epoch }) => [id, epoch]))
+    const { limited, refuses, fills } = this.#world
+    judge(this.books, epochs, { dropped: this.#dropped, limited, refuses: refuses || fills, through: this.#inside.id })
   }
 
   #report(steps: number): LifeReport {
-    const { books } = this
-    const answered = [...books.publications.values()].filter((one) => one.answered < Number.POSITIVE_INFINITY)
-    return {
+    return reportOf(this.books, this.#dropped, {
       steps,
-      acknowledged: answered.length,
-      received: books.receipts.length,
       crashes: this.#crashes,
       drops: this.#drops,
       wills: this.wills.published,
       retained: this.retained.audited,
+      filled: this.#filled,
       salvaged: this.#salvaged ? 1 : 0,
-      dropped: Object.fromEntries([...this.#dropped].filter(([, count]) => count > 0)),
-      faults: books.faults,
-    }
+    })
   }
 }

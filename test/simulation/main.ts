@@ -33,6 +33,7 @@ const total = {
   drops: 0,
   wills: 0,
   retained: 0,
+  filled: 0,
   salvaged: 0,
   failed: 0,
 }
@@ -50,6 +51,7 @@ for (let seed = first; seed < first + runs && Date.now() < until; seed++) {
     'drops',
     'wills',
     'retained',
+    'filled',
     'salvaged',
   ] as const) {
     total[name] += report[name]

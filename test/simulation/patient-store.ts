@@ -11,6 +11,8 @@ export class PatientStore implements Store {
   readonly durable = true
   readonly #inner: Store
   #waiting: Call[] = []
+  /** Commits find no room: they wait, and what comes behind them. */
+  full = false
 
   constructor(inner: Store) {
     this.#inner = inner
@@ -47,8 +49,9 @@ export class PatientStore implements Store {
     })
   }
 
-  /** Serves the oldest call, if there is one. */
+  /** Serves the oldest call, if there is one that can be. */
   async serve(): Promise<void> {
+    if (this.full && this.#waiting[0]?.isCommit === true) return
     await this.#waiting.shift()?.serve()
   }
 

@@ -4,6 +4,7 @@ import { type GatewayOptions, parseGatewayOptions } from '../../src/config/schem
 import type { ByteStream } from '../../src/engine/byte-stream.ts'
 import type { Clock } from '../../src/engine/clock.ts'
 import { Connection } from '../../src/engine/connection.ts'
+import { LocalSubscription } from '../../src/engine/local-subscription.ts'
 import type { Store } from '../../src/store/store.ts'
 
 export interface ProcessOptions {
@@ -51,6 +52,16 @@ export class Process {
 
   get dropped(): ReadonlyMap<string, number> {
     return this.#parts.broker.counters.messagesDropped.counts
+  }
+
+  /** As the store says when its disk becomes full, or has room again. */
+  fill(full: boolean): void {
+    this.#parts.diskWatch!.report(full)
+  }
+
+  subscribe(filter: string): LocalSubscription {
+    const { engine } = this.#parts
+    return engine.call(() => new LocalSubscription(engine, [filter], () => {}))
   }
 
   stop(): void {

@@ -1,6 +1,6 @@
 /** What each retained topic may hold: the last acknowledged change, or any later one. Each topic has one publisher. */
 import { type Books, idOf, type Publication } from './books.ts'
-import type { Packet } from './wire.ts'
+import type { Packet, Wire } from './wire.ts'
 
 interface Times {
   nowMs: number
@@ -19,6 +19,19 @@ export class RetainedBook {
   changed(publication: Publication): void {
     const { topic } = publication
     this.#changes.set(topic, [...(this.#changes.get(topic) ?? []), publication])
+  }
+
+  /** As a stranger would. */
+  ask(wire: Wire): void {
+    wire.sendWhole({
+      cmd: 'connect',
+      protocolId: 'MQTT',
+      protocolVersion: 5,
+      clientId: 'auditor',
+      clean: true,
+      keepalive: 0,
+    })
+    wire.sendWhole({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/#', qos: 0 }] })
   }
 
   /** `inbox`: all that a new subscriber was sent, with nothing under way. */
