@@ -151,7 +151,7 @@ function readingsOf(inForce: InForce, { broker, listeners, access }: ApiParts): 
         const { host, port } = address ?? {}
         return { name, kind, host, port, durability, clients: room.clients, handshakes: room.handshakes }
       }),
-    metrics: () => flatMetrics(broker.counters, broker.gauges()),
+    metrics: () => flatMetrics(broker.totals(), broker.gauges()),
     budgets: () => ({ ...broker.gauges().budgets }),
     limits: () => {
       const limits = Object.entries(inForce.config.limits)

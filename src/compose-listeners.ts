@@ -49,7 +49,7 @@ export function createListeners(
 ): ComposedListeners {
   const sources: HttpSources = {
     health: () => health.report(),
-    metrics: () => metricsText(broker.counters, broker.gauges(), set.all.map(gaugesOf)),
+    metrics: () => metricsText(broker.totals(), broker.gauges(), set.all.map(gaugesOf)),
     version,
     api,
   }

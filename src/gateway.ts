@@ -99,10 +99,7 @@ export class Gateway {
     this.#noteAddresses()
     health.listeners = 'ok'
     this.#parts.clockKeeper?.start()
-    this.#stopSysTopics = startSysTopics({
-      reading: () => this.#sysReading(),
-      publish: (messages) => this.#publishSysTopics(messages),
-    })
+    this.#stopSysTopics = this.#startSysTopics()
     await diskWatch?.start()
   }
 
@@ -250,7 +247,7 @@ export class Gateway {
 
   /** Every counter and gauge by its name in /metrics. */
   metrics(): Record<string, number> {
-    return flatMetrics(this.broker.counters, this.broker.gauges())
+    return flatMetrics(this.broker.totals(), this.broker.gauges())
   }
 
   /**
@@ -321,25 +318,39 @@ export class Gateway {
     if (failure.error === undefined) await committer.settled().catch(() => {})
   }
 
-  #sysReading(): SysReading {
+  #startSysTopics(): () => void {
+    const stops = [...this.broker.namespaces.values()]
+      .filter(({ open }) => open)
+      .map((namespace) =>
+        startSysTopics({
+          reading: () => this.#sysReading(namespace),
+          publish: (messages) => this.#publishSysTopics(messages, namespace),
+        }),
+      )
+    return () => {
+      for (const stop of stops) stop()
+    }
+  }
+
+  #sysReading(namespace: Namespace): SysReading {
     return {
-      counters: this.broker.counters,
-      gauges: this.broker.gauges(),
+      counters: namespace.traffic,
+      gauges: namespace.gauges(),
       nowMs: this.#parts.clock.now(),
       startedMs: this.#startedAt,
-      heapBytes: process.memoryUsage().heapUsed,
+      heapBytes: namespace === this.broker.defaultNamespace ? process.memoryUsage().heapUsed : undefined,
       version,
     }
   }
 
-  #publishSysTopics(messages: readonly SysMessage[]): void {
+  #publishSysTopics(messages: readonly SysMessage[], namespace: Namespace): void {
     const { broker } = this
     this.#parts.engine.run(() => {
       for (const { topic, payload } of messages) {
         // The limit is for all: `$SYS/broker/load/messages/sent/1min` has six levels.
         if (countLevels(topic) > broker.options.topicLevelsMax) continue
         const own = { name: topic, payload: encodeUtf8(payload), forwardProperties: new Uint8Array(0), qos: 2 } as const
-        broker.publish(newMessage({ ...own, expiresAt: Infinity, publishedAt: broker.now }), true)
+        broker.publish(newMessage({ ...own, expiresAt: Infinity, publishedAt: broker.now }), true, namespace)
       }
     })
   }

@@ -31,6 +31,20 @@ export const namespaceQuotasSchema = z.strictObject(
       .describe(
         'Bytes of messages that wait for its sessions, in memory and in the store; at it each of its queues is full, and sessionQueueFull says what happens.',
       ),
+    publishesPerSecondMax: wholeNumber(1, 1_000_000_000)
+      .optional()
+      .describe(
+        'PUBLISH packets per second of all its clients together; who goes beyond it is refused, read more slowly or disconnected.',
+      ),
+    publishesBurstMax: wholeNumber(1, 1_000_000_000)
+      .optional()
+      .describe('So many at once after a pause; unset, what a second allows.'),
+    publishBytesPerSecondMax: wholeNumber(1, 1024 * GiB)
+      .optional()
+      .describe('The same in bytes of PUBLISH packets.'),
+    publishBytesBurstMax: wholeNumber(1, 1024 * GiB)
+      .optional()
+      .describe('So many bytes at once after a pause; unset, what a second allows.'),
   },
   'expected the quotas of this namespace as names and values',
 )

@@ -8,7 +8,7 @@ import type { ProtocolVersion } from '../mqtt/packet.ts'
 import { type BudgetReading, Budgets } from './budgets.ts'
 import type { Client } from './connection/client.ts'
 import { type Cost, workStepsMax } from './cost.ts'
-import { Counters, type Gauges, type NamespaceGauges } from './counters.ts'
+import { Counters, type Gauges, type NamespaceGauges, Traffic, totalOf } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import { defaultNamespaceName, Namespace } from './namespace.ts'
 import type { BrokerOptions } from './options.ts'
@@ -122,7 +122,9 @@ export class Broker {
   namespace(name: string): Namespace {
     let namespace = this.namespaces.get(name)
     if (namespace === undefined) {
-      namespace = new Namespace(name, (this.#hashSeed + Math.imul(this.namespaces.size, 0x9e3779b1)) | 0, this)
+      const seed = (this.#hashSeed + Math.imul(this.namespaces.size, 0x9e3779b1)) | 0
+      const traffic = name === defaultNamespaceName ? this.counters : new Traffic()
+      namespace = new Namespace(name, seed, traffic, this)
       namespace.index.onInterest = (filter, added) => this.journal.interest(namespace!.storedName, filter, added)
       this.topics.follow(namespace)
       this.namespaces.set(name, namespace)
@@ -224,6 +226,15 @@ export class Broker {
       this.#awaitingCommit.delete(client)
       client.pump()
     }
+  }
+
+  /** The counters of all namespaces together. */
+  totals(): Counters {
+    const others = [...this.namespaces.values()].filter((one) => one !== this.defaultNamespace)
+    return totalOf(
+      this.counters,
+      others.map(({ traffic }) => traffic),
+    )
   }
 
   /** Counted by walking all sessions: for scrapes, not for the hot path. */

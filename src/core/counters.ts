@@ -74,7 +74,8 @@ export interface StoreFigures {
   full: boolean
 }
 
-export class Counters {
+/** What the clients of one namespace sent and got, and what became of their messages. */
+export class Traffic {
   bytesReceived = 0
   bytesSent = 0
   /** PUBLISH packets received, by QoS. */
@@ -85,15 +86,20 @@ export class Counters {
   publishBytesSent = 0
   /** Counted by `drop` alone. */
   readonly messagesDropped = new LabelledCounter<DropReason>(dropReasons)
+  /** Packets by their type's number (`PacketType`): arrays, because every packet counts here. */
+  readonly packetsReceived = new Float64Array(16)
+  readonly packetsSent = new Float64Array(16)
+  sessionsExpired = 0
+}
+
+/** Of the gateway; and what is counted in each namespace for the default one. */
+export class Counters extends Traffic {
   /** By the reason code's name: faults of a peer that ended its connection. */
   readonly protocolErrors = new LabelledCounter()
   /** By result: success or the reason code's name. */
   readonly connects = new LabelledCounter()
   /** By reason: client, server, protocol_error, keep_alive_timeout, session_taken_over, connect_timeout, socket_error, ... */
   readonly disconnects = new LabelledCounter()
-  /** Packets by their type's number (`PacketType`): arrays, because every packet counts here. */
-  readonly packetsReceived = new Float64Array(16)
-  readonly packetsSent = new Float64Array(16)
   /** PUBACK, PUBREC or PUBCOMP for a packet identifier that is not in flight. */
   unknownAcknowledgements = 0
   /** Faults of our own: the first ends the process. */
@@ -113,7 +119,6 @@ export class Counters {
   sessionsCreated = 0
   sessionsResumed = 0
   sessionsTakenOver = 0
-  sessionsExpired = 0
   /** That belonged to nobody and went to the first principal that came. */
   sessionsAdopted = 0
   /** CONNECTs with the client id of somebody else's session. */
@@ -147,6 +152,28 @@ export class Counters {
   commitPauses = 0
   /** Connections closed for want of room without the acknowledgements of earlier messages, whose commit took too long. */
   closedUnacknowledged = 0
+}
+
+/** The counters with what all namespaces have together, as they are now. */
+export function totalOf(counters: Counters, others: readonly Traffic[]): Counters {
+  if (others.length === 0) return counters
+  const all = [counters, ...others]
+  const sum = (of: (one: Traffic) => number): number => all.reduce((total, one) => total + of(one), 0)
+  const messagesDropped = new LabelledCounter<DropReason>(dropReasons)
+  for (const one of all) for (const [reason, count] of one.messagesDropped.counts) messagesDropped.add(reason, count)
+  const traffic: Traffic = {
+    messagesDropped,
+    bytesReceived: sum((one) => one.bytesReceived),
+    bytesSent: sum((one) => one.bytesSent),
+    messagesReceived: counters.messagesReceived.map((_, qos) => sum((one) => one.messagesReceived[qos]!)),
+    messagesSent: counters.messagesSent.map((_, qos) => sum((one) => one.messagesSent[qos]!)),
+    publishBytesReceived: sum((one) => one.publishBytesReceived),
+    publishBytesSent: sum((one) => one.publishBytesSent),
+    packetsReceived: counters.packetsReceived.map((_, type) => sum((one) => one.packetsReceived[type]!)),
+    packetsSent: counters.packetsSent.map((_, type) => sum((one) => one.packetsSent[type]!)),
+    sessionsExpired: sum((one) => one.sessionsExpired),
+  }
+  return Object.assign(Object.create(counters) as Counters, traffic)
 }
 
 /** What is so now in one namespace, asked at scrape. */

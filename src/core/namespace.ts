@@ -8,10 +8,10 @@
 import type { TopicFilter } from '../mqtt/topic.ts'
 import { Budget, type Budgets, subscriptionObjectBytes } from './budgets.ts'
 import type { Cost } from './cost.ts'
-import type { NamespaceGauges } from './counters.ts'
+import type { NamespaceGauges, Traffic } from './counters.ts'
 import type { BrokerOptions, NamespaceQuotas } from './options.ts'
 import type { Message } from './publish/message.ts'
-import { type PublishBucket, UserRates } from './publish/rate-buckets.ts'
+import { namespaceBuckets, type PublishBucket, UserRates } from './publish/rate-buckets.ts'
 import { RetainedMessages } from './retained/retained-messages.ts'
 import type { Session } from './session/session.ts'
 import { type Subscription, SubscriptionIndex } from './subscriptions/subscription-index.ts'
@@ -54,11 +54,14 @@ export class Namespace {
   readonly options: BrokerOptions
   readonly budgets: Budgets
   readonly quotas: Quotas
+  readonly traffic: Traffic
+  /** Messages that nobody's session in particular did not get. Kept by `drop`. */
+  dropped = 0
   readonly index: SubscriptionIndex
   readonly retained: RetainedMessages
   readonly userRates = new UserRates()
   /** What its publishers share besides; empty: they may publish as fast as they can together. */
-  publishBuckets: readonly PublishBucket[] = []
+  publishBuckets: readonly PublishBucket[]
   /** By client id. */
   readonly sessions = new Map<string, Session>()
   /** How many sessions each principal has. */
@@ -69,16 +72,24 @@ export class Namespace {
   #subscriptionBytes = 0
   #retainedBytes = 0
 
-  constructor(name: string, topicSeed: number, { options, budgets, cost }: NamespaceSurroundings) {
+  constructor(name: string, topicSeed: number, traffic: Traffic, { options, budgets, cost }: NamespaceSurroundings) {
     this.name = name
+    this.traffic = traffic
     this.storedName = name === defaultNamespaceName ? '' : name
     this.open = name === defaultNamespaceName || Object.hasOwn(options.namespaces, name)
     this.topicSeed = topicSeed
     this.options = options
     this.budgets = budgets
-    this.quotas = new Quotas(this.open ? (options.namespaces[name] ?? {}) : {})
+    const quotas = (this.open && options.namespaces[name]) || {}
+    this.quotas = new Quotas(quotas)
+    this.publishBuckets = namespaceBuckets([], quotas, 0)
     this.index = new SubscriptionIndex((group) => options.sharedGroups[group] ?? options.sharedStrategy, cost)
     this.retained = new RetainedMessages(cost)
+  }
+
+  /** Who bears what is dropped where no session is concerned. */
+  get namespace(): this {
+    return this
   }
 
   addSession(session: Session): void {
@@ -130,8 +141,9 @@ export class Namespace {
   setRetained(topic: string, message: Message | null): Message | null {
     const previous = this.retained.set(topic, message)
     const { memoryBytes } = this.retained
-    this.budgets.retainedBytes.used += memoryBytes - this.#retainedBytes
-    this.quotas.retainedBytes.used = memoryBytes
+    const bytes = memoryBytes - this.#retainedBytes
+    this.budgets.retainedBytes.used += bytes
+    if (!topic.startsWith('$SYS/')) this.quotas.retainedBytes.used += bytes
     this.#retainedBytes = memoryBytes
     return previous
   }

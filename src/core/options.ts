@@ -84,6 +84,10 @@ export interface BrokerOptions {
 
 /** Absent: what all namespaces have together. */
 export interface NamespaceQuotas {
+  publishesPerSecondMax?: number | undefined
+  publishesBurstMax?: number | undefined
+  publishBytesPerSecondMax?: number | undefined
+  publishBytesBurstMax?: number | undefined
   connectionsMax?: number | undefined
   sessionsMax?: number | undefined
   subscriptionsMax?: number | undefined

@@ -54,7 +54,7 @@ export class Connection implements Link {
     this.#engine = engine
     this.#room = room
     this.#stream = stream
-    this.#output = new Output(stream, engine)
+    this.#output = new Output(stream, engine, this)
     this.#memory = new InputMemory(engine.broker.budgets)
     this.#reading = new Reading(stream)
     this.durability = levelOf(durability)
@@ -95,7 +95,7 @@ export class Connection implements Link {
   onData(chunk: Buffer): void {
     if (this.#closing || this.#closed) return
     this.#engine.beginTurn()
-    this.#engine.broker.counters.bytesReceived += chunk.length
+    this.client.namespace.traffic.bytesReceived += chunk.length
     this.#decode(() => this.#decoder.push(chunk))
   }
 
@@ -134,7 +134,7 @@ export class Connection implements Link {
       this.#held.push(Buffer.from(frame.subarray(start, end)), 0, false)
       return
     }
-    this.#engine.broker.counters.packetsSent[frame[start]! >> 4]!++
+    this.client.namespace.traffic.packetsSent[frame[start]! >> 4]!++
     const at = this.#reserve(end - start)
     copy(frame, start, end, this.#output.chunk!, at)
   }
@@ -153,7 +153,7 @@ export class Connection implements Link {
       this.#held.push(own, 0, false)
       return
     }
-    this.#engine.broker.counters.packetsSent[PacketType.publish]!++
+    this.client.namespace.traffic.packetsSent[PacketType.publish]!++
     const at = this.#reserve(end - start)
     const chunk = this.#output.chunk!
     copy(frame, start, end, chunk, at)
@@ -270,7 +270,7 @@ export class Connection implements Link {
     const held = this.#held
     if (held === null || this.#closed) return true
     const { committed } = this.#engine
-    const { packetsSent } = this.#engine.broker.counters
+    const { packetsSent } = this.client.namespace.traffic
     let answered = 0
     for (let first = held.first; first !== undefined && first.ticket <= committed; first = held.first) {
       if (first.freesReceiveSlot) answered++
@@ -320,7 +320,7 @@ export class Connection implements Link {
   }
 
   #writeAck(firstByte: number, packetId: number): void {
-    this.#engine.broker.counters.packetsSent[firstByte >> 4]!++
+    this.client.namespace.traffic.packetsSent[firstByte >> 4]!++
     const at = this.#reserve(ackBytes)
     const chunk = this.#output.chunk!
     chunk[at] = firstByte

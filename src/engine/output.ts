@@ -5,6 +5,8 @@
  *
  * Where the kernel takes everything at once, nothing of a connection is in the budget: what a turn gathers leaves with its end.
  */
+
+import type { Client } from '../core/connection/client.ts'
 import type { ByteStream } from './byte-stream.ts'
 import type { Engine } from './engine.ts'
 import { giveBackChunk, largeChunkBytes, takeChunk } from './output-buffers.ts'
@@ -17,6 +19,8 @@ export class Output {
   chunk: Buffer | null = null
   readonly #stream: ByteStream
   readonly #headroomBytes: number
+  /** Whose it is. */
+  readonly #owner: { readonly client: Client }
   readonly #engine: Pick<Engine, 'broker' | 'outputBufferBytesMax'>
   /** In `chunk`. */
   #length = 0
@@ -29,7 +33,8 @@ export class Output {
   /** What it counts for in the budget. */
   #counted = 0
 
-  constructor(stream: ByteStream, engine: Pick<Engine, 'broker' | 'outputBufferBytesMax'>) {
+  constructor(stream: ByteStream, engine: Pick<Engine, 'broker' | 'outputBufferBytesMax'>, owner: { client: Client }) {
+    this.#owner = owner
     this.#stream = stream
     this.#headroomBytes = stream.headroomBytes
     this.#engine = engine
@@ -69,7 +74,7 @@ export class Output {
     const { chunk } = this
     if (chunk === null) return
     const end = headroom + this.#length
-    this.#engine.broker.counters.bytesSent += this.#length
+    this.#owner.client.namespace.traffic.bytesSent += this.#length
     this.chunk = null
     this.#length = 0
     this.#give(chunk, headroom, end)
@@ -137,7 +142,7 @@ export class Output {
   #setAside(chunk: Buffer): void {
     this.#chunks.push({ buffer: chunk, end: this.#headroomBytes + this.#length })
     this.#chunksBytes += this.#length
-    this.#engine.broker.counters.bytesSent += this.#length
+    this.#owner.client.namespace.traffic.bytesSent += this.#length
     this.#length = 0
   }
 }

@@ -1,21 +1,25 @@
 /**
  * `$SYS/broker/…` with the names and formats of Mosquitto 2.0, which exporters and explorers read.
  *
+ * Each namespace has its own, of what is its own; what there is but once (the heap, sockets before their CONNECT) stands in the default one.
+ *
  * A pure function from the counters, the clock and what was published before to the topics whose payload changed; the
  * caller publishes them retained, at QoS 2 as Mosquitto does, every `sysIntervalMs`. Payloads are plain numbers except
  * `version` and `uptime`, and no name holds anything of a client's, since exporters make metrics of every topic they see.
  */
-import type { Counters, Gauges } from '../core/counters.ts'
+import type { Counters, NamespaceGauges, Traffic } from '../core/counters.ts'
 
 export const sysIntervalMs = 10_000
 
 export interface SysReading {
-  counters: Counters
-  gauges: Gauges
+  /** Of the gateway, for the default namespace; of another namespace else. */
+  counters: Counters | Traffic
+  gauges: NamespaceGauges
   /** Milliseconds of a clock that never goes back, as `startedMs`. */
   nowMs: number
   startedMs: number
-  heapBytes: number
+  /** Undefined: not of the default namespace. */
+  heapBytes: number | undefined
   version: string
 }
 
@@ -48,7 +52,7 @@ export function sysTopics(
   reading: SysReading,
 ): { messages: SysMessage[]; state: SysState } {
   const clientsMaximum = Math.max(before?.clientsMaximum ?? 0, reading.gauges.connections)
-  const heapMaximumBytes = Math.max(before?.heapMaximumBytes ?? 0, reading.heapBytes)
+  const heapMaximumBytes = Math.max(before?.heapMaximumBytes ?? 0, reading.heapBytes ?? 0)
   const loads = nextLoads(before, reading)
   const published = new Map<string, string>([
     ['$SYS/broker/version', `mqtide version ${reading.version}`],
@@ -56,8 +60,7 @@ export function sysTopics(
     ...numbers('$SYS/broker/', {
       ...totals(reading),
       'clients/maximum': clientsMaximum,
-      'heap/current': reading.heapBytes,
-      'heap/maximum': heapMaximumBytes,
+      ...(reading.heapBytes !== undefined && { 'heap/current': reading.heapBytes, 'heap/maximum': heapMaximumBytes }),
     }),
   ])
   for (const [name, load] of loads) {
@@ -115,8 +118,10 @@ function loadCounts({ counters }: SysReading): Record<string, number> {
     'publish/sent': sum(counters.messagesSent),
     'bytes/received': counters.bytesReceived,
     'bytes/sent': counters.bytesSent,
-    sockets: counters.connectionsAccepted,
-    connections: sum(counters.connects.counts.values()),
+    ...('connectionsAccepted' in counters && {
+      sockets: counters.connectionsAccepted,
+      connections: sum(counters.connects.counts.values()),
+    }),
   }
 }
 

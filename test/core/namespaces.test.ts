@@ -176,6 +176,19 @@ describe('a quota of a namespace', () => {
   })
 })
 
+describe('a rate of a namespace', () => {
+  it('is for all its clients together, and for no others', () => {
+    const world = new World({ namespaces: { plant: { publishesPerSecondMax: 10 } } })
+    const publishers = ['a', 'b'].map((clientId) => world.connected(clientId, {}, 'plant'))
+    const other = world.connected('c')
+    for (let i = 0; i < 10; i++) for (const device of [...publishers, other]) device.publish('t', 'x', { qos: 1 })
+    const refused = (device: Device) => device.take().filter((one) => 'reasonCode' in one && one.reasonCode === 0x97)
+    expect(publishers.map((device) => refused(device).length)).toEqual([1, 1])
+    expect(refused(other)).toEqual([])
+    expect(world.broker.counters.rateLimited.get('namespace_publishes')).toBe(10)
+  })
+})
+
 const clientIds = ['a', 'b', 'c'] as const
 const topics = ['t', 't/1', 's'] as const
 const filters = ['#', 't/+', 't', '$share/g/s', '$share/g/#'] as const
@@ -224,7 +237,17 @@ function seenIn(namespace: Step['namespace'], steps: readonly Step[], others: bo
       if (name.startsWith(namespace)) for (const packet of packets) seen.push([name, packet])
     }
   }
-  return { seen, gauges: world.broker.namespace(namespace).gauges() }
+  const { traffic, dropped, ...its } = world.broker.namespace(namespace)
+  const { messagesReceived, messagesSent, publishBytesReceived, packetsReceived, sessionsExpired } = traffic
+  const counted = { messagesReceived, messagesSent, publishBytesReceived, packetsReceived, sessionsExpired, dropped }
+  const reasons = traffic.messagesDropped.counts
+  return {
+    seen,
+    counted,
+    reasons,
+    sessions: [...its.sessions.keys()],
+    gauges: world.broker.namespace(namespace).gauges(),
+  }
 }
 
 function act(

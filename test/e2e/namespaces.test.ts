@@ -69,7 +69,6 @@ describePeer('two listeners of two namespaces', ['mosquitto_pub', 'mosquitto_sub
     expect(gateway.metrics()).toMatchObject({
       'mqtt_namespace_sessions{namespace="default"}': 0,
       'mqtt_namespace_sessions{namespace="plant"}': 1,
-      'mqtt_namespace_retained_messages{namespace="plant"}': 1,
     })
     await gateway.close()
   })
@@ -93,6 +92,27 @@ describe('clients in namespaces', () => {
     expect(() => gateway.subscribe('#', { namespace: 'nowhere' })).toThrow(RangeError)
     expect(gateway.disconnectClient('same', { namespace: 'plant' })).toBe(true)
     expect(office.mqtt.connected).toBe(true)
+  })
+
+  it('see the figures of their own namespace below $SYS, and the metrics count all of them', async () => {
+    const gateway = await startGateway({ ...twoListeners, mqttPort: undefined, httpPort: undefined })
+    const office = await connectClient(gateway, { clientId: 'o' }, at(gateway, 'office'))
+    for (let i = 0; i < 3; i++) await office.mqtt.publishAsync('t', 'x', { qos: 1, retain: true })
+    const figure = async (listener: string, name: string) => {
+      const { mqtt, received, until } = await connectClient(gateway, {}, at(gateway, listener))
+      await mqtt.subscribeAsync(`$SYS/broker/${name}`)
+      await until(1)
+      return String(received[0]!.payload)
+    }
+    expect(await figure('plant', 'version')).toMatch(/^mqtide version/)
+    expect(await figure('plant', 'retained messages/count')).toBe('0')
+    for (const name of ['clients/connected', 'load/publish/sent/1min'])
+      expect(await figure('plant', name)).toBeDefined()
+    const { retained } = gateway.broker.namespace('plant')
+    for (const name of ['heap/current', 'load/sockets/1min']) expect(retained.get(`$SYS/broker/${name}`)).toBeNull()
+    expect(gateway.broker.namespace('plant').traffic.messagesReceived).toEqual([0, 0, 0])
+    expect(gateway.metrics()['mqtt_messages_received_total{qos="1"}']).toBe(3)
+    expect(gateway.metrics()['mqtt_packets_received_total{type="connect"}']).toBe(5)
   })
 
   it('are where their user is configured to be or their token says, and nowhere else', async () => {

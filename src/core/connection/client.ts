@@ -94,7 +94,8 @@ export class Client implements PacketSink {
     this.broker = broker
     this.link = link
     this.peer = peer
-    this.namespace = broker.defaultNamespace
+    // What it sends before it is let in counts there.
+    this.namespace = broker.namespaces.get(peer.namespace ?? '') ?? broker.defaultNamespace
     this.lastReceivedAt = broker.now
     this.#timeout = new Deadline((now) => this.#onTimeout(now))
     this.#connectBy = broker.now + broker.options.connectTimeoutMs
@@ -375,7 +376,7 @@ export class Client implements PacketSink {
   }
 
   #count(type: PacketType): void {
-    this.broker.counters.packetsReceived[type]!++
+    this.namespace.traffic.packetsReceived[type]!++
     // Whole packets count, not bytes [MQTT-3.1.2-22].
     this.lastReceivedAt = this.broker.now
   }

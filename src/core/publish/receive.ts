@@ -24,9 +24,10 @@ export class IncomingPublish {
 }
 
 export function onPublish(broker: Broker, client: Client, session: Session, frame: PublishFrame): void {
-  const { counters, options } = broker
-  counters.messagesReceived[frame.qos]!++
-  counters.publishBytesReceived += frame.end - frame.payloadStart
+  const { options } = broker
+  const { traffic } = client.namespace
+  traffic.messagesReceived[frame.qos]!++
+  traffic.publishBytesReceived += frame.end - frame.payloadStart
   if (frame.qos > options.maximumQos) {
     throw new ProtocolError(ReasonCode.qosNotSupported, 'PUBLISH above Maximum QoS [MQTT-3.2.2-11]')
   }
@@ -134,7 +135,7 @@ function answer(client: Client, type: number, packetId: number, reasonCode: numb
 function route(broker: Broker, publish: IncomingPublish): number {
   const { client, session, frame, entry, refusal } = publish
   if (refusal !== ReasonCode.success) {
-    if (refusal === ReasonCode.notAuthorized) drop(broker, null, 'not_authorized', null)
+    if (refusal === ReasonCode.notAuthorized) drop(null, 'not_authorized', client!.namespace)
     return noteRefusal(broker, client!, entry!, refusal)
   }
   switch (publishFrame(broker, frame!, client!.version === 5, entry!, session!)) {

@@ -63,27 +63,28 @@ export function sendPublication(
   const plain = !is5 || (recipient.identifiers.length === 0 && client.outgoingAliases === null)
   if (frame !== null && plain && publication.verbatim && qos === frame.qos && is5 === publication.version5) {
     const length = frame.end - frame.start
-    if (length > client.maximumPacketSize) return tooLarge(broker, client)
+    if (length > client.maximumPacketSize) return tooLarge(client)
     client.link.writePublish(frame.buffer, frame.start, frame.end, firstByte, frame.packetIdAt, packetId)
   } else if (client.outgoingAliases !== null) {
     const expiryIntervalSeconds = publication.expiryInterval
     const subscriptionIdentifiers = recipient.identifiers
     const outgoing = { qos, retain, dup: false, packetId, expiryIntervalSeconds, subscriptionIdentifiers }
-    if (!sendParts(broker, client, publication.entry!.topic, publication.parts, outgoing)) return false
+    if (!sendParts(client, publication.entry!.topic, publication.parts, outgoing)) return false
   } else {
     const { bytes, packetIdAt } = publication.encoded(client.version || 4, qos, recipient.identifiers)
-    if (bytes.length > client.maximumPacketSize) return tooLarge(broker, client)
+    if (bytes.length > client.maximumPacketSize) return tooLarge(client)
     client.link.writePublish(bytes, 0, bytes.length, firstByte, packetIdAt, packetId)
   }
-  broker.counters.messagesSent[qos]!++
-  broker.counters.publishBytesSent += publication.payloadLength
+  const { traffic } = client.namespace
+  traffic.messagesSent[qos]!++
+  traffic.publishBytesSent += publication.payloadLength
   return true
 }
 
 /** Sends a delivery from the queue. False: it is larger than the client accepts. */
 export function sendDelivery(broker: Broker, session: Session, delivery: Delivery, packetId: number): boolean {
   const message = delivery.message!
-  const sent = sendParts(broker, session.client!, message.name, message, {
+  const sent = sendParts(session.client!, message.name, message, {
     qos: delivery.qos,
     retain: delivery.retain,
     dup: delivery.dup,
@@ -92,8 +93,9 @@ export function sendDelivery(broker: Broker, session: Session, delivery: Deliver
     subscriptionIdentifiers: delivery.identifiers,
   })
   if (!sent) return false
-  broker.counters.messagesSent[delivery.qos]!++
-  broker.counters.publishBytesSent += message.payload.length
+  const { traffic } = session.namespace
+  traffic.messagesSent[delivery.qos]!++
+  traffic.publishBytesSent += message.payload.length
   return true
 }
 
@@ -107,32 +109,27 @@ export function sendQos0(
 ): void {
   const expiryIntervalSeconds = remainingExpiry(message, broker.now)
   const outgoing = { qos: 0, retain, dup: false, packetId: 0, expiryIntervalSeconds, subscriptionIdentifiers } as const
-  if (!sendParts(broker, client, message.name, message, outgoing)) return
-  broker.counters.messagesSent[0]!++
-  broker.counters.publishBytesSent += message.payload.length
+  if (!sendParts(client, message.name, message, outgoing)) return
+  const { traffic } = client.namespace
+  traffic.messagesSent[0]!++
+  traffic.publishBytesSent += message.payload.length
 }
 
-function sendParts(
-  broker: Broker,
-  client: Client,
-  topic: string,
-  parts: PublishParts,
-  outgoing: OutgoingPublish,
-): boolean {
+function sendParts(client: Client, topic: string, parts: PublishParts, outgoing: OutgoingPublish): boolean {
   const aliases = client.outgoingAliases
   const topicAlias = aliases === null ? 0 : aliases.of(topic)
   const omitTopic = topicAlias > 0 && aliases!.known
   const { bytes } = encodePublish(client.version || 4, parts, { ...outgoing, topicAlias, omitTopic })
   if (bytes.length > client.maximumPacketSize) {
     if (topicAlias > 0 && !omitTopic) aliases!.forget(topic)
-    return tooLarge(broker, client)
+    return tooLarge(client)
   }
   client.link.write(bytes)
   return true
 }
 
-function tooLarge(broker: Broker, client: Client): false {
-  drop(broker, null, 'too_large', client.session)
+function tooLarge(client: Client): false {
+  drop(null, 'too_large', client.session ?? client.namespace)
   return false
 }
 

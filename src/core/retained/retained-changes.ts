@@ -12,11 +12,11 @@ export function retain(broker: Broker, publication: Publication): boolean {
   const { journal, counters } = broker
   const message = publication.payloadLength === 0 ? null : publication.message
   if (message !== null && !hasRoom(broker, namespace, topic, message)) {
-    drop(broker, message, 'retained_limit', null)
+    drop(message, 'retained_limit', namespace)
     return false
   }
   if (message !== null && broker.storeFull && !topic.startsWith('$SYS/')) {
-    drop(broker, message, 'store_full', null)
+    drop(message, 'store_full', namespace)
     return false
   }
   const previous = setRetained(broker, namespace, topic, message)
@@ -36,7 +36,8 @@ function hasRoom(
   const previous = retained.get(topic)
   if (previous === null && retained.count >= options.retainedMessagesMax) return false
   const bytes = retained.bytesOf(message) - (previous === null ? 0 : retained.bytesOf(previous))
-  return quotas.retainedBytes.admits(bytes) && budgets.retainedBytes.admits(bytes)
+  if (!topic.startsWith('$SYS/') && !quotas.retainedBytes.admits(bytes)) return false
+  return budgets.retainedBytes.admits(bytes)
 }
 
 /** Sets or removes (null) a topic's retained message, and when it expires. Returns what it replaces. */
@@ -66,6 +67,6 @@ export function setRetained(
 export function expireRetained(broker: Broker, namespace: Namespace, topic: string, message: Message): void {
   if (namespace.retained.get(topic) !== message) return
   setRetained(broker, namespace, topic, null)
-  drop(broker, message, 'retained_expired', null)
+  drop(message, 'retained_expired', namespace)
   broker.journal.retain(namespace.storedName, topic, null, message)
 }

@@ -50,7 +50,7 @@ export function detach(broker: Broker, session: Session): void {
 
 export function scheduleExpiry(broker: Broker, session: Session, expiresAt: number): void {
   session.expiry ??= new Deadline(() => {
-    broker.counters.sessionsExpired++
+    session.namespace.traffic.sessionsExpired++
     endSession(broker, session)
   })
   broker.deadlines.set(session.expiry, expiresAt)
@@ -140,7 +140,7 @@ function finishIfLeft(broker: Broker, session: Session): boolean {
   if (session.handOvers !== null) return false
   if (!broker.sessionsByNumber.delete(session.number)) return true
   if (session.principal === '') broker.budgets.anonymousSessions.used--
-  if (session.queue.waiting > 0) drop(broker, null, 'session_ended', session, session.queue.waiting)
+  if (session.queue.waiting > 0) drop(null, 'session_ended', session, session.queue.waiting)
   if (session.recorded) broker.journal.sessionEnd(session)
   // Routes that are resolved anew only when their topic comes again still name the session.
   session.queue.abandon()

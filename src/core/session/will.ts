@@ -94,11 +94,11 @@ export function publishWill(broker: Broker, session: Session): void {
   try {
     const message = willMessage(will, session.clientId, broker.now)
     const outcome = publishMessage(broker, session.namespace, message, will.retain, session)
-    if (outcome === 'quota-exceeded') drop(broker, message, 'will_refused', null)
+    if (outcome === 'quota-exceeded') drop(message, 'will_refused', session.namespace)
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error
     // For instance a recovered will, where fewer levels are allowed than before: what its session has to do goes on.
-    drop(broker, null, 'will_refused', null)
+    drop(null, 'will_refused', session.namespace)
     broker.log.error({ err: error, clientId: session.clientId }, 'a will could not be published')
   }
 }

@@ -98,12 +98,12 @@ export class InProcessSubscriber implements Destination {
     return 0
   }
 
-  accept(broker: Broker, publication: Publication, subscription: Subscription): void {
+  accept(_broker: Broker, publication: Publication, subscription: Subscription): void {
     const { message } = publication
     const retain = publication.retain && subscription.retainAsPublished
     this.#push({ message, retain, group: subscription.group })
     while (this.#count > inProcessMessagesMax || (this.#bytes > inProcessBytesMax && this.#count > 1)) {
-      drop(broker, this.#shift()!.message, 'slow_consumer', null)
+      drop(this.#shift()!.message, 'slow_consumer', this.#namespace)
     }
     this.#onMessage()
   }
@@ -118,7 +118,7 @@ export class InProcessSubscriber implements Destination {
     }
     for (let taken = this.#shift(); taken !== null; taken = this.#shift()) {
       if (taken.message.expiresAt > now) return taken
-      drop(this.#broker, taken.message, 'expired', null)
+      drop(taken.message, 'expired', this.#namespace)
     }
     return null
   }
