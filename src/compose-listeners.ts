@@ -96,8 +96,8 @@ function createListener(given: ListenerConfig, room: Room, { log, index, ...part
   return new Listener(settings, server, certificates)
 }
 
-function gaugesOf({ settings: { name, kind, room } }: Listener): ListenerGauges {
-  return { name, kind, clients: room.clients, handshakes: room.handshakes }
+function gaugesOf({ settings: { name, kind, room }, certificates }: Listener): ListenerGauges {
+  return { name, kind, clients: room.clients, handshakes: room.handshakes, certificates: certificates?.facts ?? [] }
 }
 
 /** @throws ConfigError for files that can't be used */

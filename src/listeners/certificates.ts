@@ -39,6 +39,8 @@ export class CertificateError extends Error {
 
 export interface CertificateFacts {
   file: string
+  /** As in `CN=gate.example, O=Plant`; cut to what a metric's label may have. */
+  subject: string
   /** Host names that it is for, in small letters; `*.` begins a wildcard. */
   names: readonly string[]
   /** Milliseconds since the epoch. */
@@ -53,6 +55,8 @@ interface Loaded {
   options: SecureContextOptions
   context: SecureContext
 }
+
+const subjectCharactersMax = 200
 
 /** A set in force. */
 export interface CertificateSet {
@@ -103,6 +107,7 @@ function readCertificate(file: string): { pem: string; facts: CertificateFacts; 
   const leaf = parse(file, pem)
   const facts = {
     file,
+    subject: leaf.subject.replaceAll('\n', ', ').slice(0, subjectCharactersMax),
     names: namesOf(leaf),
     expiresAt: leaf.validToDate.getTime(),
     fingerprint: leaf.fingerprint256.replaceAll(':', '').toLowerCase(),

@@ -303,6 +303,8 @@ export interface ListenerGauges {
   kind: string
   clients: number
   handshakes: number
+  /** In force there; their number is the configuration's. `expiresAt`: milliseconds since the epoch. */
+  certificates: readonly { subject: string; expiresAt: number }[]
 }
 
 /** The text that Prometheus scrapes: the gateway's metrics, then those of Node and of the process. */
@@ -320,6 +322,7 @@ export async function metricsText(
     else for (const [value, count] of reading) set(labelsOf(metric, value), count)
   }
   if (listeners.length > 0) setListeners(listeners, registry)
+  if (listeners.some(({ certificates }) => certificates.length > 0)) setCertificates(listeners, registry)
   return (await registry.metrics()) + (await processMetrics().metrics())
 }
 
@@ -334,6 +337,19 @@ function setListeners(listeners: readonly ListenerGauges[], registry: Registry):
   for (const { name: listener, kind: protocol, ...now } of listeners) {
     clients.set({ listener, protocol }, now.clients)
     handshakes.set({ listener, protocol }, now.handshakes)
+  }
+}
+
+function setCertificates(listeners: readonly ListenerGauges[], registry: Registry): void {
+  const expiry = new Gauge({
+    name: 'mqtide_certificate_expires_at_seconds',
+    help: 'When the certificates of each listener expire, in seconds since the epoch; of several with one subject the first.',
+    labelNames: ['listener', 'subject'],
+    registers: [registry],
+  })
+  for (const { name: listener, certificates } of listeners) {
+    const last = certificates.toSorted((a, b) => b.expiresAt - a.expiresAt)
+    for (const { subject, expiresAt } of last) expiry.set({ listener, subject }, Math.floor(expiresAt / 1000))
   }
 }
 

@@ -1,4 +1,5 @@
 /** Listeners with TLS and on sockets in the file system, met by Debian's mosquitto clients, MQTT.js and plain sockets. */
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect as connectPlain, type Socket } from 'node:net'
@@ -196,6 +197,25 @@ describePeer('TLS', ['openssl', 'mosquitto_pub'], ({ openssl, mosquitto_pub }) =
       client.destroy()
     },
   )
+
+  test('when its certificates expire is a metric of each listener', async () => {
+    const named = authority.issue({ commonName: 'named one', days: 1 })
+    const https = { kind: 'https', port: 0, ...server, name: 'web', certificates: [named] }
+    const { gateway } = await serve({}, { listeners: [https] as NonNullable<GatewayOptions['listeners']> })
+    const { port } = gateway.listeners[0]!
+    const scrape = async () => {
+      const socket = connectTls({ port, host: 'localhost', ca: [readFileSync(ca)] })
+      socket.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+      let answer = ''
+      for await (const chunk of socket) answer += chunk
+      return answer
+    }
+    const expiry = (file: string) => Math.floor(new X509Certificate(readFileSync(file)).validToDate.getTime() / 1000)
+    const text = await scrape()
+    const series = 'mqtide_certificate_expires_at_seconds{listener="web"'
+    expect(text).toContain(`${series},subject="CN=localhost"} ${expiry(server.cert)}\n`)
+    expect(text).toContain(`${series},subject="CN=named one"} ${expiry(named.cert)}\n`)
+  })
 
   test('files that can not be used are named at the start', async () => {
     await expect(serve({ key: renewed.key })).rejects.toThrow(

@@ -66,7 +66,7 @@ describePeer('certificates in force', ['openssl'], ({ openssl }) => {
   const second = authority?.issue({ commonName: 'localhost', days: 40 }, 'renewed')
   const soon = authority?.issue({ commonName: 'localhost', days: 3 }, 'soon')
 
-  function inForce(now = Date.now()) {
+  function inForce(now: number | (() => number) = Date.now()) {
     const lines: string[] = []
     const write = (level: string) => (fields: object, text: string) => {
       const { err } = fields as { err?: Error }
@@ -75,7 +75,9 @@ describePeer('certificates in force', ['openssl'], ({ openssl }) => {
     const files = { cert: join(authority.folder, 'live.crt'), key: join(authority.folder, 'live.key') }
     put(first)
     const log = { info: write('info'), warn: write('warn'), error: write('error') }
-    const certificates = new CertificatesInForce({ ...files, minVersion: 'TLSv1.2' }, log, () => now)
+    const certificates = new CertificatesInForce({ ...files, minVersion: 'TLSv1.2' }, log, () =>
+      typeof now === 'number' ? now : now(),
+    )
     return { certificates, lines, put, files }
 
     function put({ cert, key }: { cert: string; key: string }): void {
@@ -108,5 +110,16 @@ describePeer('certificates in force', ['openssl'], ({ openssl }) => {
     expect(lines).toContain('warn: the certificate expires soon')
     const later = inForce(Date.now() + 31 * 86_400_000)
     expect(later.lines).toEqual(['warn: the certificate has expired'])
+  })
+
+  test('are warned of once a day, not each time that somebody looks', () => {
+    const hourMs = 3_600_000
+    let now = Date.now() + 20 * 24 * hourMs
+    const { certificates, lines } = inForce(() => now)
+    for (let hour = 0; hour < 72; hour++) {
+      certificates.check()
+      now += hourMs
+    }
+    expect(lines).toEqual(Array.from({ length: 3 }, () => 'warn: the certificate expires soon'))
   })
 })
