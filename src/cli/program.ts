@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander'
 import { AccessFileError } from '../auth/file-fault.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { version } from '../observe/version.ts'
+import { registerApiCommands } from './api-commands.ts'
 import { registerApiToken } from './api-token.ts'
 import { registerBackup } from './backup.ts'
 import { registerCheckConfig } from './check-config.ts'
@@ -49,6 +50,7 @@ function createProgram(context: CliContext): Command {
   registerCheckConfig(program, context)
   registerPasswd(program, context)
   registerExplain(program, context)
+  registerApiCommands(program, context)
   registerApiToken(program, context)
   registerBackup(program, context)
   registerRestore(program, context)

@@ -1,0 +1,135 @@
+/** Calls of a gateway's HTTP API for commands: where it is, with which token, and what its problems look like on a terminal. */
+import { existsSync, readFileSync } from 'node:fs'
+import type { Command } from 'commander'
+import { firstTokenPath } from '../auth/api-tokens.ts'
+import { isLoopback } from '../config/access.ts'
+import { listenersOf } from '../config/listeners.ts'
+import { loadConfig } from '../config/load.ts'
+import { type CliContext, CliError, ExitCode } from './context.ts'
+
+export interface ApiFlags {
+  url?: string
+  tokenFile?: string
+  config?: string
+  dataDir?: string
+  json?: boolean
+}
+
+/** Options of every command that asks a gateway. */
+export function withApiOptions(command: Command): Command {
+  return command
+    .option('--url <url>', 'where the gateway answers (default: its http listener, http://127.0.0.1:8083)')
+    .option(
+      '--token-file <file>',
+      'file with a token (default: api-token in the data folder, for a gateway of this machine)',
+    )
+    .option(
+      '--config <file>',
+      'configuration file of the gateway, for its listener and its data folder (MQTIDE_CONFIG)',
+    )
+    .option('--data-dir <folder>', 'data folder of the gateway (default ./data)')
+    .option('--json', 'as JSON')
+}
+
+export interface Call {
+  method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  query?: Readonly<Record<string, string | number | undefined>>
+  body?: unknown
+}
+
+const callTimeoutMs = 60_000
+
+export class ApiClient {
+  readonly #url: string
+  readonly #token: string | undefined
+
+  constructor(flags: ApiFlags, { environment }: Pick<CliContext, 'environment'>) {
+    const options = flags.dataDir === undefined ? {} : { dataDir: flags.dataDir }
+    const { config } = loadConfig({
+      file: flags.config,
+      environment,
+      flags: { options, names: { dataDir: '--data-dir' } },
+    })
+    this.#url = flags.url === undefined ? urlOf(config) : checkedUrl(flags.url)
+    // The token of this data folder is no other machine's business.
+    const isOwn = flags.url === undefined || isLoopback(new URL(this.#url).hostname)
+    this.#token = tokenIn(flags.tokenFile, isOwn ? firstTokenPath(config.dataDir) : undefined)
+  }
+
+  /** @throws CliError with what the gateway says is wrong */
+  async call<Body>(path: string, { method = 'GET', query = {}, body }: Call = {}): Promise<Body> {
+    const url = new URL(`${this.#url}/api/v1${path}`)
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) url.searchParams.set(name, String(value))
+    const headers = {
+      ...(this.#token !== undefined && { authorization: `Bearer ${this.#token}` }),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+    }
+    const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) }
+    const response = await fetch(url, { ...init, signal: AbortSignal.timeout(callTimeoutMs) }).catch((error: Error) => {
+      const cause = (error.cause ?? error) as NodeJS.ErrnoException
+      throw new CliError(`no gateway answers at ${this.#url}: ${cause.message || cause.code}`)
+    })
+    const text = await response.text()
+    if (!response.ok) throw new CliError(problemText(response.status, text))
+    return (text === '' ? undefined : JSON.parse(text)) as Body
+  }
+
+  /** Rows of a list, page after page, until there are so many. */
+  async list<Row>(path: string, query: Call['query'], rowsMax: number): Promise<{ rows: Row[]; more: boolean }> {
+    const rows: Row[] = []
+    let cursor: string | undefined
+    do {
+      const limit = Math.min(1000, rowsMax - rows.length)
+      const page = await this.call<{ items: Row[]; nextCursor: string | null }>(path, {
+        query: { ...query, limit, cursor },
+      })
+      rows.push(...page.items)
+      cursor = page.nextCursor ?? undefined
+    } while (cursor !== undefined && rows.length < rowsMax)
+    return { rows, more: cursor !== undefined }
+  }
+}
+
+function urlOf(config: Parameters<typeof listenersOf>[0]): string {
+  const found = listenersOf(config).find(({ kind }) => kind === 'http' || kind === 'https')
+  if (found === undefined || found.port === 0) {
+    throw new CliError(
+      'where does the gateway answer? Its configuration has no http listener of a known port: use --url',
+      ExitCode.usage,
+    )
+  }
+  const { kind, host, port } = found
+  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  return `${kind}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
+}
+
+function checkedUrl(url: string): string {
+  if (!URL.canParse(url) || !/^https?:/.test(url)) {
+    throw new CliError(`${url} is no URL such as http://127.0.0.1:8083`, ExitCode.usage)
+  }
+  return new URL(url).origin
+}
+
+function tokenIn(given: string | undefined, first: string | undefined): string | undefined {
+  const file = given ?? first
+  if (file === undefined || (given === undefined && !existsSync(file))) return undefined
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    // Somebody else's file: what needs no token goes without.
+    if (given === undefined) return undefined
+    throw new CliError((error as Error).message, ExitCode.usage)
+  }
+}
+
+/** Of a problem document; whatever else answers may be anything. */
+function problemText(status: number, text: string): string {
+  try {
+    const { detail, errors = [] } = JSON.parse(text) as { detail: string; errors?: { path: string; message: string }[] }
+    const faults = errors.map(({ path, message }) => `\n  ${path}: ${message}`)
+    return `${detail} (${status})${faults.length > 1 ? faults.join('') : ''}`
+  } catch {
+    return `answered ${status}: ${text.slice(0, 200).trim()}`
+  }
+}
