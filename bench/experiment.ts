@@ -65,7 +65,7 @@ export function generate(job: Job): Promise<Answer> {
 async function runOnce(scenario: Scenario, broker: Broker, plan: Plan): Promise<Answer> {
   let running: RunningBroker | undefined
   try {
-    const one = await RunningBroker.start(broker, plan.dataFolder, scenario.needs.includes('tls'))
+    const one = await RunningBroker.start(broker, plan.dataFolder, scenario.needs)
     running = one
     if (scenario.needs.includes('tls') && one.place.certificate === undefined) {
       return { figures: {}, faults: ['needs openssl for a certificate: apt-get install openssl'] }
@@ -74,9 +74,9 @@ async function runOnce(scenario: Scenario, broker: Broker, plan: Plan): Promise<
       broker: one,
       quick: plan.quick,
       ...timing[plan.quick ? 'quick' : scenario.varies ? 'varied' : 'compared'],
-      generate(body: JobBody, transport: Transport = 'tcp') {
+      generate(body: JobBody, transport: Transport = 'tcp', publishers: Transport = 'tcp') {
         const frame = {
-          target: targetOf(one, transport),
+          target: targetOf(one, transport, publishers),
           connectTimeoutMs: connectTimeoutMs[plan.quick ? 'quick' : 'full'],
         }
         return generate({ ...body, ...frame } as Job)

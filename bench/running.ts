@@ -11,7 +11,8 @@ import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import type { Endpoint, Transport } from './generator/link.ts'
 import { encodeConnect } from './generator/packets.ts'
-import { type Broker, findProgram, type Place, type Ports } from './peers/broker.ts'
+import { writeAccess } from './peers/access.ts'
+import { type Broker, type Capability, findProgram, type Place, type Ports } from './peers/broker.ts'
 import { processTree } from './proc.ts'
 
 const brokerCore = 0
@@ -70,7 +71,7 @@ function makeCertificate(folder: string): Place['certificate'] {
   return { certificateFile, keyFile }
 }
 
-/** Resolves with whether a CONNECT is accepted on this port now. */
+/** Resolves with whether a CONNECT is answered on this port now; where users are configured it is refused. */
 function answersConnect(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connectTcp(port, '127.0.0.1')
@@ -82,7 +83,7 @@ function answersConnect(port: number): Promise<boolean> {
     socket.on('error', () => finish(false))
     socket.on('close', () => finish(false))
     socket.on('connect', () => socket.write(encodeConnect({ version: 4, clientId: 'probe', durable: false })))
-    socket.on('data', (bytes) => finish(bytes[0] === 0x20 && bytes[3] === 0))
+    socket.on('data', (bytes) => finish(bytes[0] === 0x20 && [0, 4, 5].includes(bytes[3]!)))
   })
 }
 
@@ -124,10 +125,12 @@ export class RunningBroker {
   }
 
   /** Starts `broker` with its files in a new folder under `parentFolder`. Rejects, with its output, when it does not get ready. */
-  static async start(broker: Broker, parentFolder: string, withTls: boolean): Promise<RunningBroker> {
+  static async start(broker: Broker, parentFolder: string, needs: readonly Capability[]): Promise<RunningBroker> {
     const folder = mkdtempSync(join(parentFolder, `${broker.name}-`))
-    const certificate = withTls ? makeCertificate(folder) : undefined
-    const place = { folder, ports: await freePorts(), ...(certificate === undefined ? {} : { certificate }) }
+    const certificate = needs.includes('tls') ? makeCertificate(folder) : undefined
+    const place: Place = { folder, ports: await freePorts() }
+    if (certificate !== undefined) place.certificate = certificate
+    if (needs.includes('password')) place.access = await writeAccess(folder)
     const one = new RunningBroker(broker, place)
     if (broker.startsSlowly === true) cpSync(await firstStart(broker, parentFolder), folder, { recursive: true })
     await one.#run()

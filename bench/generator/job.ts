@@ -31,7 +31,8 @@ export type Job = { target: Target; connectTimeoutMs: number } & (
   | { kind: 'make-sessions'; sessions: number; filtersEach: number; msMax: number }
   /** Every `step`th of them must be there. */
   | { kind: 'find-sessions'; sessions: number; step: number }
-  | { kind: 'storm'; connections: number; pendingMax: number }
+  /** `resumed`: over TLS, each with the session of a connection before it. */
+  | { kind: 'storm'; connections: number; pendingMax: number; resumed?: boolean }
   | { kind: 'idle'; connections: readonly number[]; carryBytes: number }
 )
 

@@ -20,7 +20,12 @@ export interface Endpoint {
   path?: string
   /** Source address; tens of thousands of connections need more than one. */
   localAddress?: string
+  /** Over TLS: each connection resumes the session of one before. */
+  resumes?: boolean
 }
+
+/** Of the latest connection of those that resume. */
+let tlsSession: Buffer | undefined
 
 /** What the links of one load report to. */
 export interface LinkOwner {
@@ -63,7 +68,13 @@ export abstract class Link {
     }
     const received = (chunk: Buffer, length: number): void => this.#received(chunk, length)
     if (transport === 'tls') {
-      const socket = tls.connect({ host, port, rejectUnauthorized: false })
+      const session = endpoint.resumes === true && tlsSession !== undefined ? { session: tlsSession } : {}
+      const socket = tls.connect({ host, port, rejectUnauthorized: false, ...session })
+      if (endpoint.resumes === true) {
+        socket.on('session', (given) => {
+          tlsSession = given
+        })
+      }
       socket.on('data', (chunk: Buffer) => received(chunk, chunk.length))
       socket.once('secureConnect', () => this.open())
       this.socket = socket

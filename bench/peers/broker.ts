@@ -39,6 +39,8 @@ export interface Place {
   ports: Ports
   /** Certificate and key in PEM, when the scenario needs TLS. */
   certificate?: { certificateFile: string; keyFile: string }
+  /** Users and rules in Mosquitto's forms, when the scenario needs them. */
+  access?: { passwordFile: string; aclFile: string }
 }
 
 export interface Command {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { type Broker, type Capability, findProgram, type Peer, type Place, type Settings } from './broker.ts'
-import { filled, template, written } from './templates.ts'
+import { filledWithAccess, template, written } from './templates.ts'
 
 const capabilities: ReadonlySet<Capability> = new Set([
   'websocket',
@@ -9,6 +9,8 @@ const capabilities: ReadonlySet<Capability> = new Set([
   'shared',
   'retained',
   'many-sessions',
+  'password',
+  'acl',
 ])
 
 function broker(program: string, version: string, settings: Settings): Broker {
@@ -21,7 +23,11 @@ function broker(program: string, version: string, settings: Settings): Broker {
     configuration: template(`flashmq/${settings}.conf`),
     webSocketPath: '/mqtt',
     command(place: Place) {
-      const file = written(place, 'flashmq.conf', filled(`flashmq/${settings}.conf`, place))
+      const file = written(
+        place,
+        'flashmq.conf',
+        filledWithAccess(`flashmq/${settings}.conf`, 'flashmq/access.conf', place),
+      )
       return { program, args: ['--config-file', file] }
     },
   }

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { type Broker, type Capability, findProgram, type Peer, type Place, type Settings } from './broker.ts'
-import { filled, template, written } from './templates.ts'
+import { filled, filledWithAccess, template, written } from './templates.ts'
 
 const capabilities: ReadonlySet<Capability> = new Set([
   'websocket',
@@ -10,6 +10,8 @@ const capabilities: ReadonlySet<Capability> = new Set([
   'shared',
   'retained',
   'many-sessions',
+  'password',
+  'acl',
 ])
 
 function broker(program: string, version: string, settings: Settings): Broker {
@@ -25,7 +27,8 @@ function broker(program: string, version: string, settings: Settings): Broker {
       const tls = place.certificate === undefined ? '' : filled('mosquitto/tls.conf', place)
       // Started by root, Mosquitto would become the user mosquitto, who can't reach these files.
       const user = process.getuid?.() === 0 ? 'user root\n' : ''
-      const file = written(place, 'mosquitto.conf', user + filled(`mosquitto/${settings}.conf`, place) + tls)
+      const main = filledWithAccess(`mosquitto/${settings}.conf`, 'mosquitto/access.conf', place)
+      const file = written(place, 'mosquitto.conf', user + main + tls)
       return { program, args: ['-c', file] }
     },
   }

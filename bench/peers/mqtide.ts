@@ -1,15 +1,22 @@
-/** The gateway of this checkout, or of another one (`--base REV`). Always its default configuration. */
+/**
+ * The gateway of this checkout, or of another one (`--base REV`). Always its default configuration, with a TLS listener, users and rules
+ * where a scenario needs those.
+ */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Broker, Capability, Place, Settings } from './broker.ts'
+import { written } from './templates.ts'
 
 const capabilities: ReadonlySet<Capability> = new Set([
   'websocket',
+  'tls',
   'qos2',
   'mqtt5',
   'shared',
   'retained',
   'many-sessions',
+  'password',
+  'acl',
 ])
 
 export interface Checkout {
@@ -45,11 +52,30 @@ function broker(checkout: Checkout, program: string, settings: Settings): Broker
     writesAtEnd: checkout.profileFolder !== undefined,
     command(place: Place) {
       const store = memory ? ['--in-memory'] : ['--data-dir', join(place.folder, 'data')]
-      const ports = ['--mqtt-port', String(place.ports.mqtt), '--http-port', String(place.ports.http)]
+      const isPlain = place.certificate === undefined && place.access === undefined
+      const ports = isPlain
+        ? ['--mqtt-port', String(place.ports.mqtt), '--http-port', String(place.ports.http)]
+        : ['--config', written(place, 'mqtide.yaml', configurationFile(place))]
       const { profileFolder } = checkout
       const profile = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]
       const args = [...profile, program, 'start', ...store, ...ports]
       return { program: process.execPath, args, folder: checkout.folder }
     },
   }
+}
+
+/** JSON is YAML. */
+function configurationFile({ ports, certificate, access }: Place): string {
+  const listeners: object[] = [
+    { kind: 'tcp', port: ports.mqtt },
+    { kind: 'http', port: ports.http },
+  ]
+  if (certificate !== undefined) {
+    listeners.push({ kind: 'tls', port: ports.tls, cert: certificate.certificateFile, key: certificate.keyFile })
+  }
+  const asked = access && {
+    authentication: { passwordFile: access.passwordFile },
+    authorization: { aclFile: access.aclFile },
+  }
+  return JSON.stringify({ listeners, ...asked })
 }

@@ -9,9 +9,16 @@ export function template(file: string): string {
 }
 
 export function filled(file: string, place: Place): string {
-  const { folder, ports, certificate } = place
+  const { folder, ports, certificate, access } = place
   const values = { folder, mqttPort: ports.mqtt, httpPort: ports.http, tlsPort: ports.tls, sparePort: ports.spare }
-  return fillTemplate(template(file), { ...values, ...certificate })
+  return fillTemplate(template(file), { ...values, ...certificate, ...access })
+}
+
+/** The template with users and rules in it where the scenario needs them, in place of letting everybody in. */
+export function filledWithAccess(file: string, accessFile: string, place: Place): string {
+  const text = filled(file, place)
+  if (place.access === undefined) return text
+  return text.replace(/^allow_anonymous true\n/m, '') + filled(accessFile, place)
 }
 
 /** Writes `text` into the place's folder and returns the file's path. */

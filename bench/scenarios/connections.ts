@@ -23,6 +23,26 @@ const storm: Scenario = {
   run: ({ generate }) => generate({ kind: 'storm', connections: 10_000, pendingMax: 2000 }),
 }
 
+/** The client's side of a handshake costs a generator as much as the broker's side costs that: its own processor time counts. */
+function handshakes(name: string, how: string, resumed: boolean): Scenario {
+  return {
+    name,
+    title: `TLS 1.3 with an ECDSA P-256 key, 2,000 clients connect with ${how}: processor time of the broker for each`,
+    group: 'connections',
+    needs: ['tls'],
+    store: 'memory',
+    figures: [
+      { name: 'brokerMicrosecondsPerConnect', unit: 'microseconds', better: 'lower' },
+      { name: 'connectsPerSecond', unit: 'per second', better: 'higher' },
+    ],
+    quick: false,
+    varies: false,
+    rounds: rounds.compared,
+    expectedSeconds: 8,
+    run: ({ generate }) => generate({ kind: 'storm', connections: 2000, pendingMax: 64, resumed }, 'tls'),
+  }
+}
+
 function idle(name: string, connections: readonly [number, ...number[]], quick: boolean): Scenario {
   const last = connections.at(-1)!
   const after: Figure = { name: `bytesEachAfterTraffic.${last}`, unit: 'bytes', better: 'lower' }
@@ -94,6 +114,8 @@ function latency(name: string, title: string, load: Partial<LoadSpec>, quick: bo
 
 export const connectionScenarios: readonly Scenario[] = [
   storm,
+  handshakes('tls-handshakes', 'full handshakes', false),
+  handshakes('tls-handshakes-resumed', 'resumed sessions', true),
   idle('idle-memory', [1000, 10_000, 18_000], false),
   idle('idle-memory-1k', [1000], true),
   stalled,

@@ -1,5 +1,7 @@
 /** How many messages pass: pairs, fan-out, fan-in, payload sizes, MQTT 5, routing. */
+
 import type { LoadSpec } from '../generator/load.ts'
+import { benchUser } from '../peers/access.ts'
 import { type Scenario, throughput } from './scenario.ts'
 
 const qosPairs: Scenario[] = ([0, 1, 2] as const).map((qos) =>
@@ -143,12 +145,25 @@ const notYet: Scenario[] = [
     transport: 'websocket',
     load: fanOutLoad(500),
   }),
+]
+
+/** What it costs to be safe: compare with the rows of the same name without. */
+const guarded: Scenario[] = [
   throughput({
     name: 'qos0-pair-password-acl',
-    title: 'QoS 0, 10 to 10, 64 B, password and access rules checked',
+    title: 'QoS 0, 10 to 10, 64 B, users with passwords and an ACL file of 100 lines',
     needs: ['password', 'acl'],
-    load: {},
+    load: benchUser,
   }),
+  ...([0, 1] as const).map((qos) =>
+    throughput({
+      name: `qos${qos}-pair-tls`,
+      title: `QoS ${qos}, 10 publishers to 10 subscribers, 64 B, all of them over TLS`,
+      transport: 'tls',
+      publisherTransport: 'tls',
+      load: { publishQos: qos, subscribeQos: qos },
+    }),
+  ),
 ]
 
 export const messageScenarios: readonly Scenario[] = [
@@ -157,6 +172,7 @@ export const messageScenarios: readonly Scenario[] = [
   ...fanIns,
   ...payloads,
   ...five,
+  ...guarded,
   ...notYet,
   ...manyTopics,
   ...crowds,

@@ -59,16 +59,16 @@ export interface Stage {
   warmupMs: number
   measureMs: number
   /** Runs one job in a generator process of its own; a job that fails has its reason among the answer's faults. */
-  generate(job: JobBody, transport?: Transport): Promise<Answer>
+  generate(job: JobBody, transport?: Transport, publishers?: Transport): Promise<Answer>
 }
 
 type WithoutFrame<T> = T extends Job ? Omit<T, 'target' | 'connectTimeoutMs'> : never
 /** A job without what the stage adds: the target and the timeout. */
 export type JobBody = WithoutFrame<Job>
 
-export function targetOf(broker: RunningBroker, transport: Transport): Target {
+export function targetOf(broker: RunningBroker, transport: Transport, publishers: Transport = 'tcp'): Target {
   const { metricsUrl, pids: brokerPids } = broker
-  const endpoints = { publishers: broker.endpoint('tcp'), subscribers: broker.endpoint(transport) }
+  const endpoints = { publishers: broker.endpoint(publishers), subscribers: broker.endpoint(transport) }
   return { ...endpoints, brokerPids, ...(metricsUrl === undefined ? {} : { metricsUrl }) }
 }
 
@@ -88,6 +88,8 @@ export interface ThroughputFields {
   needs?: readonly Capability[]
   store?: Scenario['store']
   transport?: Transport
+  /** Of the publishers; TCP where it isn't given. */
+  publisherTransport?: Transport
   quick?: boolean
   crowdSubscriptions?: number
   figures?: Scenario['figures']
@@ -121,7 +123,11 @@ export function throughput(fields: ThroughputFields): Scenario {
     expectedSeconds: fields.expectedSeconds ?? throughputSeconds,
     run({ generate, warmupMs, measureMs }) {
       const crowdSubscriptions = fields.crowdSubscriptions ?? 0
-      return generate({ kind: 'throughput', spec, crowdSubscriptions, warmupMs, measureMs }, fields.transport)
+      return generate(
+        { kind: 'throughput', spec, crowdSubscriptions, warmupMs, measureMs },
+        fields.transport,
+        fields.publisherTransport,
+      )
     },
   }
 }

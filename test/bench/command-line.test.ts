@@ -228,7 +228,7 @@ describe('runs', () => {
 })
 
 async function startAndCarry(broker: Broker): Promise<void> {
-  const running = await RunningBroker.start(broker, folder, false)
+  const running = await RunningBroker.start(broker, folder, [])
   try {
     const timed = { warmupMs: 50, measureMs: 100 }
     const job = { kind: 'throughput', spec: defaultLoad, crowdSubscriptions: 0, ...timed } as const
@@ -265,6 +265,6 @@ describe('a peer starts, carries messages and leaves nothing behind', () => {
       label: 'Failing',
       command: () => ({ program: process.execPath, args: ['-e', 'console.error("no licence"); process.exit(1)'] }),
     }
-    await expect(RunningBroker.start(failing, folder, false)).rejects.toThrow('Failing did not start: no licence')
+    await expect(RunningBroker.start(failing, folder, [])).rejects.toThrow('Failing did not start: no licence')
   })
 })

@@ -8,6 +8,7 @@ import { eventLoopDelayP99, scrapeEventLoopDelay } from '../../bench/generator/e
 import type { Answer, Job } from '../../bench/generator/job.ts'
 import { openCrowd } from '../../bench/generator/jobs/crowd.ts'
 import { defaultLoad, type LoadSpec } from '../../bench/generator/load.ts'
+import { benchUser } from '../../bench/peers/access.ts'
 import { gateway } from '../../bench/peers/mqtide.ts'
 import { findPeers } from '../../bench/peers/registry.ts'
 import { RunningBroker } from '../../bench/running.ts'
@@ -23,7 +24,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 describe('what was stored is looked for', () => {
   let broker: RunningBroker
   beforeAll(async () => {
-    broker = await RunningBroker.start(findPeers([{ name: 'aedes' }]).brokers[0]!, folder, false)
+    broker = await RunningBroker.start(findPeers([{ name: 'aedes' }]).brokers[0]!, folder, [])
   })
   afterAll(() => broker.stop())
 
@@ -62,6 +63,41 @@ describe('what was stored is looked for', () => {
   })
 })
 
+describe('TLS, users and rules', () => {
+  const brokers = [
+    ...gateway({ folder: process.cwd(), name: 'MQTide', version: '1' }).slice(0, 1),
+    ...findPeers([{ name: 'mosquitto' }]).brokers.slice(0, 1),
+  ]
+  test.each(brokers.map((one) => [one.name, one] as const))(
+    'are there where a scenario needs them: %s',
+    async (_, broker) => {
+      const running = await RunningBroker.start(broker, folder, ['tls', 'password', 'acl'])
+      try {
+        const target = targetOf(running, 'tcp')
+        const run = (body: JobBody, at = target) => generate({ ...body, target: at, connectTimeoutMs: 10_000 } as Job)
+        const load = { kind: 'throughput', crowdSubscriptions: 0, warmupMs: 50, measureMs: 100 } as const
+        const letIn = await run({ ...load, spec: { ...defaultLoad, ...benchUser } })
+        expect(letIn.faults).toEqual([])
+        expect((await run({ ...load, spec: defaultLoad })).faults).not.toEqual([])
+      } finally {
+        await running.stop()
+      }
+      const encrypted = await RunningBroker.start(broker, folder, ['tls'])
+      try {
+        const target = targetOf(encrypted, 'tls')
+        for (const resumed of [false, true]) {
+          const body = { kind: 'storm', connections: 20, pendingMax: 5, resumed } as const
+          const { figures, faults } = await generate({ ...body, target, connectTimeoutMs: 10_000 })
+          expect(faults).toEqual([])
+          expect(figures['connectsPerSecond']).toBeGreaterThan(0)
+        }
+      } finally {
+        await encrypted.stop()
+      }
+    },
+  )
+})
+
 test('a crowd that a broker does not take in time is given up', async () => {
   const silent = createServer(() => undefined)
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
@@ -80,7 +116,7 @@ describe('the event-loop delay', () => {
 
   test('is there for the gateway and for no other broker', async () => {
     const [memory] = gateway({ folder: process.cwd(), name: 'MQTide', version: '1' })
-    const running = await RunningBroker.start(memory!, folder, false)
+    const running = await RunningBroker.start(memory!, folder, [])
     try {
       await scrapeEventLoopDelay(running.metricsUrl)
       // One period of the probe at least.

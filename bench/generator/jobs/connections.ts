@@ -1,5 +1,7 @@
 /** Many connections: how fast they are accepted, and what an idle one costs. */
+
 import { performance } from 'node:perf_hooks'
+import { TLSSocket } from 'node:tls'
 import { cpuSeconds, machineBusySeconds, residentBytes } from '../../proc.ts'
 import type { Answer, Figures, Job, Target } from '../job.ts'
 import type { Endpoint, Link } from '../link.ts'
@@ -98,7 +100,9 @@ const topicOf = (index: number): string => `bench/idle/${index}`
 
 export async function runStorm(job: Job & { kind: 'storm' }): Promise<Answer> {
   const { target, connections, pendingMax, connectTimeoutMs } = job
-  const storm = new Connections(target)
+  const { resumed = false } = job
+  const storm = new Connections({ ...target, subscribers: { ...target.subscribers, resumes: resumed } })
+  if (resumed) await storm.openUpTo(1, 1, false, connectTimeoutMs)
   const start = performance.now()
   const generatorBefore = ownCpuSeconds()
   const brokerBefore = cpuSeconds(target.brokerPids)
@@ -106,11 +110,17 @@ export async function runStorm(job: Job & { kind: 'storm' }): Promise<Answer> {
   await storm.openUpTo(connections, pendingMax, false, connectTimeoutMs)
   const seconds = (performance.now() - start) / 1000
   const generatorBusy = (ownCpuSeconds() - generatorBefore) / seconds
-  const brokerBusy = (cpuSeconds(target.brokerPids) - brokerBefore) / seconds
+  const brokerSeconds = cpuSeconds(target.brokerPids) - brokerBefore
+  const brokerBusy = brokerSeconds / seconds
+  const brokerMicrosecondsPerConnect = (brokerSeconds * 1_000_000) / connections
   const othersBusy = Math.max(0, (machineBusySeconds() - machineBefore) / seconds - generatorBusy - brokerBusy)
-  const figures: Figures = { seconds, connectsPerSecond: connections / seconds, generatorBusy, brokerBusy, othersBusy }
+  const busy = { generatorBusy, brokerBusy, othersBusy }
+  const figures: Figures = { seconds, connectsPerSecond: connections / seconds, brokerMicrosecondsPerConnect, ...busy }
+  const isReused = ({ socket }: Link): boolean => socket instanceof TLSSocket && socket.isSessionReused()
+  const reused = storm.links.filter(isReused).length
   storm.close()
-  return { figures, faults: [] }
+  const expected = resumed ? connections - 1 : 0
+  return { figures, faults: reused < expected ? [`only ${reused} of ${expected} sessions were resumed`] : [] }
 }
 
 /** Sends one message of `bytes` to every connection and has every connection send one of its own. */
