@@ -23,6 +23,7 @@ import { type PublishOutcome, publishMessage } from './publish/publish.ts'
 import { publishRates } from './publish/publish-rates.ts'
 import { IncomingPublish } from './publish/receive.ts'
 import { TopicCache } from './publish/route-cache.ts'
+import { SessionEndings } from './session/endings.ts'
 import { Session } from './session/session.ts'
 
 /** What the core logs; pino fits. */
@@ -84,6 +85,7 @@ export class Broker {
   readonly incomingPublish = new IncomingPublish()
   /** The disk is nearly full: nothing new is taken that the store would have to keep. Set by the driver. */
   storeFull = false
+  readonly endings = new SessionEndings()
   /** Milliseconds since the epoch on a clock that never jumps, set by the driver before each call. */
   now = 0
   /** The client that was the cause of an exception that nobody expected; kept for whoever ends the process because of it. */
@@ -221,6 +223,7 @@ export class Broker {
   }
 
   onCommit(): void {
+    this.endings.onCommit(this.journal.committed)
     // One at a time: a fault of one leaves the others waiting, not forgotten. Who waits again waits for the next commit.
     for (const client of [...this.#awaitingCommit]) {
       this.#awaitingCommit.delete(client)

@@ -117,4 +117,20 @@ describe('restart', () => {
       expect([delayed(), expires()]).toEqual([restartedAt + 600_000, restartedAt + 3_600_000])
     }
   })
+
+  it('[MQTT-3.1.2-6] brings no session back whose end a CONNACK has said, though the connection that ended it had gone before', async () => {
+    const world = new DurableWorld()
+    ;(await world.ready('s')).subscribe('t', 1).drop()
+    await world.settle()
+    world.device().connect({ clientId: 's', cleanStart: true }).drop()
+    const again = world.device().connect({ clientId: 's', cleanStart: true })
+    world.turn()
+    expect(again.take()).toEqual([])
+    while (again.take().length === 0) {
+      await world.store.finish()
+      world.turn()
+    }
+    world.store.abandon()
+    expect((await world.restart()).broker.defaultNamespace.sessions.size).toBe(0)
+  })
 })

@@ -64,7 +64,7 @@ export class Life implements Surroundings {
     this.#store = new PatientStore(this.#disk.store())
     this.#world = worldOf(random, onFiles)
     this.refusesNew = this.#world.fills
-    this.retained = new RetainedBook(this.books)
+    this.retained = new RetainedBook(this.books, this.#world.refuses || this.#world.fills)
     this.#clients = clientsOf(random, this)
     const watching = { filter: 'w/#', qos: 2, noLocal: false } as const
     const lasting = { version: 5, sessionSeconds: 0xffffffff, keepAliveSeconds: 0, hasWill: false } as const

@@ -9,11 +9,14 @@ interface Times {
 
 export class RetainedBook {
   readonly #books: Books
+  readonly #refuses: boolean
   readonly #changes = new Map<string, Publication[]>()
   audited = 0
 
-  constructor(books: Books) {
+  /** `refuses`: the gateway may refuse messages for want of room. */
+  constructor(books: Books, refuses: boolean) {
     this.#books = books
+    this.#refuses = refuses
   }
 
   changed(publication: Publication): void {
@@ -47,8 +50,9 @@ export class RetainedBook {
   #check(topic: string, changes: Publication[], found: string | undefined, times: Times): void {
     this.audited++
     const last = changes.findLastIndex(({ answered }) => answered < Number.POSITIVE_INFINITY)
-    // A QoS 1 change that was sent again came again, after those at QoS 2 that did not.
-    const again = changes.slice(0, Math.max(last, 0)).filter(({ qos, transmissions }) => qos === 1 && transmissions > 1)
+    // A QoS 1 change that was sent again came again, after those at QoS 2 that did not; and so may one whose refusal was lost.
+    const comesAgain = ({ qos, transmissions }: Publication) => transmissions > 1 && (qos === 1 || this.#refuses)
+    const again = changes.slice(0, Math.max(last, 0)).filter(comesAgain)
     const allowed = [...again, ...changes.slice(Math.max(last, 0))]
     if (found === undefined) {
       // Nothing was acknowledged, or what may be there has expired.

@@ -124,10 +124,12 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
       journal.will(session, will)
     }
   }
-  if (journal.appended === appended) {
+  const changed = journal.appended !== appended
+  const ticket = changed ? journal.ticket : broker.endings.ticketOf(client.namespace, session.clientId)
+  if (ticket === 0) {
     client.link.write(connack)
   } else {
-    client.link.hold(connack, journal.ticket, false)
+    client.link.hold(connack, ticket, false)
     client.link.holdAll()
   }
   counters.connects.add('success')

@@ -65,6 +65,7 @@ export function endSession(broker: Broker, session: Session): void {
   cancelHandOvers(session)
   session.ended = true
   session.expiryInterval = 0
+  if (session.recorded) broker.endings.add(session, broker.journal.ticket)
   const groups = groupsLeft(session)
   if (mayHaveLeftGroups(session)) searchLeftGroups(broker, session, groups.keys())
   handOver(broker, session, groups.values())
