@@ -7,16 +7,7 @@ import type { Gateway } from '../../src/gateway.ts'
 import { eventually } from '../e2e/eventually.ts'
 import { connectClient, startGateway } from '../e2e/gateway.ts'
 import { describePeer } from '../peers.ts'
-
-const quiet = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
+import { quiet } from './flags.ts'
 
 describePeer('a browser', ['chromium'], (programs) => {
   let browser: Browser
