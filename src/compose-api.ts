@@ -103,7 +103,7 @@ function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, c
         if (namespace === undefined || namespace.retained.get(topic) === null) return false
         const previous = setRetained(broker, namespace, topic, null)
         broker.counters.retainedChanges++
-        if (!topic.startsWith('$SYS/')) broker.journal.retain(namespace.storedName, topic, null, previous)
+        if (!namespace.isReadOnly(topic)) broker.journal.retain(namespace.storedName, topic, null, previous)
         return true
       }),
     settled: () => committer.settled(),

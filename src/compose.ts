@@ -13,7 +13,7 @@ import { composeApi, openApiTokens } from './compose-api.ts'
 import { type ComposedListeners, createListeners } from './compose-listeners.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
-import { namespacesOfUsers, quotasOf } from './config/namespaces.ts'
+import { exportsOf, namespacesOfUsers, quotasOf } from './config/namespaces.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
@@ -227,6 +227,7 @@ function brokerOptions(config: GatewayConfig): BrokerOptions {
     sharedStrategy: sharedSubscriptions.strategy,
     sharedGroups: sharedSubscriptions.groups,
     namespaces: quotasOf(config.namespaces),
+    exports: exportsOf(config.namespaces),
   }
 }
 

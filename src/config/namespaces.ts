@@ -4,6 +4,8 @@
  */
 import { z } from 'zod'
 import type { NamespaceQuotas } from '../core/options.ts'
+import type { ExportRule } from '../core/publish/export.ts'
+import { isValidTopicName, parseTopicFilter } from '../mqtt/topic.ts'
 import type { ConfigIssue } from './config-error.ts'
 import { GiB, namespaceName, text, wholeNumber } from './fields.ts'
 import type { OptionsWithListeners } from './listeners.ts'
@@ -49,6 +51,15 @@ export const namespaceQuotasSchema = z.strictObject(
   'expected the quotas of this namespace as names and values',
 )
 
+export const exportSchema = z.strictObject(
+  {
+    filter: text(65_535).describe('Which messages, by a topic filter.'),
+    to: namespaceName().describe('The namespace that gets them.'),
+    prefix: text(1024).describe('Where they stand there: this, which ends in a slash, and their topic.'),
+  },
+  'expected filter, to and prefix',
+)
+
 export const namespaceSchema = z.strictObject(
   {
     users: z
@@ -57,8 +68,13 @@ export const namespaceSchema = z.strictObject(
       .default([])
       .describe('Users whose clients are in this namespace, by whichever listener they come.'),
     quotas: namespaceQuotasSchema.prefault({}),
+    exports: z
+      .array(exportSchema, 'expected a list of exports')
+      .max(1000)
+      .default([])
+      .describe('What another namespace gets of this one, to read; see tenants.md.'),
   },
-  'expected users and quotas of this namespace, or {} for none',
+  'expected users, quotas and exports of this namespace, or {} for none',
 )
 
 export const namespacesSchema = z
@@ -85,6 +101,7 @@ export function namespaceIssues({ namespaces, listeners = [] }: OptionsWithNames
       unknownName(namespaces, namespace, ['listeners', index, 'namespace']),
     ),
     ...userIssues(namespaces),
+    ...exportIssues(namespaces),
   ]
 }
 
@@ -119,4 +136,56 @@ export function namespacesOfUsers(namespaces: NamespacesOptions): ReadonlyMap<st
 /** What each may use, by name. */
 export function quotasOf(namespaces: NamespacesOptions): Readonly<Record<string, NamespaceQuotas>> {
   return Object.fromEntries(Object.entries(namespaces).map(([name, { quotas }]) => [name, quotas]))
+}
+
+/** All exports, each with where it is from. */
+export function exportsOf(namespaces: NamespacesOptions): ExportRule[] {
+  return Object.entries(namespaces).flatMap(([from, { exports }]) => exports.map((one) => ({ from, ...one })))
+}
+
+/** Filters and prefixes that are none, topics that two would write, and loops: each message has to come to an end. */
+function exportIssues(namespaces: NamespacesOptions): ConfigIssue[] {
+  const earlier: ExportRule[] = []
+  return Object.entries(namespaces).flatMap(([from, { exports }]) =>
+    exports.flatMap((one, index) => {
+      const at = ['namespaces', from, 'exports', index]
+      const rule = { from, ...one }
+      const issues = [...unknownName(namespaces, one.to, [...at, 'to']), ...formIssues(one, at)]
+      const other = earlier.find(
+        (given) => given.to === one.to && given.from !== from && overlap(given.prefix, one.prefix),
+      )
+      if (other !== undefined) {
+        issues.push({
+          path: [...at, 'prefix'],
+          message: `${other.from} exports to ${other.prefix} of ${one.to} already`,
+        })
+      }
+      earlier.push(rule)
+      if (leadsTo(from, one.to, earlier)) {
+        issues.push({ path: [...at, 'to'], message: `makes a loop: what ${from} exports would come back to it` })
+      }
+      return issues
+    }),
+  )
+}
+
+function formIssues({ filter, prefix }: { filter: string; prefix: string }, at: readonly PropertyKey[]): ConfigIssue[] {
+  const issues: ConfigIssue[] = []
+  if (filter.startsWith('$') || parseTopicFilter(filter) === undefined) {
+    issues.push({ path: [...at, 'filter'], message: 'expected a topic filter that does not begin with $' })
+  }
+  if (!prefix.endsWith('/') || prefix.startsWith('$') || !isValidTopicName(prefix)) {
+    const message = 'expected the beginning of a topic, with a slash at its end and no $ before it'
+    issues.push({ path: [...at, 'prefix'], message })
+  }
+  return issues
+}
+
+const overlap = (one: string, other: string): boolean => one.startsWith(other) || other.startsWith(one)
+
+/** Whether exports lead from one to the other. */
+function leadsTo(target: string, from: string, rules: readonly ExportRule[]): boolean {
+  const reached = new Set([from])
+  for (const name of reached) for (const rule of rules) if (rule.from === name) reached.add(rule.to)
+  return reached.has(target)
 }

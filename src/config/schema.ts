@@ -27,7 +27,13 @@ import { flag, oneOf, portOrOff, text, wholeNumber } from './fields.ts'
 import { hostIssues } from './hosts.ts'
 import { limitsSchema } from './limits.ts'
 import { listenerIssues, listenerLimitsSchema, listenerSchema, listenersSchema } from './listeners.ts'
-import { namespaceIssues, namespaceQuotasSchema, namespaceSchema, namespacesSchema } from './namespaces.ts'
+import {
+  exportSchema,
+  namespaceIssues,
+  namespaceQuotasSchema,
+  namespaceSchema,
+  namespacesSchema,
+} from './namespaces.ts'
 
 const protocolSchema = z.strictObject(
   {
@@ -272,6 +278,7 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
     ['authorization', Object.keys(authorizationSchema.shape)],
     ['authorization.rules.*', Object.keys(ruleSchema.shape)],
     ['namespaces.*', Object.keys(namespaceSchema.shape)],
+    ['namespaces.*.exports.*', Object.keys(exportSchema.shape)],
     ['namespaces.*.quotas', Object.keys(namespaceQuotasSchema.shape)],
     ['listeners.*', Object.keys(listenerSchema.shape)],
     ['listeners.*.limits', Object.keys(listenerLimitsSchema.shape)],

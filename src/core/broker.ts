@@ -17,6 +17,7 @@ import { type Authority, anonymousAuthority, type ClientLimits } from './ports/a
 import { type Bans, noBans } from './ports/bans.ts'
 import { ownDirectory, type SessionDirectory } from './ports/directory.ts'
 import { type Journal, noJournal } from './ports/journal.ts'
+import { addExports, type Export, type Exported } from './publish/export.ts'
 import type { Message } from './publish/message.ts'
 import { Publication } from './publish/publication.ts'
 import { type PublishOutcome, publishMessage } from './publish/publish.ts'
@@ -75,6 +76,9 @@ export class Broker {
   /** By name. */
   readonly namespaces = new Map<string, Namespace>()
   readonly defaultNamespace: Namespace
+  readonly exports: Export[] = []
+  /** What the message being routed, or one before it, still brings to other namespaces. */
+  readonly exported: Exported[] = []
   readonly topics: TopicCache
   readonly cost: Cost = { steps: 0, stepsEnd: Infinity }
   /** Of all namespaces. */
@@ -118,6 +122,7 @@ export class Broker {
     this.topics = new TopicCache(this.counters, options)
     this.defaultNamespace = this.namespace(defaultNamespaceName)
     for (const name of Object.keys(options.namespaces)) this.namespace(name)
+    addExports(this, options.exports)
   }
 
   /** The namespace of this name, made where there is none. */

@@ -58,6 +58,8 @@ export const dropReasons = [
   'store_full',
   'retained_expired',
   'will_refused',
+  /** What another namespace exports could not be taken where it goes. */
+  'export_refused',
 ] as const
 export type DropReason = (typeof dropReasons)[number]
 

@@ -68,6 +68,9 @@ export class Namespace {
   readonly #owned = new Map<string, number>()
   /** Begins the hash of its topics, so that the same topics of many namespaces do not meet in the route cache. */
   readonly topicSeed: number
+  /** Below these, what others export to it stands: to be read only. */
+  readonly importPrefixes: string[] = []
+  #exports = 0
   #subscriptions = 0
   #subscriptionBytes = 0
   #retainedBytes = 0
@@ -132,6 +135,18 @@ export class Namespace {
     this.#countSubscriptions()
   }
 
+  /** It is no subscription of a client's: it does not count. */
+  addExport(subscription: Subscription, parsed: TopicFilter): void {
+    this.#exports++
+    this.addSubscription(subscription, parsed)
+  }
+
+  /** Only the server publishes there, and nothing of it is stored. */
+  isReadOnly(topic: string): boolean {
+    if (topic.charCodeAt(0) === 0x24 && topic.startsWith('$SYS/')) return true
+    return this.importPrefixes.some((prefix) => topic.startsWith(prefix))
+  }
+
   removeSubscription(subscription: Subscription): void {
     this.index.remove(subscription)
     this.#countSubscriptions()
@@ -143,7 +158,7 @@ export class Namespace {
     const { memoryBytes } = this.retained
     const bytes = memoryBytes - this.#retainedBytes
     this.budgets.retainedBytes.used += bytes
-    if (!topic.startsWith('$SYS/')) this.quotas.retainedBytes.used += bytes
+    if (!this.isReadOnly(topic)) this.quotas.retainedBytes.used += bytes
     this.#retainedBytes = memoryBytes
     return previous
   }
@@ -161,7 +176,7 @@ export class Namespace {
     return {
       connections: quotas.connections.used,
       sessions: sessions.size,
-      subscriptions: index.count,
+      subscriptions: index.count - this.#exports,
       sharedSubscriptions: index.sharedCount,
       retainedMessages: retained.count,
       retainedBytes: retained.bytes,
@@ -174,11 +189,12 @@ export class Namespace {
 
   #countSubscriptions(): void {
     const { index, budgets } = this
-    const bytes = index.bytes + subscriptionObjectBytes * index.count
-    budgets.subscriptions.used += index.count - this.#subscriptions
+    const count = index.count - this.#exports
+    const bytes = index.bytes + subscriptionObjectBytes * count
+    budgets.subscriptions.used += count - this.#subscriptions
     budgets.subscriptionBytes.used += bytes - this.#subscriptionBytes
-    this.quotas.subscriptions.used = index.count
-    this.#subscriptions = index.count
+    this.quotas.subscriptions.used = count
+    this.#subscriptions = count
     this.#subscriptionBytes = bytes
   }
 }

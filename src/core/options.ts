@@ -1,5 +1,6 @@
 /** The core's settings. Names are those of the configuration; each limit has its unit in its name. */
 import type { Qos } from '../mqtt/packet.ts'
+import type { ExportRule } from './publish/export.ts'
 import type { DispatchStrategy } from './subscriptions/shared-group.ts'
 
 /** What happens to a message for a session whose queue is full. */
@@ -80,6 +81,8 @@ export interface BrokerOptions {
   ratePauseMsMax: number
   /** Those that clients may be in besides the default one, which may be among them, and what each may use. */
   namespaces: Readonly<Record<string, NamespaceQuotas>>
+  /** What of one goes to another. Without loops. */
+  exports: readonly ExportRule[]
 }
 
 /** Absent: what all namespaces have together. */
@@ -145,4 +148,5 @@ export const defaultBrokerOptions: BrokerOptions = {
   connectWaitMsMax: 10_000,
   ratePauseMsMax: 10_000,
   namespaces: {},
+  exports: [],
 }

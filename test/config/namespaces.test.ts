@@ -32,4 +32,19 @@ describe('namespaces in a configuration', () => {
   it('have quotas whose misspelt names are found', () => {
     expect(faults({ namespaces: { plant: { quotas: { sessionMax: 1 } as object } } })).toMatch(/sessionsMax/)
   })
+
+  it('export to namespaces that are there, below prefixes of one source each, and in no loop', () => {
+    const one = (to: string, prefix = 'p/', filter = '#') => ({ exports: [{ filter, to, prefix }] })
+    expect(faults({ namespaces: { a: one('b'), b: one('default', 'q/') } })).toBe('')
+    expect(faults({ namespaces: { a: one('c') } })).toMatch(/exports\.0\.to.*no namespace is called c/)
+    expect(faults({ namespaces: { a: one('a') } })).toMatch(/exports\.0\.to.*makes a loop/)
+    expect(faults({ namespaces: { a: one('b'), b: one('c'), c: one('a') } })).toMatch(/c\.exports\.0\.to.*makes a loop/)
+    expect(faults({ namespaces: { a: one('c'), b: one('c', 'p/q/'), c: {} } })).toMatch(/a exports to p\/ of c already/)
+    for (const prefix of ['p', '$p/', '+/', '#/']) {
+      expect(faults({ namespaces: { a: one('default', prefix) } })).toMatch(/exports\.0\.prefix/)
+    }
+    for (const filter of ['$SYS/#', '$share/g/a', 'a/#/b']) {
+      expect(faults({ namespaces: { a: one('default', 'p/', filter) } })).toMatch(/exports\.0\.filter/)
+    }
+  })
 })

@@ -3,6 +3,7 @@
  */
 import { expect } from 'vitest'
 import type { BrokerPorts } from '../../src/core/broker.ts'
+import type { BrokerOptions } from '../../src/core/options.ts'
 import { onQueuePage } from '../../src/core/session/queue-pages.ts'
 import { BrokerRecovery } from '../../src/core/session/recovery.ts'
 import { Committer } from '../../src/engine/committer.ts'
@@ -80,6 +81,7 @@ export class DurableWorld extends World {
   readonly #timers: (() => void)[] = []
   readonly #waits: boolean
   readonly #ports: BrokerPorts
+  readonly #options: Partial<BrokerOptions>
 
   constructor(
     store = new SlowStore(),
@@ -88,6 +90,7 @@ export class DurableWorld extends World {
       throw error
     },
     ports: BrokerPorts = {},
+    options: Partial<BrokerOptions> = {},
   ) {
     const committer = new Committer(
       store,
@@ -107,10 +110,11 @@ export class DurableWorld extends World {
       },
     )
     super(
-      { inflightMessagesMax: 10, residentMessagesMax: 5, namespaces: { plant: {} } },
+      { inflightMessagesMax: 10, residentMessagesMax: 5, namespaces: { plant: {} }, ...options },
       { ...ports, journal: committer },
     )
     this.#ports = ports
+    this.#options = options
     this.#waits = elisionWaitMs > 0
     this.store = store
     this.committer = committer
@@ -160,8 +164,8 @@ export class DurableWorld extends World {
   }
 
   /** A new process on what the store holds. */
-  async restart(store = this.store): Promise<DurableWorld> {
-    const world = new DurableWorld(store, undefined, undefined, this.#ports)
+  async restart(store = this.store, options = this.#options): Promise<DurableWorld> {
+    const world = new DurableWorld(store, undefined, undefined, this.#ports, options)
     world.now = this.now
     world.broker.now = this.now
     const recovery = new BrokerRecovery(world.broker)

@@ -74,6 +74,39 @@ describePeer('two listeners of two namespaces', ['mosquitto_pub', 'mosquitto_sub
   })
 })
 
+describePeer('an export of one namespace to another', ['mosquitto_pub', 'mosquitto_sub'], (paths) => {
+  it('is met below its prefix, retained messages of before the restart too, and can not be written to', async () => {
+    const exports = [{ filter: 'line/+/alarm', to: 'default', prefix: 'plant/' }]
+    const publish = (gateway: Gateway, listener: string, topic: string) =>
+      run(paths.mosquitto_pub, [
+        '-p',
+        String(portOf(gateway, listener)),
+        '-t',
+        topic,
+        '-m',
+        topic,
+        '-r',
+        '-q',
+        '1',
+        '-V',
+        '5',
+      ])
+    let gateway = await started({ ...twoListeners, dataDir: folder })
+    for (const topic of ['line/1/alarm', 'line/1/secret']) await publish(gateway, 'plant', topic)
+    await gateway.close()
+    gateway = await started({ ...twoListeners, namespaces: { plant: { exports } }, dataDir: folder })
+    await publish(gateway, 'plant', 'line/2/alarm')
+    await publish(gateway, 'office', 'plant/line/3/alarm')
+    const words = ['-p', String(portOf(gateway, 'office')), '-t', '#', '-v', '-W', '1']
+    expect(
+      text(await run(paths.mosquitto_sub, words))
+        .split('\n')
+        .sort(),
+    ).toEqual(['', 'plant/line/1/alarm line/1/alarm', 'plant/line/2/alarm line/2/alarm'])
+    await gateway.close()
+  })
+})
+
 describe('clients in namespaces', () => {
   it('of one id stay both, and the program reaches each namespace by its name', async () => {
     const gateway = await startGateway({ ...twoListeners, mqttPort: undefined, httpPort: undefined })

@@ -68,7 +68,7 @@ export const layers: readonly Layer[] = [
       'src/auth/hook-forms.ts',
       'src/auth/certificate-step.ts',
     ],
-    types: [...ports, 'src/auth/access-files.ts'],
+    types: [...ports, 'src/auth/access-files.ts', 'src/core/publish/export.ts'],
   },
   { of: 'src/compose', imports: ['src/'] },
   { of: 'src/world.ts', imports: [], types: ['src/engine/clock.ts', 'src/store/store.ts'] },

@@ -97,7 +97,9 @@ function admit(broker: Broker, client: Client, admission: Admission): void {
   client.limits = admission.limits
   if (!enterNamespace(broker, client, admission)) return
   const will = client.connect!.will
-  const forbiddenWill = will !== undefined && client.grant?.mayPublish(will.topic, will.qos, will.retain) === false
+  const forbiddenWill =
+    will !== undefined &&
+    (client.namespace.isReadOnly(will.topic) || client.grant?.mayPublish(will.topic, will.qos, will.retain) === false)
   if (forbiddenWill || hasExpired(broker, admission)) {
     refuse(broker, client, ReasonCode.notAuthorized)
     return

@@ -38,7 +38,6 @@ function checkConnect(broker: Broker, packet: ConnectPacket): number | undefined
   if (packet.will === undefined) return undefined
   if (packet.will.qos > options.maximumQos) return ReasonCode.qosNotSupported
   if (packet.will.retain && !options.retainAvailable) return ReasonCode.retainNotSupported
-  if (packet.will.topic.startsWith('$SYS/')) return ReasonCode.notAuthorized
   if (countLevels(packet.will.topic) > options.topicLevelsMax) return ReasonCode.topicNameInvalid
   return undefined
 }

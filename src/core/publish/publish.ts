@@ -1,11 +1,14 @@
 /** A message to its recipients: the retained change it makes, then every destination of its route and one member of each group. */
 import type { PublishFrame } from '../../mqtt/packet.ts'
+import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import type { Broker } from '../broker.ts'
+import { drop } from '../drop.ts'
 import type { Namespace } from '../namespace.ts'
 import { retain } from '../retained/retained-changes.ts'
 import type { Session } from '../session/session.ts'
-import { chooseMember, isGroupFull } from '../subscriptions/shared-group.ts'
-import { type Route, withoutNoLocal } from '../subscriptions/subscription-index.ts'
+import { chooseMember, type Dispatched, isGroupFull } from '../subscriptions/shared-group.ts'
+import { type Route, type Subscription, withoutNoLocal } from '../subscriptions/subscription-index.ts'
+import { Export, fitsTopic } from './export.ts'
 import type { Message } from './message.ts'
 import type { Publication } from './publication.ts'
 import type { TopicEntry } from './route-cache.ts'
@@ -23,7 +26,9 @@ export function publishFrame(
 ): PublishOutcome {
   const publication = broker.publication
   publication.beginFrame(frame, version5, entry, publisher, broker.now)
-  return route(broker, publication)
+  const outcome = route(broker, publication)
+  if (broker.exported.length > 0) publishExported(broker)
+  return outcome
 }
 
 /** Routes a message of the server itself: a will, one published by the program, $SYS. */
@@ -34,9 +39,37 @@ export function publishMessage(
   retain: boolean,
   publisher: Session | null,
 ): PublishOutcome {
+  const outcome = publishHere(broker, namespace, message, retain, publisher)
+  if (broker.exported.length > 0) publishExported(broker)
+  return outcome
+}
+
+function publishHere(
+  broker: Broker,
+  namespace: Namespace,
+  message: Message,
+  retain: boolean,
+  publisher: Session | null,
+): PublishOutcome {
   const publication = broker.publication
   publication.beginMessage(message, broker.topics.lookupName(namespace, message.name), retain, publisher, broker.now)
   return route(broker, publication)
+}
+
+/** What was routed goes on into other namespaces, and from there maybe further. */
+function publishExported(broker: Broker): void {
+  const { exported } = broker
+  for (let next = exported.shift(); next !== undefined; next = exported.shift()) {
+    const { namespace, message, retain } = next
+    let outcome: PublishOutcome = 'quota-exceeded'
+    try {
+      if (fitsTopic(message)) outcome = publishHere(broker, namespace, message, retain, null)
+    } catch (error) {
+      // With the prefix it may have more levels than are served.
+      if (!(error instanceof ProtocolError)) throw error
+    }
+    if (outcome === 'quota-exceeded') drop(message, 'export_refused', namespace)
+  }
 }
 
 function route(broker: Broker, publication: Publication): PublishOutcome {
@@ -72,20 +105,27 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
 
 /** Whether a message that would have to be kept can't be: nobody gets it then, and its publisher is told. */
 function mustRefuse(broker: Broker, publication: Publication, found: Route): boolean {
-  if (broker.storeFull) {
-    if (
-      (publication.retain && publication.payloadLength > 0) ||
-      found.recipients.some(({ destination, qos }) => destination.stored && qos > 0)
-    )
-      return true
-    if (found.groups.some((group) => group.members.some(({ destination, qos }) => destination.stored && qos > 0)))
-      return true
-  }
-  return broker.options.sessionQueueFull === 'reject' && anyQueueFull(found, publication)
+  if (!broker.storeFull && broker.options.sessionQueueFull !== 'reject') return false
+  const retains = publication.retain && publication.payloadLength > 0 && !publication.entry!.readOnly
+  return (broker.storeFull && retains) || hasNoRoom(broker, publication, found)
 }
 
-function anyQueueFull(found: Route, publication: Publication): boolean {
-  if (found.recipients.some(({ qos, destination }) => qos > 0 && destination.refuses && !destination.hasRoom))
+/** Here, or in a namespace that it is exported to. */
+function hasNoRoom(broker: Broker, message: Dispatched, { recipients, groups }: Route): boolean {
+  const isStored = ({ destination, qos }: Subscription): boolean => destination.stored && qos > 0
+  if (broker.storeFull && (recipients.some(isStored) || groups.some(({ members }) => members.some(isStored))))
     return true
-  return found.groups.some((group) => isGroupFull(group, publication))
+  if (broker.options.sessionQueueFull === 'reject') {
+    if (recipients.some(({ qos, destination }) => qos > 0 && destination.refuses && !destination.hasRoom)) return true
+    if (groups.some((group) => isGroupFull(group, message))) return true
+  }
+  return recipients.some(
+    ({ destination }) => destination instanceof Export && hasNoRoomThere(broker, message, destination),
+  )
+}
+
+function hasNoRoomThere(broker: Broker, message: Dispatched, destination: Export): boolean {
+  const topicName = destination.topicOf(message.topicName)
+  const { qos, retain } = message
+  return hasNoRoom(broker, { topicName, publisherName: '', qos, retain }, destination.to.index.match(topicName))
 }

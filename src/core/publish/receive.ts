@@ -40,7 +40,7 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
   const entry = topicOf(broker, client, frame)
   let refusal: number = ReasonCode.success
   if (client.rates?.refuses(frame)) refusal = ReasonCode.quotaExceeded
-  if (!mayPublish(client, entry.topic, frame)) refusal = ReasonCode.notAuthorized
+  if (!mayPublish(client, entry, frame)) refusal = ReasonCode.notAuthorized
   if (refusal === ReasonCode.notAuthorized && options.closeOnRefusedPublish && client.version !== 5) {
     noteRefusal(broker, client, entry, refusal)
     throw new ProtocolError(ReasonCode.notAuthorized, `not authorized to publish to ${entry.topic}`)
@@ -67,9 +67,8 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
   }
 }
 
-/** The server's own topics are read only. */
-function mayPublish({ grant }: Client, topic: string, { qos, retain }: PublishFrame): boolean {
-  if (topic.charCodeAt(0) === 0x24 && topic.startsWith('$SYS/')) return false
+function mayPublish({ grant }: Client, { topic, readOnly }: TopicEntry, { qos, retain }: PublishFrame): boolean {
+  if (readOnly) return false
   return grant === null || grant.mayPublish(topic, qos, retain)
 }
 

@@ -29,6 +29,8 @@ import type { Route } from '../subscriptions/subscription-index.ts'
 export class TopicEntry {
   readonly namespace: Namespace
   readonly topic: string
+  /** For clients: the server's own, or what another namespace exports. */
+  readonly readOnly: boolean
   readonly bytes: Uint8Array
   readonly hash: number
   /** Of its bucket. */
@@ -46,6 +48,7 @@ export class TopicEntry {
   constructor(namespace: Namespace, topic: string, bytes: Uint8Array, hash: number, place: number) {
     this.namespace = namespace
     this.topic = topic
+    this.readOnly = namespace.isReadOnly(topic)
     this.bytes = bytes
     this.hash = hash
     this.place = place

@@ -8,35 +8,30 @@ import type { Publication } from '../publish/publication.ts'
 
 /** Does what RETAIN says. False: there is no room for one more retained message, and nothing was changed. */
 export function retain(broker: Broker, publication: Publication): boolean {
-  const { namespace, topic } = publication.entry!
+  const { namespace, topic, readOnly } = publication.entry!
   const { journal, counters } = broker
   const message = publication.payloadLength === 0 ? null : publication.message
   if (message !== null && !hasRoom(broker, namespace, topic, message)) {
     drop(message, 'retained_limit', namespace)
     return false
   }
-  if (message !== null && broker.storeFull && !topic.startsWith('$SYS/')) {
+  if (message !== null && broker.storeFull && !readOnly) {
     drop(message, 'store_full', namespace)
     return false
   }
   const previous = setRetained(broker, namespace, topic, message)
   counters.retainedChanges++
-  const ephemeral = topic.startsWith('$SYS/')
-  if (!ephemeral && (message !== null || previous !== null))
+  if (!readOnly && (message !== null || previous !== null))
     journal.retain(namespace.storedName, topic, message, previous)
   return true
 }
 
-function hasRoom(
-  { options, budgets }: Broker,
-  { retained, quotas }: Namespace,
-  topic: string,
-  message: Message,
-): boolean {
+function hasRoom({ options, budgets }: Broker, namespace: Namespace, topic: string, message: Message): boolean {
+  const { retained, quotas } = namespace
   const previous = retained.get(topic)
   if (previous === null && retained.count >= options.retainedMessagesMax) return false
   const bytes = retained.bytesOf(message) - (previous === null ? 0 : retained.bytesOf(previous))
-  if (!topic.startsWith('$SYS/') && !quotas.retainedBytes.admits(bytes)) return false
+  if (!namespace.isReadOnly(topic) && !quotas.retainedBytes.admits(bytes)) return false
   return budgets.retainedBytes.admits(bytes)
 }
 

@@ -122,8 +122,8 @@ function sendRetained(
     return
   }
   if (qos > 0) {
-    // A retained message's body is in the store as long as it is retained, but for $SYS, which is retained in memory only.
-    const own = message.name.startsWith('$SYS/') ? republished(message) : message
+    // A retained message's body is in the store as long as it is retained, but for what is read only, which is retained in memory only.
+    const own = session.namespace.isReadOnly(message.name) ? republished(message) : message
     enqueue(broker, session, waitingDelivery(own, qos, true, identifiers, null))
     return
   }

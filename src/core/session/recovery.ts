@@ -17,6 +17,7 @@ import type {
   RecoveredSubscription,
   RecoveredWill,
 } from '../ports/recovered.ts'
+import { copyRetained } from '../publish/export.ts'
 import type { Message } from '../publish/message.ts'
 import { setRetained } from '../retained/retained-changes.ts'
 import { Subscription } from '../subscriptions/subscription-index.ts'
@@ -138,6 +139,7 @@ export class BrokerRecovery {
     for (const session of [...this.#broker.sessionsByNumber.values()]) {
       if (session.expiryInterval === 0 && session.will === null) endSession(this.#broker, session)
     }
+    copyRetained(this.#broker)
     this.#recordLeaving()
   }
 

@@ -90,6 +90,11 @@ export function publishWill(broker: Broker, session: Session): void {
   if (pending === null) return
   const { will } = pending
   discardWill(broker, session)
+  if (session.namespace.isReadOnly(will.topic)) {
+    // It was taken when the topic was not yet what another namespace exports.
+    drop(null, 'will_refused', session.namespace)
+    return
+  }
   broker.counters.willsPublished++
   try {
     const message = willMessage(will, session.clientId, broker.now)
