@@ -43,7 +43,8 @@ export class AuditTrail implements Audit {
 
   #write(client: AuditedClient, reason: string, fields: () => object, text: string): void {
     const { clientId, principal, peer } = client
-    const key = `${clientId}\n${clientId === '' ? peer.address : ''}\n${reason}`
+    // Before CONNECT all are one, or a storm of strangers would fill the log.
+    const key = `${clientId}\n${reason}`
     const now = this.#now()
     const before = this.#written.get(key)
     if (before !== undefined && now - before.at < quietMs) {

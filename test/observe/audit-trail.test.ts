@@ -44,6 +44,17 @@ describe('the audit trail', () => {
     expect(lines[20]!.fields).toMatchObject({ clientId: 'later', notShown: 30 })
   })
 
+  it('takes all who have not said who they are for one', () => {
+    const { audit, lines, clock } = trail()
+    for (let port = 0; port < 500; port++) {
+      audit.limited('connects', { clientId: '', principal: '', peer: { address: `192.0.2.1:${port}` } })
+    }
+    expect(lines).toHaveLength(1)
+    clock.now = 10_000
+    audit.limited('connects', client(''))
+    expect(lines[1]!.fields).toMatchObject({ leftOut: 499 })
+  })
+
   it('cuts what is long', () => {
     const { audit, lines } = trail()
     audit.refused('publish', client('c'.repeat(1000)), 't'.repeat(60_000), 'not_authorized')
