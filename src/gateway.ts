@@ -234,8 +234,9 @@ export class Gateway {
     return changes
   }
 
-  /** Puts the limits of a configuration in force that hold for single clients: at once, also for those that are connected. */
+  /** Puts the limits of a configuration in force that need no restart: at once, also for those that are connected. */
   reloadLimits(config: GatewayConfig): void {
+    this.broker.changeLimits(config.limits)
     this.broker.limitsOf = clientLimitsOf(config)
     this.#parts.engine.run(() => this.broker.limitsChanged())
   }

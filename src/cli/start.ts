@@ -8,8 +8,8 @@ import { flushCompileCache } from 'node:module'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { firstTokenPath } from '../auth/api-tokens.ts'
 import { AccessFileError } from '../auth/file-fault.ts'
-import { arrivalLimitFields, clientLimitFields } from '../config/client-limit-fields.ts'
 import { ConfigError, dotted } from '../config/config-error.ts'
+import { reloadedLimits } from '../config/limits.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
 import { type FileOptions, type GatewayConfig, logLevels } from '../config/schema.ts'
@@ -322,8 +322,7 @@ const reloaded = new Set([
     'allowedHosts',
     'allowedOrigins',
   ],
-  ...['limits.connectionsMax', 'limits.handshakesMax'],
-  ...['users', ...Object.keys({ ...arrivalLimitFields, ...clientLimitFields })].map((name) => `limits.${name}`),
+  ...reloadedLimits.map((name) => `limits.${name}`),
 ])
 
 /** What a running gateway does not take, by name; of options that hold others, these. */

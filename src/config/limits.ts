@@ -1,8 +1,15 @@
 /** The limits among the options: for one client, and over all of them. */
 import { z } from 'zod'
-import { defaultBrokerOptions as core } from '../core/options.ts'
+import { budgetLimits, changeableLimits, defaultBrokerOptions as core } from '../core/options.ts'
 import { arrivalLimitFields, clientLimitFields, userLimitsSchema } from './client-limit-fields.ts'
 import { GiB, KiB, MiB, wholeNumber } from './fields.ts'
+
+/** Those that a running gateway takes. */
+export const reloadedLimits: readonly string[] = [
+  ...['connectionsMax', 'handshakesMax', 'users'],
+  ...Object.keys({ ...arrivalLimitFields, ...clientLimitFields }),
+  ...[...changeableLimits, ...Object.values(budgetLimits)],
+]
 
 /** The largest remaining length there is, and the five bytes of the fixed header before it (2.1.4). */
 const packetBytesOfProtocolMax = 268_435_455 + 5

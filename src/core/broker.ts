@@ -5,13 +5,13 @@
  * and finds what is to be sent in the `Link`s. It never waits and never reads a clock, a socket or a store.
  */
 import type { ProtocolVersion } from '../mqtt/packet.ts'
-import { type BudgetReading, Budgets } from './budgets.ts'
+import { type BudgetReading, Budgets, changeBudgets } from './budgets.ts'
 import type { Client } from './connection/client.ts'
 import { type Cost, workStepsMax } from './cost.ts'
 import { Counters, type Gauges, type NamespaceGauges, Traffic, totalOf } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import { defaultNamespaceName, Namespace } from './namespace.ts'
-import type { BrokerOptions } from './options.ts'
+import { type BrokerOptions, type ChangeableLimits, changeableLimits } from './options.ts'
 import { type Audit, noAudit } from './ports/audit.ts'
 import { type Authority, anonymousAuthority, type ClientLimits } from './ports/authority.ts'
 import { type Bans, noBans } from './ports/bans.ts'
@@ -187,6 +187,12 @@ export class Broker {
     for (const { client } of this.sessionsByNumber.values()) {
       if (client !== null && client.principal === principal) client.regrant(client.grant)
     }
+  }
+
+  /** These limits hold from here on. */
+  changeLimits(limits: ChangeableLimits): void {
+    for (const name of changeableLimits) this.options[name] = limits[name]
+    changeBudgets(this.budgets, limits)
   }
 
   /** `limitsOf` answers otherwise than before. */

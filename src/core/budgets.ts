@@ -5,11 +5,11 @@
  * Bytes are counted with what the objects around them take, about: a limit is there to keep the process alive, and a budget
  * that counts payloads alone is spent ten times over by empty ones.
  */
-import type { BrokerOptions } from './options.ts'
+import { type BrokerOptions, budgetLimits, type ChangeableLimits } from './options.ts'
 import { type Message, messageBytes } from './publish/message.ts'
 
 export class Budget {
-  readonly max: number
+  max: number
   used = 0
   /** Times that there was no room. */
   refused = 0
@@ -72,6 +72,13 @@ export class Budgets {
     this.handshakeBytes = new Budget(options.handshakeBytesMax)
     this.partialPacketBytes = new Budget(options.partialPacketBytesMax)
     this.outputBytes = new Budget(options.outputBytesMax)
+  }
+}
+
+/** What is kept beyond a lower limit stays. */
+export function changeBudgets(budgets: Budgets, limits: ChangeableLimits): void {
+  for (const [name, limit] of Object.entries(budgetLimits)) {
+    budgets[name as keyof typeof budgetLimits].max = limits[limit]
   }
 }
 

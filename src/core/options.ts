@@ -100,6 +100,43 @@ export interface NamespaceQuotas {
   queuedBytesMax?: number | undefined
 }
 
+/** Limits that are asked for each time, so that another value holds at once. Nothing that clients were told is among them. */
+export const changeableLimits = [
+  'connectTimeoutMs',
+  'authenticationTimeoutMs',
+  'sessionQueueMessagesMax',
+  'sessionQueueBytesMax',
+  'sessionExpirySecondsMax',
+  'subscriptionsPerSessionMax',
+  'filtersPerSubscribeMax',
+  'propertiesPerPacketMax',
+  'clientIdBytesMax',
+  'retainedMessagesMax',
+  'sharedGroupsPerFilterMax',
+  'residentBytesPerSessionMax',
+  'ratePauseMsMax',
+  'connectWaitMsMax',
+] as const satisfies readonly (keyof BrokerOptions)[]
+
+/** Those of budgets, by the budget's name. */
+export const budgetLimits = {
+  sessions: 'sessionsMax',
+  anonymousSessions: 'anonymousSessionsMax',
+  subscriptions: 'subscriptionsMax',
+  subscriptionBytes: 'subscriptionBytesMax',
+  retainedBytes: 'retainedBytesMax',
+  willBytes: 'willBytesMax',
+  queueBytes: 'residentBytesMax',
+  handshakeBytes: 'handshakeBytesMax',
+  partialPacketBytes: 'partialPacketBytesMax',
+  outputBytes: 'outputBytesMax',
+} as const satisfies Readonly<Record<string, keyof BrokerOptions>>
+
+export type ChangeableLimits = Pick<
+  BrokerOptions,
+  (typeof changeableLimits)[number] | (typeof budgetLimits)[keyof typeof budgetLimits]
+>
+
 export const defaultBrokerOptions: BrokerOptions = {
   packetBytesMax: 16 * 1024 * 1024,
   receiveMaximum: 1000,

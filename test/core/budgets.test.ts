@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { retainedStepsMax, workStepsMax } from '../../src/core/cost.ts'
+import { defaultBrokerOptions } from '../../src/core/options.ts'
 import { encodeConnect, encodeSubscribe } from '../../src/mqtt/encoder.ts'
 import { noProperties, type Qos, type Will } from '../../src/mqtt/packet.ts'
 import { encodePublish } from '../../src/mqtt/publish.ts'
@@ -172,6 +173,22 @@ function kept({ broker }: World): number {
   const { subscriptionBytes, retainedBytes, willBytes, queueBytes } = broker.budgets
   return subscriptionBytes.used + retainedBytes.used + willBytes.used + queueBytes.used
 }
+
+describe('limits that change', () => {
+  it('hold from then on, and what is kept beyond a lower one stays', () => {
+    const world = new World({ sessionsMax: 10, subscriptionsPerSessionMax: 5 })
+    const device = world.connected('one')
+    for (const filter of ['a', 'b', 'c']) device.subscribe(filter)
+    device.take()
+    world.broker.changeLimits({ ...defaultBrokerOptions, sessionsMax: 1, subscriptionsPerSessionMax: 2 })
+    expect(world.device().connect({ clientId: 'two' }).take()[0]).toMatchObject({ reasonCode: 0x97 })
+    device.subscribe('d')
+    expect(device.take()[0]).toMatchObject({ type: 'suback', reasonCodes: [0x97] })
+    expect(device.client.session!.subscriptions.size).toBe(3)
+    world.broker.changeLimits(defaultBrokerOptions)
+    expect(world.device().connect({ clientId: 'two' }).take()[0]).toMatchObject({ reasonCode: 0 })
+  })
+})
 
 describe('the cost of any packet', () => {
   it('is at most a multiple of its bytes in memory and a bound in steps, and everything is given back', () => {
