@@ -29,7 +29,10 @@ export function expectProxyHeaders(engine: Engine, server: Server, options: Prox
   const behind = server.listeners('connection')
   server.removeAllListeners('connection')
   const names = 'setSecureContext' in server ? new NamesThroughHandshakes() : undefined
-  if (names !== undefined) server.prependListener('secureConnection', (secure: TLSSocket) => names.carryTo(secure))
+  if (names !== undefined) {
+    server.prependListener('secureConnection', (secure: TLSSocket) => names.carryTo(secure))
+    server.prependListener('tlsClientError', (_: Error, secure: TLSSocket) => names.carryTo(secure))
+  }
   const refuse = (socket: Socket, reason: Reason, text: string): void => {
     const { counters } = engine.broker
     counters.connectionsRefused++

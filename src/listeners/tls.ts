@@ -89,7 +89,7 @@ function onHandshakeFailed(engine: Engine, error: Error, socket: Socket): void {
   const reason = reasonOf(error as NodeJS.ErrnoException)
   counters.connectionsRefused++
   counters.protocolErrors.add(`tls_${reason}`)
-  log.warn({ address: socket.remoteAddress, reason, detail: error.message.slice(0, 200) }, 'TLS handshake failed')
+  log.warn({ address: clientAt(socket).address, reason, detail: error.message.slice(0, 200) }, 'TLS handshake failed')
   socket.destroy()
 }
 

@@ -14,7 +14,7 @@ import { TestAuthority } from '../listeners/openssl.ts'
 import { describePeer } from '../peers.ts'
 import { eventually } from './eventually.ts'
 import { startGateway } from './gateway.ts'
-import { run } from './program.ts'
+import { run, startProgram } from './program.ts'
 
 type Listeners = NonNullable<GatewayOptions['listeners']>
 type Seen = { remoteAddress: string; certificate?: Readonly<Record<string, string>> | undefined }
@@ -276,6 +276,23 @@ describePeer('HAProxy', ['haproxy', 'openssl', 'mosquitto_pub'], ({ haproxy, ope
     await client.endAsync()
     expect(seen[0]).toMatchObject({ remoteAddress: `127.0.0.1:${localPort}`, certificate: { cn: 'pump-7' } })
     expect(seen[1]).toMatchObject({ certificate: { cn: 'pump-7' } })
+  })
+
+  test('names the client whose handshake fails, in the log too', async () => {
+    const file = join(folder, 'handshake.yaml')
+    const listener = { kind: 'tls', port: 0, proxyProtocol: true, trustedProxies: loopback, ...server }
+    writeFileSync(file, JSON.stringify({ inMemory: true, listeners: [listener] }))
+    const program = startProgram(['start', '--config', file])
+    let output = ''
+    program.process.stdout.on('data', (chunk) => (output += chunk))
+    await program.untilStdout('ready')
+    const socket = open(Number(/mqtts:\/\/127\.0\.0\.1:(\d+)/.exec(output)![1]))
+    socket.write(Buffer.concat([Buffer.from(version1), connectBytes]))
+    await closed(socket)
+    await program.untilStderr('TLS handshake failed')
+    program.process.kill('SIGTERM')
+    const { stderr } = await program.ended
+    expect(stderr).toMatch(/"address":"192\.0\.2\.7","reason":"not_tls"/)
   })
 
   test('that ends TLS hands on the name in the certificate that it verified', async () => {
