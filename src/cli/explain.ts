@@ -9,6 +9,7 @@ import { type Asked, explain, explainable } from '../auth/explain.ts'
 import { accessSettings } from '../config/access-settings.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { loadConfig } from '../config/load.ts'
+import { namespaceOf, type Place, readOnlyBecause } from '../config/namespace-of.ts'
 import type { GatewayConfig } from '../config/schema.ts'
 import type { Qos } from '../mqtt/packet.ts'
 import { isValidTopicName, parseTopicFilter } from '../mqtt/topic.ts'
@@ -21,6 +22,7 @@ interface Flags {
   group: string[]
   address: string
   listener: string
+  namespace?: string
   cert: string[]
   publish?: string
   subscribe?: string
@@ -39,6 +41,7 @@ export function registerExplain(program: Command, context: CliContext): void {
     .option('--group <name>', 'group that the client is in besides those of the configuration', collect, [])
     .option('--address <address>', "the client's address", '127.0.0.1')
     .option('--listener <name>', 'name of the listener that it comes by', '')
+    .option('--namespace <name>', "namespace that the client's token says")
     .option('--cert <field=value>', "field of the client's certificate, such as cn=device-1", collect, [])
     .option('--publish <topic>', 'may it publish to this topic?')
     .option('--subscribe <filter>', 'may it subscribe to this filter?')
@@ -60,14 +63,27 @@ function qosOf(text: string): Qos {
 function answer(flags: Flags, context: CliContext): void {
   const question = questionOf(flags)
   const { config } = loadConfig({ file: flags.config, environment: context.environment })
-  const settings = accessSettings(config, listenerNamed(flags.listener, config))
-  if (settings === undefined) {
-    context.stdout.write('allowed\nno authentication and no authorization is configured\n')
-    return
-  }
-  const { allowed, because } = explain(explainable(loadAccess(settings)), askedBy(flags), question)
-  context.stdout.write(`${allowed ? 'allowed' : 'denied'}\n${because}\n`)
+  const listener = listenerNamed(flags.listener, config)
+  const place = namespaceOf(config, { user: flags.user, namespace: flags.namespace, listener })
+  const { allowed, because } = judge(config, place, listener, flags, question)
+  const where = place.name === 'default' ? '' : `namespace: ${place.name}\n`
+  context.stdout.write(`${allowed ? 'allowed' : 'denied'}\n${because}\n${where}`)
   if (!allowed) throw new CliError('', ExitCode.fatal)
+}
+
+function judge(
+  config: GatewayConfig,
+  place: Place,
+  listener: ListenerConfig | undefined,
+  flags: Flags,
+  question: Question,
+): { allowed: boolean; because: string } {
+  const refusal =
+    place.refusal ?? (question.action === 'publish' ? readOnlyBecause(config, place.name, question.topic) : undefined)
+  if (refusal !== undefined) return { allowed: false, because: refusal }
+  const settings = accessSettings(config, listener)
+  if (settings === undefined) return { allowed: true, because: 'no authentication and no authorization is configured' }
+  return explain(explainable(loadAccess(settings)), askedBy(flags), question)
 }
 
 /** Undefined: none was named, and what holds for all of them is asked. */

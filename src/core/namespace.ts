@@ -90,6 +90,11 @@ export class Namespace {
     this.retained = new RetainedMessages(cost)
   }
 
+  /** For lines of the log about its clients: nothing where there may be no other. */
+  get logged(): { namespace?: string } {
+    return this.storedName === '' ? {} : { namespace: this.name }
+  }
+
   /** Who bears what is dropped where no session is concerned. */
   get namespace(): this {
     return this

@@ -132,7 +132,7 @@ CREATE TABLE queue_taken (
 `
 
 /**
- * Names: what belongs to a tenant has its namespace, '' for the only one yet; a session has the principal that made it, ''
+ * Names: what belongs to a tenant has its namespace, '' for the default one; a session has the principal that made it, ''
  * for none. A log is what a queue is to the store, besides its runs; a session's log has the session's number. Checksums of
  * runs, NULL in those that were there.
  */
@@ -198,7 +198,7 @@ WHERE t.run IS NULL OR substr(t.mask, e.key + 1, 1) = '0';
 
 DROP VIEW IF EXISTS v_sessions;
 CREATE VIEW v_sessions AS
-SELECT s.client_id, s.number,
+SELECT s.client_id, s.namespace, s.number,
   CASE s.protocol_version WHEN 3 THEN '3.1' WHEN 4 THEN '3.1.1' ELSE '5.0' END AS protocol,
   s.username, s.connected, s.expiry_interval, ${iso('s.expires_at')} AS expires_at,
   (SELECT count(*) FROM subscription WHERE session = s.number) AS subscriptions,
@@ -207,13 +207,13 @@ FROM session s;
 
 DROP VIEW IF EXISTS v_subscriptions;
 CREATE VIEW v_subscriptions AS
-SELECT s.client_id, u.topic_filter, u.qos, u.no_local, u.retain_as_published, u.retain_handling,
+SELECT s.client_id, s.namespace, u.topic_filter, u.qos, u.no_local, u.retain_as_published, u.retain_handling,
   nullif(u.identifier, 0) AS identifier
 FROM subscription u JOIN session s ON s.number = u.session;
 
 DROP VIEW IF EXISTS v_queued;
 CREATE VIEW v_queued AS
-SELECT s.client_id, q.position, q.position % 65535 + 1 AS packet_id, coalesce(m.topic, q.topic) AS topic, q.qos, q.retain,
+SELECT s.client_id, s.namespace, q.position, q.position % 65535 + 1 AS packet_id, coalesce(m.topic, q.topic) AS topic, q.qos, q.retain,
   coalesce(m.publisher, q.publisher) AS publisher,
   ${iso('coalesce(m.published_at, q.published_at)')} AS published_at,
   ${iso('CASE q.message_id WHEN 0 THEN q.expires_at ELSE m.expires_at END')} AS expires_at,
@@ -223,7 +223,7 @@ FROM queued_entry q JOIN session s ON s.number = q.session LEFT JOIN message m O
 
 DROP VIEW IF EXISTS v_retained;
 CREATE VIEW v_retained AS
-SELECT r.topic, m.qos, m.publisher, ${iso('m.published_at')} AS published_at, ${iso('m.expires_at')} AS expires_at,
+SELECT r.topic, r.namespace, m.qos, m.publisher, ${iso('m.published_at')} AS published_at, ${iso('m.expires_at')} AS expires_at,
   length(m.payload) AS payload_bytes, CAST(m.payload AS TEXT) AS payload_text, m.payload
 FROM retained r JOIN message m ON m.id = r.message_id;
 `

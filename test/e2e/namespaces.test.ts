@@ -8,7 +8,7 @@ import { newPasswordHash } from '../../src/auth/password-hash.ts'
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway.ts'
 import { describePeer } from '../peers.ts'
 import { connectClient, startGateway } from './gateway.ts'
-import { run } from './program.ts'
+import { run, runCommand } from './program.ts'
 
 const portOf = (gateway: Gateway, name: string) => gateway.listeners.find((one) => one.name === name)!.port
 const at = (gateway: Gateway, name: string) => ({ name, url: () => `mqtt://127.0.0.1:${portOf(gateway, name)}` })
@@ -104,6 +104,43 @@ describePeer('an export of one namespace to another', ['mosquitto_pub', 'mosquit
         .sort(),
     ).toEqual(['', 'plant/line/1/alarm line/1/alarm', 'plant/line/2/alarm line/2/alarm'])
     await gateway.close()
+  })
+})
+
+describe('mqtide explain', () => {
+  it('says in which namespace a client is, why it is not let in, and what is read only there', async () => {
+    writeFileSync(
+      join(folder, 'mqtide.yaml'),
+      `namespaces:
+  plant: { users: [alice], exports: [{ filter: '#', to: lab, prefix: plant/ }] }
+  lab: {}
+listeners:
+  - { name: office, kind: tcp, port: 1883 }
+  - { name: lab, kind: tcp, port: 1884, namespace: lab }
+`,
+    )
+    const explain = async (...words: string[]) => {
+      const { exitCode, stdout } = await runCommand(['explain', '--config', join(folder, 'mqtide.yaml'), ...words])
+      return [exitCode, ...stdout.toString().trim().split('\n')]
+    }
+    const allowed = [0, 'allowed', 'no authentication and no authorization is configured']
+    expect(await explain('--user', 'alice', '--publish', 't')).toEqual([...allowed, 'namespace: plant'])
+    expect(await explain('--publish', 't')).toEqual(allowed)
+    expect(await explain('--listener', 'lab', '--publish', 't')).toEqual([...allowed, 'namespace: lab'])
+    expect(await explain('--listener', 'lab', '--user', 'alice', '--publish', 't')).toEqual([
+      1,
+      'denied',
+      'the client is of the namespace plant, the listener lab of lab',
+      'namespace: plant',
+    ])
+    expect(await explain('--namespace', 'nowhere', '--publish', 't')).toContain('no namespace is called nowhere')
+    expect(await explain('--namespace', 'lab', '--publish', 'plant/t')).toEqual([
+      1,
+      'denied',
+      "namespaces.plant.exports: what stands below plant/ is plant's, to be read only",
+      'namespace: lab',
+    ])
+    expect(await explain('--namespace', 'lab', '--subscribe', 'plant/t')).toEqual([...allowed, 'namespace: lab'])
   })
 })
 

@@ -136,7 +136,13 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
   if (sessionPresent) counters.sessionsResumed++
   client.startKeepAlive()
   broker.log.info(
-    { clientId: session.clientId, version: packet.version, sessionPresent, address: client.peer.address },
+    {
+      clientId: session.clientId,
+      ...session.namespace.logged,
+      version: packet.version,
+      sessionPresent,
+      address: client.peer.address,
+    },
     'client connected',
   )
   client.pump()

@@ -262,7 +262,7 @@ export class Client implements PacketSink {
     broker.counters.disconnects.add(reason)
     this.link.close(reason)
     if (session !== null && session.client === this) {
-      broker.log.info({ clientId: this.clientId, reason }, 'client disconnected')
+      broker.log.info({ clientId: this.clientId, ...session.namespace.logged, reason }, 'client disconnected')
       detach(broker, session)
     }
   }
