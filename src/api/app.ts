@@ -11,6 +11,7 @@ import { Pages } from './listing.ts'
 import { Problem, problemContentType, problemText } from './problem.ts'
 import { type Api, createApp } from './route.ts'
 import { addClients } from './routes/clients.ts'
+import { addDrops } from './routes/drops.ts'
 import { addPublish } from './routes/publish.ts'
 import { addReadings } from './routes/readings.ts'
 import { addRetained } from './routes/retained.ts'
@@ -44,6 +45,7 @@ export function createApi(sources: ApiSources): Api {
   addRetained(api, pages)
   addPublish(api)
   addReadings(api)
+  addDrops(api, pages)
   addSettings(api)
   addDocument(api, sources.readings.version)
   root.route(base, api)

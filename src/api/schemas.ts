@@ -120,6 +120,19 @@ export const budgetSchema = z
   })
   .openapi('Budget')
 
+export const dropSchema = z
+  .object({
+    ...owner,
+    reason: z.string(),
+    topicPrefix: z
+      .string()
+      .describe('Its first two levels; empty: not known, as of messages that were in the store only.'),
+    count: count(),
+    firstAt: time(),
+    lastAt: time(),
+  })
+  .openapi('Drop')
+
 export const topicSchema = z
   .object({ namespace, topic: z.string(), recipients: count(), groups: count().describe('Shared subscriptions.') })
   .openapi('Topic')

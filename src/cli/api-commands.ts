@@ -121,6 +121,11 @@ function registerRouting(program: Command, context: CliContext): void {
       if (found.groups.length > 0) writeTable(context, ['name', 'filter', 'strategy', 'members'], found.groups)
     }
   })
+  const drops = program.command('drops').description('who lost messages, why and when, the latest first')
+  addList(drops, context, {
+    path: '/drops',
+    columns: ['lastAt', 'namespace', 'clientId', 'reason', 'topicPrefix', 'count'],
+  })
   const listeners = program.command('listeners').description('listeners and how many clients they have')
   withApiOptions(listeners).action(async (flags: ApiFlags) => {
     const { items } = await new ApiClient(flags, context).call<{ items: Row[] }>('/listeners')

@@ -10,6 +10,7 @@ import type { Client } from './connection/client.ts'
 import { type Cost, workStepsMax } from './cost.ts'
 import { Counters, type Gauges, type NamespaceGauges, Traffic, totalOf } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
+import { DropLedger } from './drop-ledger.ts'
 import { defaultNamespaceName, Namespace } from './namespace.ts'
 import { type BrokerOptions, type ChangeableLimits, changeableLimits } from './options.ts'
 import { type Audit, noAudit } from './ports/audit.ts'
@@ -80,6 +81,7 @@ export class Broker {
   /** What the message being routed, or one before it, still brings to other namespaces. */
   readonly exported: Exported[] = []
   readonly topics: TopicCache
+  readonly dropLedger = new DropLedger(this)
   readonly cost: Cost = { steps: 0, stepsEnd: Infinity }
   /** Of all namespaces. */
   readonly sessionsByNumber = new Map<number, Session>()
@@ -270,6 +272,7 @@ export class Broker {
       routeCacheEntries: this.topics.size,
       bannedClients: this.bans.count,
       routeCacheBytes: this.topics.bytes,
+      dropLinesLost: this.dropLedger.linesLost,
       budgets: this.#readBudgets(),
     }
   }

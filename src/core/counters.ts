@@ -200,5 +200,7 @@ export interface Gauges extends NamespaceGauges {
   routeCacheEntries: number
   bannedClients: number
   routeCacheBytes: number
+  /** Lines of the drop ledger that gave way to others. */
+  dropLinesLost: number
   budgets: Readonly<Record<string, BudgetReading>>
 }

@@ -9,6 +9,7 @@ import type { TopicFilter } from '../mqtt/topic.ts'
 import { Budget, type Budgets, subscriptionObjectBytes } from './budgets.ts'
 import type { Cost } from './cost.ts'
 import type { NamespaceGauges, Traffic } from './counters.ts'
+import type { DropLedger, DropLine } from './drop-ledger.ts'
 import type { BrokerOptions, NamespaceQuotas } from './options.ts'
 import type { Message } from './publish/message.ts'
 import { namespaceBuckets, type PublishBucket, UserRates } from './publish/rate-buckets.ts'
@@ -24,6 +25,7 @@ export interface NamespaceSurroundings {
   readonly options: BrokerOptions
   readonly budgets: Budgets
   readonly cost: Cost
+  readonly dropLedger: DropLedger
 }
 
 /** What one namespace may use, and uses: budgets as those over all clients, without limit where none is configured. */
@@ -57,6 +59,10 @@ export class Namespace {
   readonly traffic: Traffic
   /** Messages that nobody's session in particular did not get. Kept by `drop`. */
   dropped = 0
+  /** No client in particular. */
+  readonly clientId = ''
+  dropLine: DropLine | null = null
+  readonly dropLedger: DropLedger
   readonly index: SubscriptionIndex
   readonly retained: RetainedMessages
   readonly userRates = new UserRates()
@@ -75,7 +81,12 @@ export class Namespace {
   #subscriptionBytes = 0
   #retainedBytes = 0
 
-  constructor(name: string, topicSeed: number, traffic: Traffic, { options, budgets, cost }: NamespaceSurroundings) {
+  constructor(
+    name: string,
+    topicSeed: number,
+    traffic: Traffic,
+    { options, budgets, cost, dropLedger }: NamespaceSurroundings,
+  ) {
     this.name = name
     this.traffic = traffic
     this.storedName = name === defaultNamespaceName ? '' : name
@@ -83,6 +94,7 @@ export class Namespace {
     this.topicSeed = topicSeed
     this.options = options
     this.budgets = budgets
+    this.dropLedger = dropLedger
     const quotas = (this.open && options.namespaces[name]) || {}
     this.quotas = new Quotas(quotas)
     this.publishBuckets = namespaceBuckets([], quotas, 0)

@@ -139,6 +139,12 @@ const metrics: readonly Metric[] = [
     label: 'after',
     read: (c) => [['nothing', c.acknowledgedAtOnce], ...c.acknowledgements.counts],
   },
+  {
+    name: 'mqtt_drop_lines_lost_total',
+    help: 'Lines of the drop ledger that gave way to others: who lost those messages is not known any more.',
+    type: 'counter',
+    read: (_, gauges) => gauges.dropLinesLost,
+  },
   counter('mqtt_bytes_received_total', 'Bytes received on MQTT connections.', (c) => c.bytesReceived),
   counter('mqtt_bytes_sent_total', 'Bytes sent on MQTT connections.', (c) => c.bytesSent),
   counter(

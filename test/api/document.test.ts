@@ -108,13 +108,14 @@ async function callEverything(api: Api): Promise<void> {
     '/log-level',
   ]
   const session = ['/sessions/device', '/sessions/device/subscriptions', '/sessions/device/queue']
-  for (const path of [...paths, '/sessions', ...session, '/subscriptions', '/topics', '/routes?topic=a'])
+  for (const path of [...paths, '/sessions', ...session, '/subscriptions', '/topics', '/drops', '/routes?topic=a'])
     await call(path)
   for (const path of session) {
     await call(`${path}?limit=0&namespace=a&namespace=b`)
     await call(path.replace('device', 'nobody'))
   }
-  for (const path of ['/sessions', '/subscriptions', '/topics', '/routes']) await call(`${path}?cursor=x&topic=%23`)
+  for (const path of ['/sessions', '/subscriptions', '/topics', '/drops', '/routes'])
+    await call(`${path}?cursor=x&topic=%23`)
   await call('/routes?topic=a&namespace=nowhere')
   for (const path of [
     '/clients?limit=0',

@@ -19,6 +19,7 @@ const gauges: Gauges = {
   routeCacheBytes: 4096,
   budgets: { willBytes: { used: 100, max: 1000, refused: 2 } },
   bannedClients: 0,
+  dropLinesLost: 0,
 }
 
 function counted(): Counters {

@@ -23,6 +23,7 @@ const gauges: Gauges = {
   routeCacheBytes: 4096,
   budgets: { willBytes: { used: 100, max: 1000, refused: 2 } },
   bannedClients: 0,
+  dropLinesLost: 0,
 }
 
 function reading(counters: Counters, nowMs: number): SysReading {

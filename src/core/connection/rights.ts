@@ -24,7 +24,7 @@ export function changeGrant(broker: Broker, client: Client, grant: Grant | null)
   const { topic, qos, retain } = pending.will
   if (grant.mayPublish(topic, qos, retain)) return
   discardWill(broker, session)
-  drop(null, 'not_authorized', session.namespace)
+  drop(topic, 'not_authorized', session.namespace)
 }
 
 /**

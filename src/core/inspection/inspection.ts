@@ -2,6 +2,7 @@
 import type { Broker } from '../broker.ts'
 import type {
   ClientView,
+  DropView,
   Inspection,
   Lazy,
   MessageView,
@@ -75,6 +76,14 @@ export class BrokerInspection implements Inspection {
   retainedMessage(namespace: string, topic: string): MessageView | null {
     const message = this.#broker.namespaces.get(namespace)?.retained.get(topic) ?? null
     return message === null ? null : viewMessage(namespace, message)
+  }
+
+  *drops(): Lazy<DropView> {
+    for (const line of this.#broker.dropLedger.lines) yield line
+  }
+
+  get dropLinesLost(): number {
+    return this.#broker.dropLedger.linesLost
   }
 
   *topics(): Lazy<TopicView> {

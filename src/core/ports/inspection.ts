@@ -106,7 +106,20 @@ export interface RouteView {
   readonly groups: readonly { name: string; filter: string; strategy: string; members: readonly string[] }[]
 }
 
+/** Messages that were dropped, of one client for one reason. */
+export interface DropView extends Owner {
+  readonly reason: string
+  /** The topic's first levels; empty: not known. */
+  readonly topicPrefix: string
+  readonly count: number
+  readonly firstAt: number
+  readonly lastAt: number
+}
+
 export interface Inspection {
+  drops(): Lazy<DropView>
+  /** How often a line of these gave way to another. */
+  readonly dropLinesLost: number
   clients(): Lazy<ClientView>
   sessions(): Lazy<SessionView>
   subscriptions(): Lazy<SubscriptionView>

@@ -27,12 +27,12 @@ export function deliver(broker: Broker, publication: Publication, session: Sessi
   const link = session.link
   const grant = session.client === null ? null : session.client.grant
   if (grant !== null && !mayReceive(grant, publication, recipient, qos)) {
-    drop(null, 'not_authorized', session)
+    drop(publication.topicName, 'not_authorized', session)
     return
   }
   if (qos === 0) {
     if (link === null) return
-    if (link.full && !link.empty) drop(null, 'slow_consumer', session)
+    if (link.full && !link.empty) drop(publication.topicName, 'slow_consumer', session)
     else sendPublication(broker, session.client!, recipient, 0, 0)
     return
   }
@@ -82,7 +82,7 @@ export function enqueue(broker: Broker, session: Session, delivery: Delivery): v
   if (client === null && !session.durable) return
   const sendNow = client !== null && queue.drained && !client.link.full && session.window.open(client.inflightMax)
   if (!sendNow && !session.hasRoom && !makeRoom(broker, session)) {
-    drop(delivery.message, 'queue_full', session)
+    drop(delivery.message?.name ?? '', 'queue_full', session)
     return
   }
   const position = put(broker, session, delivery)
@@ -165,7 +165,7 @@ export function pump(broker: Broker, session: Session): void {
       continue
     }
     if (!delivery.dup && delivery.message!.expiresAt <= broker.now) {
-      drop(delivery.message, 'expired', session)
+      drop(delivery.message?.name ?? '', 'expired', session)
       discard(broker, session, position, delivery)
       queue.skip()
       continue
@@ -200,7 +200,7 @@ function mayStillReceive(grant: Grant, { message, qos, retain, group }: Delivery
  */
 function withhold(broker: Broker, session: Session, position: number, delivery: Delivery): void {
   const { queue } = session
-  drop(delivery.message, 'not_authorized', session)
+  drop(delivery.message?.name ?? '', 'not_authorized', session)
   if (delivery.qos === 2 && delivery.dup) {
     queue.taken(messageBytes(delivery.message!))
     delivery.state = DeliveryState.released
@@ -228,7 +228,7 @@ function markAhead(broker: Broker, session: Session, inflightMax: number): void 
     if (delivery === null || delivery.state !== DeliveryState.waiting) continue
     if (!delivery.dup && delivery.message!.expiresAt <= broker.now) {
       // Its removal shares the mark's turn: after a crash in between it would count as sent.
-      drop(delivery.message, 'expired', session)
+      drop(delivery.message?.name ?? '', 'expired', session)
       discard(broker, session, position, delivery)
       continue
     }

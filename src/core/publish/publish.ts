@@ -68,7 +68,7 @@ function publishExported(broker: Broker): void {
       // With the prefix it may have more levels than are served.
       if (!(error instanceof ProtocolError)) throw error
     }
-    if (outcome === 'quota-exceeded') drop(message, 'export_refused', namespace)
+    if (outcome === 'quota-exceeded') drop(message.name, 'export_refused', namespace)
   }
 }
 

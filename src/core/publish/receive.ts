@@ -134,7 +134,7 @@ function answer(client: Client, type: number, packetId: number, reasonCode: numb
 function route(broker: Broker, publish: IncomingPublish): number {
   const { client, session, frame, entry, refusal } = publish
   if (refusal !== ReasonCode.success) {
-    if (refusal === ReasonCode.notAuthorized) drop(null, 'not_authorized', client!.namespace)
+    if (refusal === ReasonCode.notAuthorized) drop(entry!.topic, 'not_authorized', client!.namespace)
     return noteRefusal(broker, client!, entry!, refusal)
   }
   switch (publishFrame(broker, frame!, client!.version === 5, entry!, session!)) {

@@ -63,7 +63,7 @@ export function sendPublication(
   const plain = !is5 || (recipient.identifiers.length === 0 && client.outgoingAliases === null)
   if (frame !== null && plain && publication.verbatim && qos === frame.qos && is5 === publication.version5) {
     const length = frame.end - frame.start
-    if (length > client.maximumPacketSize) return tooLarge(client)
+    if (length > client.maximumPacketSize) return tooLarge(client, publication.entry!.topic)
     client.link.writePublish(frame.buffer, frame.start, frame.end, firstByte, frame.packetIdAt, packetId)
   } else if (client.outgoingAliases !== null) {
     const expiryIntervalSeconds = publication.expiryInterval
@@ -72,7 +72,7 @@ export function sendPublication(
     if (!sendParts(client, publication.entry!.topic, publication.parts, outgoing)) return false
   } else {
     const { bytes, packetIdAt } = publication.encoded(client.version || 4, qos, recipient.identifiers)
-    if (bytes.length > client.maximumPacketSize) return tooLarge(client)
+    if (bytes.length > client.maximumPacketSize) return tooLarge(client, publication.entry!.topic)
     client.link.writePublish(bytes, 0, bytes.length, firstByte, packetIdAt, packetId)
   }
   const { traffic } = client.namespace
@@ -122,14 +122,14 @@ function sendParts(client: Client, topic: string, parts: PublishParts, outgoing:
   const { bytes } = encodePublish(client.version || 4, parts, { ...outgoing, topicAlias, omitTopic })
   if (bytes.length > client.maximumPacketSize) {
     if (topicAlias > 0 && !omitTopic) aliases!.forget(topic)
-    return tooLarge(client)
+    return tooLarge(client, topic)
   }
   client.link.write(bytes)
   return true
 }
 
-function tooLarge(client: Client): false {
-  drop(null, 'too_large', client.session ?? client.namespace)
+function tooLarge(client: Client, topic: string): false {
+  drop(topic, 'too_large', client.session ?? client.namespace)
   return false
 }
 

@@ -12,11 +12,11 @@ export function retain(broker: Broker, publication: Publication): boolean {
   const { journal, counters } = broker
   const message = publication.payloadLength === 0 ? null : publication.message
   if (message !== null && !hasRoom(broker, namespace, topic, message)) {
-    drop(message, 'retained_limit', namespace)
+    drop(topic, 'retained_limit', namespace)
     return false
   }
   if (message !== null && broker.storeFull && !readOnly) {
-    drop(message, 'store_full', namespace)
+    drop(topic, 'store_full', namespace)
     return false
   }
   const previous = setRetained(broker, namespace, topic, message)
@@ -62,6 +62,6 @@ export function setRetained(
 export function expireRetained(broker: Broker, namespace: Namespace, topic: string, message: Message): void {
   if (namespace.retained.get(topic) !== message) return
   setRetained(broker, namespace, topic, null)
-  drop(message, 'retained_expired', namespace)
+  drop(topic, 'retained_expired', namespace)
   broker.journal.retain(namespace.storedName, topic, null, message)
 }

@@ -118,7 +118,7 @@ function sendRetained(
   const { identifiers } = pending
   const qos: Qos = message.qos < pending.qos ? message.qos : pending.qos
   if (client.grant?.mayReceive(message.name, qos, true, null) === false) {
-    drop(message, 'not_authorized', session)
+    drop(message.name, 'not_authorized', session)
     return
   }
   if (qos > 0) {

@@ -68,7 +68,7 @@ function expireResident(broker: Broker, session: Session): void {
       earliest = Math.min(earliest, expiresAt)
       continue
     }
-    drop(delivery.message, 'expired', session)
+    drop(delivery.message?.name ?? '', 'expired', session)
     discard(broker, session, position, delivery)
     if (position === queue.sendPosition) queue.skip()
   }
@@ -81,7 +81,7 @@ function dropOldestResident(broker: Broker, session: Session): boolean {
     queue.dropFrom = position + 1
     const delivery = queue.at(position)
     if (delivery === null || delivery.dup || delivery.state !== DeliveryState.waiting) continue
-    drop(delivery.message, 'queue_full', session)
+    drop(delivery.message?.name ?? '', 'queue_full', session)
     discard(broker, session, position, delivery)
     if (position === queue.sendPosition) queue.skip()
     if (!session.stored) queue.closeGap(packetIds)
@@ -111,7 +111,7 @@ function dropOldestStored(broker: Broker, session: Session): 'dropped' | 'later'
   }
   // Its size is not known here: the mean of what waits stands for it.
   const bytes = Math.round(queue.bytes / Math.max(1, queue.waiting))
-  drop(null, 'queue_full', session)
+  drop('', 'queue_full', session)
   broker.journal.dequeue(session, position, null)
   queue.takenStored(position, bytes)
   return 'dropped'
@@ -155,7 +155,7 @@ function onFound(broker: Broker, session: Session, page: RecoveredPage, end: num
       if (broker.options.sessionQueueFull === 'drop-oldest') queue.found.push(position)
       continue
     }
-    drop(null, 'expired', session)
+    drop('', 'expired', session)
     broker.journal.dequeue(session, position, null)
     queue.denseFrom = Math.max(queue.denseFrom, position + 1)
     queue.takenStored(-1, message.payload.length)

@@ -94,7 +94,7 @@ export class HandOver implements Leaving {
       if (delivery.message.expiresAt <= this.#broker.now) {
         // Its own client may get again what it was sent [MQTT-4.3.3-7], another may not [MQTT-3.3.2-5].
         if (delivery.dup && !this.#session.ended) continue
-        drop(delivery.message, 'expired', this.#session)
+        drop(delivery.message?.name ?? '', 'expired', this.#session)
         discard(this.#broker, this.#session, this.#position, delivery)
         continue
       }
@@ -117,7 +117,7 @@ export class HandOver implements Leaving {
       this.#position = position
       if (message.expiresAt <= this.#broker.now) {
         if (sent && !session.ended) continue
-        drop(null, 'expired', session)
+        drop('', 'expired', session)
         this.#broker.journal.dequeue(session, position, null)
         this.#leftStore(message.payload.length)
         continue

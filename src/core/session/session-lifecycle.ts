@@ -141,7 +141,7 @@ function finishIfLeft(broker: Broker, session: Session): boolean {
   if (session.handOvers !== null) return false
   if (!broker.sessionsByNumber.delete(session.number)) return true
   if (session.principal === '') broker.budgets.anonymousSessions.used--
-  if (session.queue.waiting > 0) drop(null, 'session_ended', session, session.queue.waiting)
+  if (session.queue.waiting > 0) drop('', 'session_ended', session, session.queue.waiting)
   if (session.recorded) broker.journal.sessionEnd(session)
   // Routes that are resolved anew only when their topic comes again still name the session.
   session.queue.abandon()

@@ -5,6 +5,7 @@ import type { ProtocolVersion, Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import type { Deadline } from '../deadlines.ts'
+import type { DropLine } from '../drop-ledger.ts'
 import type { Namespace } from '../namespace.ts'
 import type { SentMark } from '../ports/journal.ts'
 import type { Link } from '../ports/link.ts'
@@ -71,6 +72,8 @@ export class Session implements Destination {
   dropLogged = false
   /** Messages that it did not get. Kept by `drop`. */
   dropped = 0
+  /** Where the latest of them is written down. Kept by the ledger. */
+  dropLine: DropLine | null = null
   /** Retained messages due for its subscriptions, oldest subscription first. */
   readonly pendingRetained = new RetainedQueue()
   retainedActive = false

@@ -92,18 +92,18 @@ export function publishWill(broker: Broker, session: Session): void {
   discardWill(broker, session)
   if (session.namespace.isReadOnly(will.topic)) {
     // It was taken when the topic was not yet what another namespace exports.
-    drop(null, 'will_refused', session.namespace)
+    drop(will.topic, 'will_refused', session.namespace)
     return
   }
   broker.counters.willsPublished++
   try {
     const message = willMessage(will, session.clientId, broker.now)
     const outcome = publishMessage(broker, session.namespace, message, will.retain, session)
-    if (outcome === 'quota-exceeded') drop(message, 'will_refused', session.namespace)
+    if (outcome === 'quota-exceeded') drop(will.topic, 'will_refused', session.namespace)
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error
     // For instance a recovered will, where fewer levels are allowed than before: what its session has to do goes on.
-    drop(null, 'will_refused', session.namespace)
+    drop(will.topic, 'will_refused', session.namespace)
     broker.log.error({ err: error, clientId: session.clientId }, 'a will could not be published')
   }
 }

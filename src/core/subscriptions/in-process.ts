@@ -103,7 +103,7 @@ export class InProcessSubscriber implements Destination {
     const retain = publication.retain && subscription.retainAsPublished
     this.#push({ message, retain, group: subscription.group })
     while (this.#count > inProcessMessagesMax || (this.#bytes > inProcessBytesMax && this.#count > 1)) {
-      drop(this.#shift()!.message, 'slow_consumer', this.#namespace)
+      drop(this.#shift()!.message.name, 'slow_consumer', this.#namespace)
     }
     this.#onMessage()
   }
@@ -118,7 +118,7 @@ export class InProcessSubscriber implements Destination {
     }
     for (let taken = this.#shift(); taken !== null; taken = this.#shift()) {
       if (taken.message.expiresAt > now) return taken
-      drop(taken.message, 'expired', this.#namespace)
+      drop(taken.message.name, 'expired', this.#namespace)
     }
     return null
   }

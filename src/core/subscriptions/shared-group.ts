@@ -144,7 +144,7 @@ export function dispatch(
 ): void {
   const member = chooseMember(group, dispatchedMessage(message, retain))
   if (member === null) {
-    drop(message, 'session_ended', namespace)
+    drop(message.name, 'session_ended', namespace)
     return
   }
   const { publication } = broker

@@ -1,0 +1,101 @@
+/**
+ * Who lost what, why and when: drops by client, reason and the beginning of the topic, so that whoever misses messages finds his
+ * line. Counters say how many there were; this says whose.
+ *
+ * It keeps so many lines; the one that nothing was added to for longest gives way, and that is counted. Clients choose their ids and topics: long ones are
+ * cut. Drops come in runs (a slow client, a thousand messages): the line of the latest is at hand, and a run costs a comparison each.
+ */
+import type { DropReason } from './counters.ts'
+
+export const dropLinesMax = 1000
+const textCharactersMax = 256
+const prefixCharactersMax = 64
+const prefixLevels = 2
+
+export interface DropLine {
+  readonly namespace: string
+  /** Empty: no client in particular. */
+  readonly clientId: string
+  readonly reason: DropReason
+  /** The topic's first levels; empty: not known, as of what is in the store only. */
+  readonly topicPrefix: string
+  count: number
+  readonly firstAt: number
+  lastAt: number
+  /** The topic of the latest: while it stays the same, so does the line. */
+  topic: string
+  /** False: it gave way to another. */
+  live: boolean
+}
+
+/** Who bears a drop, with the line of his latest. */
+export interface DropBearer {
+  readonly namespace: { readonly name: string }
+  /** Empty: a namespace, where no session is concerned. */
+  readonly clientId: string
+  dropLine: DropLine | null
+}
+
+export class DropLedger {
+  /** How often a line gave way to another. */
+  linesLost = 0
+  readonly #clock: { readonly now: number }
+  /** Those that were added to lately last. */
+  readonly #lines = new Map<string, DropLine>()
+
+  constructor(clock: { readonly now: number }) {
+    this.#clock = clock
+  }
+
+  get lines(): Iterable<DropLine> {
+    return this.#lines.values()
+  }
+
+  note(bearer: DropBearer, topic: string, reason: DropReason, count: number): void {
+    let line = bearer.dropLine
+    if (line === null || line.reason !== reason || line.topic !== topic || !line.live) {
+      line = this.#find(bearer, topic, reason)
+      bearer.dropLine = line
+    }
+    line.count += count
+    line.lastAt = this.#clock.now
+  }
+
+  #find({ namespace, clientId }: DropBearer, topic: string, reason: DropReason): DropLine {
+    const shownId = cut(clientId)
+    const topicPrefix = prefixOf(topic)
+    const key = `${namespace.name}\u0000${reason}\u0000${topicPrefix}\u0000${shownId}`
+    let line = this.#lines.get(key)
+    if (line === undefined) {
+      const { now } = this.#clock
+      const own = { namespace: namespace.name, clientId: shownId, reason, topicPrefix }
+      line = { ...own, count: 0, firstAt: now, lastAt: now, topic: '', live: true }
+      if (this.#lines.size >= dropLinesMax) this.#giveWay()
+    } else {
+      this.#lines.delete(key)
+    }
+    this.#lines.set(key, line)
+    line.topic = topic.length > textCharactersMax ? topicPrefix : topic
+    return line
+  }
+
+  #giveWay(): void {
+    for (const [key, oldest] of this.#lines) {
+      this.#lines.delete(key)
+      oldest.live = false
+      this.linesLost++
+      return
+    }
+  }
+}
+
+function prefixOf(topic: string): string {
+  let end = topic.indexOf('/')
+  for (let levels = 1; end >= 0 && levels < prefixLevels; levels++) end = topic.indexOf('/', end + 1)
+  return end < 0 ? cut(topic, prefixCharactersMax) : cut(topic.slice(0, end), prefixCharactersMax)
+}
+
+/** A copy: a part of a text would keep the whole of it. */
+function cut(text: string, charactersMax = textCharactersMax): string {
+  return text.length <= charactersMax ? text : `${[...text.slice(0, charactersMax)].join('')}…`
+}
