@@ -20,6 +20,7 @@ import { publishOwn } from './engine/own-message.ts'
 import type { Listener } from './listeners/listener.ts'
 import { ProtocolError } from './mqtt/protocol-error.ts'
 import { ReasonCode } from './mqtt/reason-code.ts'
+import type { MetricsHistory } from './observe/history.ts'
 import type { Log } from './observe/log.ts'
 import { flatMetrics } from './observe/metrics.ts'
 import { version } from './observe/version.ts'
@@ -33,6 +34,7 @@ export interface ApiParts {
   clock: StoredClock
   log: Log
   listeners(): readonly Listener[]
+  history: MetricsHistory
   access: ListenerAccess | undefined
   durable: boolean
   reload: GatewayWorld['reload']
@@ -69,6 +71,7 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
     wallTime: (time) => time + wallOffset(clock),
     now: () => performance.now(),
     audit: (fields, text) => log.info({ audit: true, ...fields }, text),
+    auditRefusal: (fields, text) => log.warn({ audit: true, ...fields }, text),
     onStatus: (status) => broker.counters.apiAnswers.add(String(status)),
     onError: (error) => log.error({ err: error }, 'a call of the API failed'),
   })
@@ -137,7 +140,7 @@ function settingsOf({ config }: InForce, { log, durable, reload }: ApiParts): Ap
   }
 }
 
-function readingsOf(inForce: InForce, { broker, listeners, access }: ApiParts): ApiReadings {
+function readingsOf(inForce: InForce, { broker, listeners, access, history }: ApiParts): ApiReadings {
   return {
     explain({ question, ...asked }) {
       if (access === undefined) return undefined
@@ -146,6 +149,7 @@ function readingsOf(inForce: InForce, { broker, listeners, access }: ApiParts): 
       return { allowed: true, because: 'no authentication and no authorization is configured' }
     },
     version,
+    history: (step) => history.read(step),
     listeners: () =>
       listeners().map(({ settings: { name, kind, durability, room }, address }) => {
         const { host, port } = address ?? {}

@@ -29,6 +29,7 @@ import { Failure } from './engine/failure.ts'
 import type { Qos } from './mqtt/packet.ts'
 import { AuditTrail } from './observe/audit-trail.ts'
 import { Health } from './observe/health.ts'
+import { MetricsHistory, mainFigures } from './observe/history.ts'
 import { createLog, type Log } from './observe/log.ts'
 import { LoginAudit } from './observe/login-audit.ts'
 import { FaultHistory } from './process/fault-history.ts'
@@ -62,6 +63,7 @@ export interface GatewayParts {
   /** Absent where nothing is on a disk. */
   diskWatch: DiskWatch | undefined
   apiTokens: ApiTokens
+  history: MetricsHistory
   /** Absent where code decides who may connect. */
   access: ListenerAccess | undefined
 }
@@ -93,12 +95,27 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
     throw error
   }
   const inForce = { config }
+  const history = new MetricsHistory(() => mainFigures(broker))
   const api = composeApi(inForce, apiTokens, {
-    ...{ ...core, clock, log, durable: store.durable, reload: world.reload },
+    ...{ ...core, clock, log, history, durable: store.durable, reload: world.reload },
     listeners: () => listeners.set.all,
   })
   const listeners: ComposedListeners = createListeners(config, { broker, engine, health, log, api })
-  return { ...core, config, inForce, log, clock, clockKeeper, store, health, failure, listeners, diskWatch, apiTokens }
+  return {
+    ...core,
+    config,
+    inForce,
+    log,
+    clock,
+    clockKeeper,
+    store,
+    health,
+    failure,
+    listeners,
+    diskWatch,
+    apiTokens,
+    history,
+  }
 }
 
 function createStore(

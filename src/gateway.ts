@@ -80,6 +80,7 @@ export class Gateway {
   readonly #subscriptions = new Set<LocalSubscription>()
   readonly #startedAt: number
   #stopSysTopics: (() => void) | undefined
+  #stopHistory: (() => void) | undefined
   #closed: Promise<void> | undefined
   #reloading: Promise<unknown> = Promise.resolve()
 
@@ -100,6 +101,7 @@ export class Gateway {
     health.listeners = 'ok'
     this.#parts.clockKeeper?.start()
     this.#stopSysTopics = this.#startSysTopics()
+    this.#stopHistory = this.#parts.history.start(Date.now)
     await diskWatch?.start()
   }
 
@@ -277,6 +279,7 @@ export class Gateway {
     await this.#reloading
     await this.#drain()
     this.#stopSysTopics?.()
+    this.#stopHistory?.()
     this.#parts.clockKeeper?.stop()
     diskWatch?.stop()
     health.listeners = 'closed'

@@ -36,13 +36,13 @@ export async function authenticate(
   throw unauthorized('nobody has this token', 'invalid_token')
 }
 
-async function punish({ throttle, sleep, audit }: ApiSources, { address }: Caller): Promise<void> {
+async function punish({ throttle, sleep, auditRefusal }: ApiSources, { address }: Caller): Promise<void> {
   const waitMs = throttle.reserve(address)
   if (waitMs === undefined) {
     throw new Problem(429, 'too many wrong tokens from this address', { headers: { 'retry-after': '5' } })
   }
   throttle.mistake(address)
-  audit({ reason: 'wrong_token', address }, 'API token refused')
+  auditRefusal({ reason: 'wrong_token', address }, 'API token refused')
   if (waitMs > 0) await sleep(waitMs)
 }
 
@@ -60,7 +60,7 @@ export function requireRole({ role, open = false }: Need) {
       const { address } = context.get('caller')
       context
         .get('sources')
-        .audit({ reason: 'role', token: bearer.name, address, path: context.req.path }, 'API call refused')
+        .auditRefusal({ reason: 'role', token: bearer.name, address, path: context.req.path }, 'API call refused')
       throw new Problem(403, `this call needs role ${role}; the token ${bearer.name} has role ${bearer.role}`)
     }
     await next()

@@ -12,6 +12,7 @@ import { Problem, problemContentType, problemText } from './problem.ts'
 import { type Api, createApp } from './route.ts'
 import { addClients } from './routes/clients.ts'
 import { addDrops } from './routes/drops.ts'
+import { addHistory } from './routes/history.ts'
 import { addPublish } from './routes/publish.ts'
 import { addReadings } from './routes/readings.ts'
 import { addRetained } from './routes/retained.ts'
@@ -45,6 +46,7 @@ export function createApi(sources: ApiSources): Api {
   addRetained(api, pages)
   addPublish(api)
   addReadings(api)
+  addHistory(api)
   addDrops(api, pages)
   addSettings(api)
   addDocument(api, sources.readings.version)

@@ -92,6 +92,7 @@ export interface ApiReadings {
   /** Which rule decides; undefined: code of the program's does. */
   explain(asked: RuleQuestion): { allowed: boolean; because: string } | undefined
   version: string
+  history(step: '1s' | '1m'): { times: number[]; series: Record<string, number[]> }
   listeners(): ListenerView[]
   /** By series name. */
   metrics(): Record<string, number>
@@ -114,7 +115,10 @@ export interface ApiSources {
   wallTime(time: number): number
   /** Steady milliseconds. */
   now(): number
+  /** Into the log: what was done, and by whom. */
   audit(fields: object, text: string): void
+  /** What was refused. */
+  auditRefusal(fields: object, text: string): void
   onStatus(status: number): void
   onError(error: unknown): void
 }

@@ -106,6 +106,7 @@ async function callEverything(api: Api): Promise<void> {
     '/limits',
     '/metrics',
     '/log-level',
+    '/metrics/history',
   ]
   const session = ['/sessions/device', '/sessions/device/subscriptions', '/sessions/device/queue']
   for (const path of [...paths, '/sessions', ...session, '/subscriptions', '/topics', '/drops', '/routes?topic=a'])
@@ -116,6 +117,7 @@ async function callEverything(api: Api): Promise<void> {
   }
   for (const path of ['/sessions', '/subscriptions', '/topics', '/drops', '/routes'])
     await call(`${path}?cursor=x&topic=%23`)
+  await call('/metrics/history?step=1h')
   await call('/routes?topic=a&namespace=nowhere')
   for (const path of [
     '/clients?limit=0',
