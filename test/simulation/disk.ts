@@ -50,10 +50,13 @@ const notCopied = ['mqtide.db-shm', 'lock']
 
 export class FileDisk implements Disk {
   readonly folder: string
+  readonly #wholeLogBytes: number
   #store: Store | undefined
 
-  constructor(folder = mkdtempSync(join(root, 'mqtide-torture-'))) {
+  /** `wholeLogBytes`: up to there its log was written before the power failed. */
+  constructor(folder = mkdtempSync(join(root, 'mqtide-torture-')), wholeLogBytes = Number.POSITIVE_INFINITY) {
     this.folder = folder
+    this.#wholeLogBytes = wholeLogBytes
   }
 
   store(): Store {
@@ -73,18 +76,20 @@ export class FileDisk implements Disk {
     await commit?.()
     const folder = mkdtempSync(join(root, 'mqtide-torture-'))
     cpSync(this.folder, folder, { recursive: true, filter: (path) => !notCopied.includes(basename(path)) })
+    let wholeLogBytes: number | undefined
     if (commit !== undefined && random.chance(0.7)) {
-      const torn = tear(before, readFileSync(this.#logPath), random)
+      const { torn, end } = tear(before, readFileSync(this.#logPath), random)
       writeFileSync(join(folder, 'mqtide.db-wal'), torn)
+      wholeLogBytes = end
     }
     await this.dispose()
-    return new FileDisk(folder)
+    return new FileDisk(folder, wholeLogBytes)
   }
 
   flipBit(random: Random): boolean {
     if (!existsSync(this.#logPath)) return false
     const log = readFileSync(this.#logPath)
-    const end = secondLastCommitEnd(log)
+    const end = secondLastCommitEnd(log.subarray(0, Math.min(log.length, this.#wholeLogBytes)))
     if (end === 0) return false
     const at = random.below(end)
     log[at] = log[at]! ^ (1 << random.below(8))
@@ -100,7 +105,7 @@ export class FileDisk implements Disk {
 }
 
 /** The power failed before the log's last bytes were forced to the disk: it may have been written up to any sector. */
-function tear(before: Buffer, after: Buffer, random: Random): Buffer {
+function tear(before: Buffer, after: Buffer, random: Random): { torn: Buffer; end: number } {
   const sectors = Math.ceil(after.length / sectorBytes)
   const changed: number[] = []
   for (let sector = 0; sector < sectors; sector++) {
@@ -109,7 +114,7 @@ function tear(before: Buffer, after: Buffer, random: Random): Buffer {
       changed.push(sector)
   }
   const end = (changed[random.below(changed.length + 1)] ?? sectors) * sectorBytes
-  return Buffer.concat([after.subarray(0, end), before.subarray(end)])
+  return { torn: Buffer.concat([after.subarray(0, end), before.subarray(end)]), end }
 }
 
 const logHeaderBytes = 32

@@ -20,7 +20,7 @@ const never = Number.POSITIVE_INFINITY
 export function judge(books: Books, epochs: ReadonlyMap<string, number>, allowances: Allowances): void {
   const byClient = Map.groupBy(books.receipts, ({ client }) => client)
   for (const [client, receipts] of byClient) {
-    judgeOrder(books, client, receipts, allowances.refuses)
+    judgeOrder(books, client, receipts, allowances)
     judgeOnce(books, client, receipts)
     judgeMatching(books, client, receipts)
   }
@@ -35,7 +35,7 @@ export function judge(books: Books, epochs: ReadonlyMap<string, number>, allowan
   if (!allowances.limited) judgeGroups(books, epochs)
 }
 
-function judgeOrder(books: Books, client: string, receipts: Receipt[], refuses: boolean): void {
+function judgeOrder(books: Books, client: string, receipts: Receipt[], { refuses, limited }: Allowances): void {
   const last = new Map<string, number>()
   const seen = new Set<string>()
   for (const { id, topic, qos, retain, epoch, at } of receipts) {
@@ -45,8 +45,10 @@ function judgeOrder(books: Books, client: string, receipts: Receipt[], refuses: 
     const stream = `${publication.publisher} ${topic} ${publication.qos} ${qos} ${epoch}`
     // At QoS 1 what is sent again is new to whoever subscribed in between; what was refused was never taken before.
     const again = publication.secondSent < at && (publication.qos === 1 || refuses)
+    // What a full queue has dropped is back after a crash that took the drop.
+    const back = limited && books.crashes.some((crash) => crash > publication.firstSent && crash < at)
     if (publication.sequence < (last.get(stream) ?? -1)) {
-      if (again) continue
+      if (again || back) continue
       books.fault(`${client}: ${id} on ${topic} came after number ${last.get(stream)} of its publisher`)
     }
     last.set(stream, publication.sequence)
