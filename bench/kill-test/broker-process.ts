@@ -21,6 +21,8 @@ export class BrokerProcess {
   readonly #broker: Broker
   readonly #place: Place
   readonly #logFile: string
+  /** Where its data goes, if the broker says so by `--data-dir`. */
+  readonly dataFolder: string
   #child: ChildProcess | undefined
 
   private constructor(broker: Broker, place: Place) {
@@ -28,6 +30,7 @@ export class BrokerProcess {
     this.#place = place
     this.#logFile = join(place.folder, 'output.log')
     this.port = place.ports.mqtt
+    this.dataFolder = join(place.folder, 'data')
   }
 
   static async create(broker: Broker): Promise<BrokerProcess> {
@@ -38,6 +41,30 @@ export class BrokerProcess {
 
   /** Resolves when it accepts a CONNECT. Rejects with its output if it ends instead: after a crash it must start again. */
   async start(): Promise<void> {
+    const child = this.#spawn()
+    const deadline = Date.now() + readyTimeoutMs
+    while (!(await accepts(this.port))) {
+      const ended = child.exitCode !== null || child.signalCode !== null || child.pid === undefined
+      if (!ended && Date.now() < deadline) continue
+      await this.kill()
+      const output = readFileSync(this.#logFile, 'utf8').trim().split('\n').slice(-5).join(' | ')
+      throw new Error(`${this.#broker.label} did not start: ${output || 'no output'}`)
+    }
+  }
+
+  /** Begins to start, and is killed. */
+  async breakStart(afterMs: number): Promise<void> {
+    this.#spawn()
+    await delay(afterMs)
+    await this.kill()
+  }
+
+  /** It ended, and not by us. */
+  get hasEnded(): boolean {
+    return this.#child !== undefined && (this.#child.exitCode !== null || this.#child.signalCode !== null)
+  }
+
+  #spawn(): ChildProcess {
     const { program, args, env, folder } = this.#broker.command(this.#place)
     const log = openSync(this.#logFile, 'a')
     const child = spawn(program, args, {
@@ -49,14 +76,7 @@ export class BrokerProcess {
     this.#child = child
     running.add(child)
     child.once('exit', () => running.delete(child))
-    const deadline = Date.now() + readyTimeoutMs
-    while (!(await accepts(this.port))) {
-      const ended = child.exitCode !== null || child.signalCode !== null || child.pid === undefined
-      if (!ended && Date.now() < deadline) continue
-      await this.kill()
-      const output = readFileSync(this.#logFile, 'utf8').trim().split('\n').slice(-5).join(' | ')
-      throw new Error(`${this.#broker.label} did not start: ${output || 'no output'}`)
-    }
+    return child
   }
 
   async kill(): Promise<void> {

@@ -9,14 +9,15 @@ import { parseArgs } from 'node:util'
 import type { Broker } from '../peers/broker.ts'
 import { gateway } from '../peers/mqtide.ts'
 import { findPeers } from '../peers/registry.ts'
+import { type FullCase, type FullResult, fullTest } from './full.ts'
 import { type KillTestResult, killTest } from './run.ts'
 
 const names = ['mqtide', 'mosquitto', 'aedes', 'nats']
 
 const usage = `npm run kill-test -- [--broker ${names.join('|')}] [--cycles N] [--seed S]
 
-Publishers (QoS 1 and 2), durable subscribers that come and go, retained updates, clean starts and wills; kill -9 at random
-moments, start again, repeat. Defaults: mqtide, 20 cycles, a random seed that is printed. Ctrl + C ends it early, with a
+Publishers (QoS 1 and 2), durable subscribers and share groups whose members come and go, retained updates, clean starts, messages
+that expire, wills; kill -9 at random moments, also while it starts, start again, repeat. For mqtide then a full queue and a full disk, with kills. Defaults: mqtide, 20 cycles, a random seed that is printed. Ctrl + C ends it early, with a
 report.
 `
 
@@ -61,6 +62,10 @@ export function hasLost(result: KillTestResult): boolean {
       result.retainedStale +
       result.sessionsRisen >
       0 ||
+    result.group.lost + result.group.duplicatedQos2 + result.group.foreign > 0 ||
+    result.expiry.kept < result.expiry.left ||
+    result.expiry.risen > 0 ||
+    result.wills.unwanted > 0 ||
     result.wills.published < result.wills.left ||
     result.aborted !== undefined
   )
@@ -79,6 +84,13 @@ function report({ label, version }: Broker, result: KillTestResult, seed: number
     ['retained values too old', result.retainedStale],
     ['sessions risen after a clean start', result.sessionsRisen],
     ['wills of clients that died with it', `${result.wills.published} of ${result.wills.left} published`],
+    ['wills of clients that had left in order', result.wills.unwanted],
+    ['acknowledged to publishers for a share group', result.group.acknowledged],
+    ['  of these LOST', result.group.lost],
+    ['  QoS 2 that came twice, to whichever member', result.group.duplicatedQos2],
+    ['messages that waited with one that expires', `${result.expiry.kept} of ${result.expiry.left} kept`],
+    ['  expired and delivered', result.expiry.risen],
+    ['kills while it started', result.startsBroken],
     ['QoS 1 duplicated after a reconnect (allowed)', result.duplicatedQos1],
   ]
   const verdict = result.aborted ?? (hasLost(result) ? 'broke its acknowledgements' : 'kept everything it acknowledged')
@@ -87,6 +99,19 @@ function report({ label, version }: Broker, result: KillTestResult, seed: number
     ...lines.map(([name, value]) => `  ${name.padEnd(46)}${value}`),
     '',
   ].join('\n')
+}
+
+const fullCases: readonly FullCase[] = ['queue-reject', 'queue-drop-oldest', 'disk']
+
+function reportOfFull(which: FullCase, { kills, acknowledged, refused, lost, disk, fault }: FullResult): string {
+  const on =
+    disk === undefined
+      ? ''
+      : ` (${disk === 'tmpfs' ? 'a small tmpfs' : 'no mount here: diskFreeBytesMin stood for it'})`
+  return (
+    `a full ${which.replace('-', ', ')}${on}: ${kills} kills, ${acknowledged} acknowledged, ${refused} refused, ` +
+    `${lost} LOST${fault === undefined ? '' : `; ${fault}`}\n`
+  )
 }
 
 async function main(): Promise<number> {
@@ -117,6 +142,12 @@ async function main(): Promise<number> {
     process.stderr.write('\r')
     process.stdout.write(report(broker, result, seed))
     if (hasLost(result)) exitCode = 1
+    if (values.broker !== 'mqtide' || interrupted.signal.aborted) continue
+    for (const which of fullCases) {
+      const full = await fullTest(broker, which, Math.ceil(cycles / 4), seed)
+      process.stdout.write(reportOfFull(which, full))
+      if (full.lost > 0 || full.fault !== undefined) exitCode = 1
+    }
   }
   return exitCode
 }

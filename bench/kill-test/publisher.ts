@@ -13,6 +13,7 @@ export interface Outgoing {
   /** Before each transmission. */
   onSend(): void
   onAcknowledged(): void
+  onRefused?(): void
 }
 
 export interface PublisherOptions {
@@ -92,6 +93,7 @@ export class DurablePublisher {
         break
       case 'puback':
         if (isSuccess(packet)) this.#onAcknowledged(packet.messageId!)
+        else this.#inflight.get(packet.messageId!)?.message.onRefused?.()
         this.#inflight.delete(packet.messageId!)
         break
       case 'pubrec':

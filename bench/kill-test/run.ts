@@ -11,7 +11,16 @@ import { type Findings, Ledger, RetainedLedger } from './ledger.ts'
 import { DurablePublisher, type Outgoing } from './publisher.ts'
 import { Random } from './random.ts'
 import { DurableSubscriber } from './subscriber.ts'
-import { askForSession, leaveSession, leaveWill, readRetained, wipeSession } from './visitors.ts'
+import {
+  askForSession,
+  leavePolitely,
+  leaveSession,
+  leaveWill,
+  publishExpiring,
+  readRetained,
+  takeWaiting,
+  wipeSession,
+} from './visitors.ts'
 
 export interface KillTestResult extends Findings {
   cycles: number
@@ -20,7 +29,14 @@ export interface KillTestResult extends Findings {
   retainedStale: number
   /** Sessions that came back after a clean start had been acknowledged. */
   sessionsRisen: number
-  wills: { left: number; published: number }
+  /** `unwanted`: published though their clients had left with a DISCONNECT. */
+  wills: { left: number; published: number; unwanted: number }
+  /** What the members of a share group got, together; their order is not judged. */
+  group: Findings
+  /** Sessions that were left two messages, one that expires: which were there, and which should not have been. */
+  expiry: { left: number; kept: number; risen: number }
+  /** Kills while the broker was starting. */
+  startsBroken: number
   /** Why the run ended early, for example a broker that did not start again. */
   aborted: string | undefined
 }
@@ -43,6 +59,10 @@ const retainedTopics = 12
 const window = 20
 /** How long a started broker may take until a crashed client's will is out. */
 const willGraceMs = 5000
+const memberCount = 2
+const expirySeconds = 1
+const foreverSeconds = 36_000
+const clockToleranceMs = 500
 
 export async function killTest(broker: Broker, options: KillTestOptions): Promise<KillTestResult> {
   const run = new Run(await BrokerProcess.create(broker), broker, options)
@@ -63,7 +83,11 @@ class Run {
   readonly #subscribers: DurableSubscriber[] = []
   readonly #hasVersion5: boolean
   readonly #qos: readonly (1 | 2)[]
-  readonly #wills = { left: 0, published: 0 }
+  readonly #wills = { left: 0, published: 0, unwanted: 0 }
+  readonly #expiry = { left: 0, kept: 0, risen: 0 }
+  readonly #group = new Ledger()
+  readonly #hasGroups: boolean
+  #startsBroken = 0
   #retainedStale = 0
   #sessionsRisen = 0
 
@@ -72,6 +96,7 @@ class Run {
     this.#options = options
     this.#random = new Random(options.seed)
     this.#hasVersion5 = broker.capabilities.has('mqtt5')
+    this.#hasGroups = broker.capabilities.has('shared')
     this.#qos = broker.capabilities.has('qos2') ? [1, 2] : [1]
   }
 
@@ -96,6 +121,9 @@ class Run {
       retainedStale: this.#retainedStale,
       sessionsRisen: this.#sessionsRisen,
       wills: this.#wills,
+      group: { ...this.#group.findings(), disordered: 0 },
+      expiry: this.#expiry,
+      startsBroken: this.#startsBroken,
       aborted,
     }
   }
@@ -111,17 +139,15 @@ class Run {
     for (let i = 1; i <= subscriberCount; i++) {
       const clientId = `subscriber-${i}`
       this.#ledger.addSubscriber(clientId)
-      const onMessage = (payload: string, connection: number) => this.#ledger.received(clientId, payload, connection)
-      this.#subscribers.push(
-        new DurableSubscriber({
-          clientId,
-          version: this.#versionOf(i),
-          port,
-          topicFilter: 'kill/+',
-          qos: this.#qos.includes(2) ? 2 : 1,
-          random: this.#random,
-          onMessage,
-        }),
+      this.#subscribe(clientId, this.#versionOf(i), 'kill/+', (payload, connection) =>
+        this.#ledger.received(clientId, payload, connection),
+      )
+    }
+    this.#group.addSubscriber('group')
+    for (let i = 1; i <= memberCount && this.#hasGroups; i++) {
+      // Connections of all members count on together: a copy that another member got is one after a reconnect.
+      this.#subscribe(`member-${i}`, this.#versionOf(2), '$share/group/grouped/+', (payload, connection) =>
+        this.#group.received('group', payload, connection * memberCount + i),
       )
     }
     await Promise.all(this.#subscribers.map(({ subscribed }) => subscribed))
@@ -129,16 +155,15 @@ class Run {
       for (const qos of this.#qos) {
         const clientId = `publisher-${i}-qos${qos}`
         this.#ledger.addStream(clientId, qos)
-        this.#publishers.push(
-          new DurablePublisher({
-            clientId,
-            version: this.#versionOf(i),
-            port,
-            window,
-            next: () => this.#nextOf(clientId, qos),
-          }),
-        )
+        const next = () => this.#nextOf(this.#ledger, `kill/${clientId}`, clientId, qos)
+        this.#publishers.push(new DurablePublisher({ clientId, version: this.#versionOf(i), port, window, next }))
       }
+    }
+    for (const qos of this.#hasGroups ? this.#qos : []) {
+      const clientId = `group-publisher-qos${qos}`
+      this.#group.addStream(clientId, qos)
+      const next = () => this.#nextOf(this.#group, `grouped/${clientId}`, clientId, qos)
+      this.#publishers.push(new DurablePublisher({ clientId, version: 4, port, window, next }))
     }
     const next = () => this.#nextRetained()
     this.#publishers.push(new DurablePublisher({ clientId: 'retainer', version: 4, port, window: 5, next }))
@@ -150,15 +175,28 @@ class Run {
     return this.#hasVersion5 && index % 2 === 0 ? 5 : 4
   }
 
-  #nextOf(stream: string, qos: 1 | 2): Outgoing {
-    const { number, payload } = this.#ledger.next(stream)
+  #subscribe(
+    clientId: string,
+    version: 4 | 5,
+    topicFilter: string,
+    onMessage: (payload: string, connection: number) => void,
+  ): void {
+    const qos = this.#qos.includes(2) ? 2 : 1
+    const { port } = this.#process
+    this.#subscribers.push(
+      new DurableSubscriber({ clientId, version, port, topicFilter, qos, random: this.#random, onMessage }),
+    )
+  }
+
+  #nextOf(ledger: Ledger, topic: string, stream: string, qos: 1 | 2): Outgoing {
+    const { number, payload } = ledger.next(stream)
     return {
-      topic: `kill/${stream}`,
+      topic,
       payload,
       qos,
       retain: false,
-      onSend: () => this.#ledger.sent(stream, number),
-      onAcknowledged: () => this.#ledger.acknowledged(stream, number),
+      onSend: () => ledger.sent(stream, number),
+      onAcknowledged: () => ledger.acknowledged(stream, number),
     }
   }
 
@@ -184,15 +222,19 @@ class Run {
     const port = this.#process.port
     const wiped = `wiped-${cycle}`
     const task = this.#visit(wiped, cycle)
+    const sleeper = this.#hasVersion5 && cycle % 5 === 0 ? await this.#leaveExpiring(cycle) : undefined
+    if (cycle % 5 === 0) await Promise.race([leavePolitely(port, 'polite', `polite/${cycle}`), delay(2000)])
     await delay(this.#random.between(150, 900))
     const visited = await Promise.race([task, delay(50, undefined)])
     const willing = await Promise.race([leaveWill(port, 'willing', `will/${cycle}`, 'gone'), delay(2000, undefined)])
     await this.#process.kill()
     this.#publish(false)
+    for (; this.#random.chance(0.3); this.#startsBroken++) await this.#process.breakStart(this.#random.between(0, 500))
     await this.#process.start()
     await this.#checkRetained()
     if (visited === true && (await askForSession(port, wiped)) === true) this.#sessionsRisen++
     if (willing !== undefined && cycle % 5 === 0) await this.#checkWill(`will/${cycle}`)
+    if (sleeper !== undefined) await this.#checkExpiring(sleeper)
     this.#publish(true)
   }
 
@@ -221,6 +263,25 @@ class Run {
     }
   }
 
+  /** A session with two messages, of which one has expired when it is looked at. Returns its client id. */
+  async #leaveExpiring(cycle: number): Promise<{ clientId: string; expiresAt: number } | undefined> {
+    const { port } = this.#process
+    const clientId = `sleeper-${cycle}`
+    if ((await leaveSession(port, clientId, `expiring/${cycle}`, 5)) === undefined) return undefined
+    if (!(await publishExpiring(port, `expiring/${cycle}`, [expirySeconds, foreverSeconds]))) return undefined
+    this.#expiry.left++
+    return { clientId, expiresAt: Date.now() + expirySeconds * 1000 }
+  }
+
+  async #checkExpiring({ clientId, expiresAt }: { clientId: string; expiresAt: number }): Promise<void> {
+    // The broker's clock begins again a little later than where it ended, and says when.
+    await delay(Math.max(0, expiresAt + clockToleranceMs - Date.now()))
+    const connect = { clientId, protocolVersion: 5 } as const
+    const taken = await takeWaiting(this.#process.port, connect, String(foreverSeconds), 1000)
+    if (taken?.includes(String(foreverSeconds)) === true) this.#expiry.kept++
+    if (taken?.includes(String(expirySeconds)) === true) this.#expiry.risen++
+  }
+
   #publish(publishing: boolean): void {
     for (const publisher of this.#publishers) publisher.publishing = publishing
   }
@@ -231,12 +292,15 @@ class Run {
     const { quietMs = defaultQuietMs } = this.#options
     let changes = -1
     for (let quietSince = Date.now(); Date.now() - quietSince < quietMs; await delay(50)) {
-      if (this.#ledger.changes !== changes) quietSince = Date.now()
-      changes = this.#ledger.changes
-      const { lost } = this.#ledger.findings()
+      const sum = this.#ledger.changes + this.#group.changes
+      if (sum !== changes) quietSince = Date.now()
+      changes = sum
+      const lost = this.#ledger.findings().lost + this.#group.findings().lost
       // A little longer than needed: what comes after the last one due is a duplicate, and counts.
       if (lost === 0 && this.#publishers.every(({ isIdle }) => isIdle) && Date.now() - quietSince > 700) break
     }
     await this.#checkRetained()
+    // By now every will is out that a crash left behind.
+    this.#wills.unwanted = (await readRetained(this.#process.port, 'polite/+', ['never'], 400)).size
   }
 }

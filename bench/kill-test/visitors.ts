@@ -62,10 +62,15 @@ const subscribe = (topic: string, qos: 0 | 1): Packet => {
 }
 
 /** A durable session with a subscription, left at once. */
-export function leaveSession(port: number, clientId: string, topicFilter: string): Promise<boolean | undefined> {
+export function leaveSession(
+  port: number,
+  clientId: string,
+  topicFilter: string,
+  protocolVersion: 4 | 5 = 4,
+): Promise<boolean | undefined> {
   return visit(
     port,
-    { clientId },
+    { clientId, protocolVersion },
     (link) => link.send(subscribe(topicFilter, 1)),
     (packet) => packet.cmd === 'suback',
   )
@@ -99,5 +104,74 @@ export function leaveWill(port: number, clientId: string, topic: string, payload
       { clientId, clean: true, will },
       { onPacket: (packet) => resolve(packet.cmd === 'connack' ? link : undefined), onClose: () => resolve(undefined) },
     )
+  })
+}
+
+/** Connects with a will and leaves with a DISCONNECT, which removes it; true once that is sure to be stored. */
+export async function leavePolitely(port: number, clientId: string, topic: string): Promise<boolean> {
+  const connected = await new Promise<boolean>((resolve) => {
+    const will = { topic, payload: 'not gone', qos: 1 as const, retain: true }
+    let accepted = false
+    const link = new Link(
+      port,
+      { clientId, clean: true, will },
+      {
+        onPacket: (packet) => {
+          accepted = packet.cmd === 'connack'
+          link.end()
+        },
+        onClose: () => resolve(accepted),
+      },
+    )
+  })
+  // What was said after it is confirmed.
+  return connected && (await leaveSession(port, `${clientId}-after`, topic)) !== undefined
+}
+
+/** Messages that expire after so many seconds, at QoS 1; true once all are acknowledged. */
+export async function publishExpiring(port: number, topic: string, expirySeconds: readonly number[]): Promise<boolean> {
+  let answers = 0
+  const done = await visit(
+    port,
+    { clientId: 'kill-test-expiring', clean: true, protocolVersion: 5 },
+    (link) => {
+      for (const [i, messageExpiryInterval] of expirySeconds.entries()) {
+        const properties = { messageExpiryInterval }
+        const payload = String(messageExpiryInterval)
+        link.send({ cmd: 'publish', topic, payload, qos: 1, retain: false, dup: false, messageId: i + 1, properties })
+      }
+    },
+    (packet) => packet.cmd === 'puback' && ++answers === expirySeconds.length,
+  )
+  return done !== undefined
+}
+
+/** What waits for a session, at QoS 1, up to this payload or until so long nothing came; undefined: there is no session. */
+export function takeWaiting(
+  port: number,
+  connect: Connect,
+  last: string,
+  quietMs: number,
+): Promise<string[] | undefined> {
+  return new Promise((resolve) => {
+    const taken: string[] = []
+    let present = false
+    let timer = setTimeout(() => link.end(), answerTimeoutMs)
+    const link = new Link(port, connect, {
+      onPacket: (packet) => {
+        if (packet.cmd === 'connack') present = packet.sessionPresent
+        if (packet.cmd === 'publish') {
+          taken.push(String(packet.payload))
+          link.send({ cmd: 'puback', messageId: packet.messageId! })
+        }
+        clearTimeout(timer)
+        timer = setTimeout(() => link.end(), quietMs)
+        if (taken.at(-1) === last) link.end()
+      },
+      onClose: () => {
+        clearTimeout(timer)
+        resolve(present ? taken : undefined)
+      },
+    })
   })
 }

@@ -1,5 +1,6 @@
 /** The kill test: that its books find each kind of fault, that it finds them in a broker, and that ours has none. */
 import { describe, expect, it } from 'vitest'
+import { type FullCase, fullTest } from '../../bench/kill-test/full.ts'
 import { Ledger, RetainedLedger } from '../../bench/kill-test/ledger.ts'
 import { brokersOf, hasLost } from '../../bench/kill-test/main.ts'
 import { killTest } from '../../bench/kill-test/run.ts'
@@ -114,9 +115,27 @@ describe('kill -9', () => {
       retainedStale: 0,
       sessionsRisen: 0,
     })
+    expect(result.group).toMatchObject({ lost: 0, duplicatedQos2: 0, duplicatedWithoutCause: 0, foreign: 0 })
+    expect(result.group.acknowledged).toBeGreaterThan(100)
+    expect(result.expiry).toEqual({ left: result.expiry.left, kept: result.expiry.left, risen: 0 })
+    expect(result.expiry.left).toBeGreaterThan(0)
+    expect(result.startsBroken).toBeGreaterThan(0)
+    expect(result.wills.unwanted).toBe(0)
     expect(result.wills.left).toBeGreaterThan(0)
     expect(result.wills.published).toBe(result.wills.left)
     expect(result.acknowledged).toBeGreaterThan(1000)
     expect(result.delivered).toBe(result.acknowledged * 3)
   })
+
+  it.each<FullCase>(['queue-reject', 'queue-drop-oldest', 'disk'])(
+    'while it is full makes the gateway lose nothing that it acknowledged: %s',
+    { timeout: 200_000 },
+    async (which) => {
+      const result = await fullTest(brokersOf('mqtide')[0]!, which, 3, 3)
+      expect(result).toMatchObject({ kills: 3, lost: 0 })
+      expect(result.fault).toBe(undefined)
+      expect(result.acknowledged).toBeGreaterThan(100)
+      if (which !== 'queue-drop-oldest') expect(result.refused).toBeGreaterThan(0)
+    },
+  )
 })
