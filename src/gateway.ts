@@ -69,6 +69,12 @@ export interface ListenerAddress extends Address {
   kind: ListenerKind
 }
 
+/** Nothing is changed any more. */
+export class ClosingError extends Error {
+  override name = 'ClosingError'
+  override message = 'the gateway is closing'
+}
+
 export class Gateway {
   readonly config: GatewayConfig
   readonly broker: Broker
@@ -203,16 +209,19 @@ export class Gateway {
    * Puts the listeners, users and rules of another configuration in force, all or nothing. Listeners that it says nothing new of are not
    * touched; the clients of one that is gone, or elsewhere, are disconnected.
    *
-   * @throws AccessFileError, ConfigError for files and ListenError for addresses that can't be used; nothing has changed then
+   * @param options all of them, as `createGateway` takes them; what only a start can change stays as it is
+   * @throws ConfigError, AccessFileError for users and rules and ListenError for addresses that can't be used, ClosingError; nothing has changed then
    */
-  reload(config: GatewayConfig): Promise<ListenerChanges> {
-    const reloaded = this.#reloading.then(() => this.#reload(config))
+  reload(options: GatewayOptions): Promise<ListenerChanges> {
+    const reloaded = this.#reloading.then(() => this.#reload(parseGatewayOptions(options)))
     this.#reloading = reloaded.catch(() => {})
     return reloaded
   }
 
   async #reload(config: GatewayConfig): Promise<ListenerChanges> {
     const { engine, listeners } = this.#parts
+    // What is opened now would never be closed.
+    if (this.#closed !== undefined) throw new ClosingError()
     const prepared = await listeners.set.prepare(listeners.wanted(config))
     try {
       this.reloadAccess(config)

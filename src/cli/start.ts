@@ -293,7 +293,7 @@ async function reloadNow(running: Running): Promise<ReloadOutcome> {
     }
   } catch (error) {
     const { message } = error as Error
-    if (!refusals.some((kind) => error instanceof kind) && (error as Error).name !== 'ListenError') throw error
+    if (!refusals.some((kind) => error instanceof kind) && !refusalNames.has((error as Error).name)) throw error
     const faults = message.split('\n')
     log.error({ audit: true, faults }, 'configuration not reloaded, the old one stays')
     return { faults, needRestart: [], warnings: [] }
@@ -307,6 +307,8 @@ async function reloadNow(running: Running): Promise<ReloadOutcome> {
   return { faults: [], needRestart, warnings: loaded.warnings }
 }
 
+/** Of classes that come with the gateway, which is loaded late. */
+const refusalNames = new Set(['ListenError', 'ClosingError'])
 const refusals = [ConfigError, AccessFileError, CliError]
 
 /** Options that a running gateway takes, whole or for the listeners that are made of them. */

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connectAsync, type IClientOptions, MqttClient } from 'mqtt'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
-import { parseGatewayOptions } from '../../src/config/schema.ts'
 import type { GatewayOptions } from '../../src/gateway.ts'
 import { TestAuthority } from '../listeners/openssl.ts'
 import { describePeer } from '../peers.ts'
@@ -27,7 +26,7 @@ async function serve(...listeners: object[]) {
   const common = { mqttPort: undefined, httpPort: undefined, inMemory: true, logLevel: 'silent' } as const
   const gateway = await startGateway({ ...common, listeners: listeners as Listeners })
   const reload = (...others: object[]) =>
-    gateway.reload(parseGatewayOptions({ inMemory: true, logLevel: 'silent', listeners: others as Listeners }))
+    gateway.reload({ inMemory: true, logLevel: 'silent', listeners: others as Listeners })
   const port = (name: string) => gateway.listeners.find((one) => one.name === name)!.port
   return { gateway, reload, port }
 }
@@ -149,7 +148,7 @@ describe('a reload', () => {
     const { gateway, reload } = await serve({ name: 'one', kind: 'tcp', port: free })
     const options = { inMemory: true, logLevel: 'silent', allowAnonymous: true } as const
     const listeners: Listeners = [{ name: 'one', kind: 'tcp', port: free, host: '0.0.0.0' }]
-    await gateway.reload(parseGatewayOptions({ ...options, listeners }))
+    await gateway.reload({ ...options, listeners })
     expect(gateway.listeners).toEqual([{ name: 'one', kind: 'tcp', host: '0.0.0.0', port: free }])
     await roundTrip(await join5(`mqtt://127.0.0.1:${free}`))
     await reload({ name: 'one', kind: 'tcp', port: free })
@@ -172,11 +171,46 @@ describe('a reload', () => {
     server.close()
   })
 
+  test('takes an address back that it had given up, where another one can not be bound', async () => {
+    const { port: taken, server } = await occupied()
+    const { port: free, server: gone } = await occupied()
+    gone.close()
+    await once(gone, 'close')
+    const { gateway } = await serve({ name: 'one', kind: 'tcp', port: free }, { name: 'two', kind: 'ws', port: 0 })
+    const client = await join5(`mqtt://127.0.0.1:${free}`)
+    const listeners: Listeners = [
+      { name: 'one', kind: 'tcp', port: free, host: '0.0.0.0' },
+      { name: 'no', kind: 'tcp', port: taken },
+    ]
+    const before = gateway.listeners
+    const options = { inMemory: true, logLevel: 'silent', allowAnonymous: true, listeners } as const
+    await expect(gateway.reload(options)).rejects.toMatchObject({ listener: 'no' })
+    expect(gateway.listeners).toEqual(before)
+    await roundTrip(client)
+    await roundTrip(await join5(`mqtt://127.0.0.1:${free}`))
+    await gateway.close()
+    expect(await isRefused(free)).toBe(true)
+    server.close()
+  })
+
+  test('changes nothing where an option has a fault', async () => {
+    const { gateway, reload } = await serve({ name: 'one', kind: 'tcp', port: 0 })
+    await expect(reload({ name: 'one', kind: 'tcp' })).rejects.toMatchObject({ name: 'ConfigError' })
+    await expect(gateway.reload(gateway.config)).resolves.toEqual({ added: [], renewed: [], removed: [] })
+  })
+
+  test('opens nothing in a gateway that is closing', async () => {
+    const { gateway, reload } = await serve({ name: 'one', kind: 'tcp', port: 0 })
+    const closing = gateway.close()
+    await expect(reload({ name: 'new', kind: 'tcp', port: 0 })).rejects.toMatchObject({ name: 'ClosingError' })
+    await closing
+  })
+
   test('changes no listener where users or rules have a fault', async () => {
     const { gateway, port } = await serve({ name: 'one', kind: 'tcp', port: 0 })
     const listeners: Listeners = [{ name: 'new', kind: 'tcp', port: 0 }]
     const faulty = { listeners, authorization: { aclFile: join(folder, 'missing') } }
-    await expect(gateway.reload(parseGatewayOptions({ inMemory: true, ...faulty }))).rejects.toThrow(/missing/)
+    await expect(gateway.reload({ inMemory: true, ...faulty })).rejects.toThrow(/missing/)
     await roundTrip(await join5(`mqtt://127.0.0.1:${port('one')}`))
     expect(gateway.listeners.map(({ name }) => name)).toEqual(['one'])
   })
