@@ -102,6 +102,7 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
     flushCompileCache()
     context.stdout.write(`${readyLine(gateway, context.pid)}\n`)
     if (context.stdout.isTTY) context.stdout.write(hints(gateway, config))
+    if (config.inMemory) log.info('no API token: without a data folder there is nothing to keep one in')
     warnIfOpen(config, log)
     warnOfFileDescriptors(config, log)
     await untilStopped(gateway, context, signals.stopped)

@@ -91,6 +91,7 @@ describe('mqtide log-level, listeners, topics and reload', () => {
     expect((await mqtide('log-level', 'loud')).exitCode).toBe(1)
     expect((await mqtide('listeners')).text).toMatch(/^tcp-0 +tcp +127\.0\.0\.1 +\d+ +0 +0$/m)
     expect((await mqtide('topics')).text).toMatch(/^namespace +topic +recipients +groups$/m)
+    expect((await mqtide('drops')).text).toMatch(/^lastAt +namespace +clientId +reason +topicPrefix +count$/m)
     expect((await mqtide('reload')).stderr).toBe(
       'mqtide: the program that runs this gateway reads no configuration (501)\n',
     )

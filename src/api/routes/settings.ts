@@ -150,6 +150,10 @@ function addBackup(api: Api): void {
     if (settings.backup === undefined) throw new Problem(501, 'this gateway stores nothing that could be copied')
     if (isRunning) throw new Problem(409, 'another backup is being made')
     isRunning = true
+    // The answer takes as long as the copy does; meanwhile the socket is silent.
+    const { socket } = context.env.incoming
+    const silentMs = socket.timeout ?? 0
+    socket.setTimeout(0)
     try {
       const made = await settings.backup(name)
       audit({ token: context.get('bearer')?.name, ...made }, 'backup made through the API')
@@ -159,6 +163,7 @@ function addBackup(api: Api): void {
       throw error
     } finally {
       isRunning = false
+      socket.setTimeout(silentMs)
     }
   })
 }
