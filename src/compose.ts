@@ -66,6 +66,8 @@ export interface GatewayParts {
   history: MetricsHistory
   /** Absent where code decides who may connect. */
   access: ListenerAccess | undefined
+  /** The namespace of each user that has one by the configuration. */
+  userNamespaces: { inForce: ReadonlyMap<string, string> }
 }
 
 /** Rejects with a StoreError where the store can't be opened. */
@@ -136,7 +138,7 @@ function reportDamage(broker: Broker, log: Log, { session, messages, finding }: 
 }
 
 type Foundation = Pick<GatewayParts, 'store' | 'log' | 'clock' | 'failure'> & { faults?: FaultHistory | undefined }
-type Core = Pick<GatewayParts, 'broker' | 'engine' | 'committer' | 'onRuleError' | 'access'>
+type Core = Pick<GatewayParts, 'broker' | 'engine' | 'committer' | 'onRuleError' | 'access' | 'userNamespaces'>
 
 /** What is in force of it is said aloud: a client is refused because of what may be our fault. */
 function openFaultHistory({ dataDir }: GatewayConfig, log: Log): FaultHistory {
@@ -167,7 +169,7 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
     log.error({ err: error }, 'an authenticator or an access rule failed: that is a no')
   }
   const access = createAccess(config, { log, counters, onError: onRuleError })
-  const namespaceOfUser = namespacesOfUsers(config.namespaces)
+  const userNamespaces = { inForce: namespacesOfUsers(config.namespaces) }
   const methods = config.authenticationMethods as Readonly<Record<string, AuthenticationMethod>>
   const authority = createAuthority(
     access === undefined
@@ -182,7 +184,7 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
       inTurn: (answer) => engine.run(answer),
       onError: onRuleError,
       steadyTime: (wallTime) => wallTime - wallOffset(clock),
-      namespaceOf: (principal) => namespaceOfUser.get(principal),
+      namespaceOf: (principal) => userNamespaces.inForce.get(principal),
     },
   )
   const broker: Broker = new Broker(brokerOptions(config), {
@@ -205,7 +207,7 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
     failure.report(error)
   }
   const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax, roomLimits, onFault })
-  return { broker, engine, committer, onRuleError, access }
+  return { broker, engine, committer, onRuleError, access, userNamespaces }
 }
 
 /** @throws AccessFileError where a file of users, rules or keys has a fault */

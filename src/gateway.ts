@@ -10,6 +10,7 @@ import { composeGateway, type GatewayParts } from './compose.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
 import type { ListenerKind } from './config/listeners.ts'
+import { namespacesOfUsers, quotasOf } from './config/namespaces.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
 import { defaultNamespaceName, type Namespace } from './core/namespace.ts'
@@ -85,7 +86,8 @@ export class Gateway {
   readonly #parts: GatewayParts
   readonly #subscriptions = new Set<LocalSubscription>()
   readonly #startedAt: number
-  #stopSysTopics: (() => void) | undefined
+  /** What ends the figures below $SYS of each namespace. */
+  readonly #sysTopics = new Map<Namespace, () => void>()
   #stopHistory: (() => void) | undefined
   #closed: Promise<void> | undefined
   #reloading: Promise<unknown> = Promise.resolve()
@@ -106,7 +108,7 @@ export class Gateway {
     this.#noteAddresses()
     health.listeners = 'ok'
     this.#parts.clockKeeper?.start()
-    this.#stopSysTopics = this.#startSysTopics()
+    this.#startSysTopics()
     this.#stopHistory = this.#parts.history.start(Date.now)
     await diskWatch?.start()
   }
@@ -231,6 +233,7 @@ export class Gateway {
     }
     const { changes, gone } = prepared.commit()
     engine.room.limits = config.limits
+    this.#reloadNamespaces(config)
     this.reloadLimits(config)
     this.#parts.inForce.config = config
     engine.run(() => {
@@ -243,6 +246,24 @@ export class Gateway {
     this.#noteAddresses()
     this.reloadCertificates()
     return changes
+  }
+
+  /** Namespaces that are new, quotas, and who is where. One that is gone stays until a restart. */
+  #reloadNamespaces({ namespaces }: GatewayConfig): void {
+    const { engine, userNamespaces } = this.#parts
+    const { broker } = this
+    const before = userNamespaces.inForce
+    const now = namespacesOfUsers(namespaces)
+    userNamespaces.inForce = now
+    for (const [name, quotas] of Object.entries(quotasOf(namespaces)))
+      broker.namespace(name).openWith(quotas, broker.now)
+    this.#startSysTopics()
+    engine.run(() => {
+      for (const { client } of [...broker.sessionsByNumber.values()]) {
+        const name = client?.principal ?? ''
+        if (name !== '' && before.get(name) !== now.get(name)) client!.disconnect(ReasonCode.notAuthorized)
+      }
+    })
   }
 
   /** Puts the limits of a configuration in force that need no restart: at once, also for those that are connected. */
@@ -287,7 +308,7 @@ export class Gateway {
     const { engine, store, listeners, health, diskWatch } = this.#parts
     await this.#reloading
     await this.#drain()
-    this.#stopSysTopics?.()
+    for (const stop of this.#sysTopics.values()) stop()
     this.#stopHistory?.()
     this.#parts.clockKeeper?.stop()
     diskWatch?.stop()
@@ -331,17 +352,12 @@ export class Gateway {
     if (failure.error === undefined) await committer.settled().catch(() => {})
   }
 
-  #startSysTopics(): () => void {
-    const stops = [...this.broker.namespaces.values()]
-      .filter(({ open }) => open)
-      .map((namespace) =>
-        startSysTopics({
-          reading: () => this.#sysReading(namespace),
-          publish: (messages) => this.#publishSysTopics(messages, namespace),
-        }),
-      )
-    return () => {
-      for (const stop of stops) stop()
+  #startSysTopics(): void {
+    for (const namespace of this.broker.namespaces.values()) {
+      if (!namespace.open || this.#sysTopics.has(namespace)) continue
+      const reading = (): SysReading => this.#sysReading(namespace)
+      const publish = (messages: readonly SysMessage[]): void => this.#publishSysTopics(messages, namespace)
+      this.#sysTopics.set(namespace, startSysTopics({ reading, publish }))
     }
   }
 

@@ -328,13 +328,24 @@ const reloaded = new Set([
   ...reloadedLimits.map((name) => `limits.${name}`),
 ])
 
+/** A namespace that is new, without exports, and users and quotas of one that is there. */
+function isTakenOfNamespace(name: string, was: unknown, value: unknown): boolean {
+  if (!name.startsWith('namespaces.')) return false
+  if (name.endsWith('.users') || name.endsWith('.quotas')) return true
+  const isNew = was === undefined && value !== undefined
+  return isNew && (value as { exports: unknown[] }).exports?.length === 0
+}
+
 /** What a running gateway does not take, by name; of options that hold others, these. */
 function changedOptions(before: object, after: object, at = ''): string[] {
   const values = new Map(Object.entries(before))
-  return Object.entries({ ...before, ...after }).flatMap(([key, value]) => {
+  const wanted = new Map(Object.entries(after))
+  return Object.keys({ ...before, ...after }).flatMap((key) => {
     const name = `${at}${key}`
     const was: unknown = values.get(key)
-    if (reloaded.has(name) || JSON.stringify(was) === JSON.stringify(value)) return []
+    const value: unknown = wanted.get(key)
+    if (reloaded.has(name) || isTakenOfNamespace(name, was, value) || JSON.stringify(was) === JSON.stringify(value))
+      return []
     const bothHold = [was, value].every((one) => typeof one === 'object' && one !== null && !Array.isArray(one))
     return bothHold ? changedOptions(was as object, value as object, `${name}.`) : [name]
   })

@@ -38,12 +38,20 @@ export class Quotas {
   readonly queuedBytes: Budget
 
   constructor(quotas: NamespaceQuotas) {
-    const unlimited = Infinity
-    this.connections = new Budget(quotas.connectionsMax ?? unlimited)
-    this.sessions = new Budget(quotas.sessionsMax ?? unlimited)
-    this.subscriptions = new Budget(quotas.subscriptionsMax ?? unlimited)
-    this.retainedBytes = new Budget(quotas.retainedBytesMax ?? unlimited)
-    this.queuedBytes = new Budget(quotas.queuedBytesMax ?? unlimited)
+    this.connections = new Budget(Infinity)
+    this.sessions = new Budget(Infinity)
+    this.subscriptions = new Budget(Infinity)
+    this.retainedBytes = new Budget(Infinity)
+    this.queuedBytes = new Budget(Infinity)
+    this.change(quotas)
+  }
+
+  change(quotas: NamespaceQuotas): void {
+    this.connections.max = quotas.connectionsMax ?? Infinity
+    this.sessions.max = quotas.sessionsMax ?? Infinity
+    this.subscriptions.max = quotas.subscriptionsMax ?? Infinity
+    this.retainedBytes.max = quotas.retainedBytesMax ?? Infinity
+    this.queuedBytes.max = quotas.queuedBytesMax ?? Infinity
   }
 }
 
@@ -52,7 +60,7 @@ export class Namespace {
   /** In the store the default one has none. */
   readonly storedName: string
   /** Whether clients may connect: the configuration names it. Else it is there only because of what the store has of it. */
-  readonly open: boolean
+  open: boolean
   readonly options: BrokerOptions
   readonly budgets: Budgets
   readonly quotas: Quotas
@@ -167,6 +175,13 @@ export class Namespace {
   removeSubscription(subscription: Subscription): void {
     this.index.remove(subscription)
     this.#countSubscriptions()
+  }
+
+  /** Clients may be in it, and these quotas hold from here on; what is there beyond a lower one stays. */
+  openWith(quotas: NamespaceQuotas, now: number): void {
+    this.open = true
+    this.quotas.change(quotas)
+    this.publishBuckets = namespaceBuckets(this.publishBuckets, quotas, now)
   }
 
   /** Sets a topic's retained message, or removes it (null). Returns what it replaces. */

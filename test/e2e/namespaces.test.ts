@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { SignJWT } from 'jose'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { newPasswordHash } from '../../src/auth/password-hash.ts'
+import { parseGatewayOptions } from '../../src/config/schema.ts'
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway.ts'
 import { describePeer } from '../peers.ts'
 import { connectClient, startGateway } from './gateway.ts'
@@ -183,6 +184,29 @@ describe('clients in namespaces', () => {
     expect(gateway.broker.namespace('plant').traffic.messagesReceived).toEqual([0, 0, 0])
     expect(gateway.metrics()['mqtt_messages_received_total{qos="1"}']).toBe(3)
     expect(gateway.metrics()['mqtt_packets_received_total{type="connect"}']).toBe(5)
+  })
+
+  it('meet new namespaces, other quotas and other users at a reload', async () => {
+    const lines = [`alice:${await newPasswordHash('sha512', Buffer.from('pw'))}`]
+    writeFileSync(join(folder, 'users'), `${lines.join('\n')}\n`)
+    const options = { ...twoListeners, inMemory: true, authentication: { passwordFile: join(folder, 'users') } }
+    const gateway = await startGateway({ ...options, mqttPort: undefined, httpPort: undefined })
+    const login = { username: 'alice', password: 'pw', protocolVersion: 5 } as const
+    const connect = (clientId: string, listener = 'office') =>
+      connectClient(gateway, { ...login, clientId }, at(gateway, listener))
+    const before = await connect('before')
+    const stays = await connect('stays', 'plant')
+    const gone = new Promise<void>((resolve) => before.mqtt.once('close', () => resolve()))
+    const namespaces = { plant: { quotas: { connectionsMax: 1 } }, lab: { users: ['alice'] } }
+    await gateway.reload(parseGatewayOptions({ ...options, namespaces, logLevel: 'silent' }))
+    await gone
+    const now = await connect('now')
+    expect([...gateway.broker.namespace('lab').sessions.keys()]).toEqual(['now'])
+    await now.mqtt.subscribeAsync('$SYS/broker/clients/connected')
+    await now.until(1)
+    expect(gateway.broker.namespace('plant').quotas.connections.max).toBe(1)
+    await expect(connect('plant', 'plant')).rejects.toMatchObject({ code: 0x87 })
+    expect(stays.mqtt.connected).toBe(false)
   })
 
   it('are where their user is configured to be or their token says, and nowhere else', async () => {
