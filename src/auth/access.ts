@@ -88,7 +88,7 @@ export class Access implements Authenticator {
     this.#chain = this.#chainOf(loaded)
     this.#loaded = loaded
     this.authorization.replace(loaded.authorization)
-    return { users, anonymous: !loaded.allowAnonymous }
+    return { users, anonymous: !loaded.allowAnonymous && !this.#asksNobody }
   }
 
   authenticate(request: AuthenticationRequest): AuthenticationResult | Promise<AuthenticationResult> {

@@ -45,23 +45,51 @@ export function clientOfRequest(request: IncomingMessage, proxies: TrustedProxie
   let client = clientAt(request.socket)
   if (proxies === undefined) return client
   const value = request.headers[proxies.header]
-  const text = Array.isArray(value) ? value.join(',') : (value ?? '')
-  const hops = proxies.header === 'forwarded' ? forwardedHops(text) : text.split(',')
+  let rest = Array.isArray(value) ? value.join(',') : (value ?? '')
+  const lastHop = proxies.header === 'forwarded' ? lastForwarded : lastListed
   while (isTrusted(proxies, client.address)) {
-    const hop = addressOf(hops.pop())
+    const last = lastHop(rest)
+    const hop = addressOf(last.hop)
     if (hop === undefined) return client
     client = hop
+    rest = last.rest
   }
   return client
 }
 
-/** The `for` of each element (RFC 7239); an element without one hides its client. */
-function forwardedHops(text: string): string[] {
-  const elements = text.match(/(?:[^,"]|"(?:[^"\\]|\\.)*")+/g) ?? []
-  return elements.map((element) => {
-    const [, quoted, token] = /(?:^|;)\s*for="?(?:(?<=")((?:[^"\\]|\\.)*)"|([^\s;"]*))/i.exec(element) ?? []
-    return quoted ?? token ?? ''
-  })
+interface LastHop {
+  hop: string
+  /** What stands before it. */
+  rest: string
+}
+
+function lastListed(text: string): LastHop {
+  const comma = text.lastIndexOf(',')
+  return { hop: text.slice(comma + 1), rest: text.slice(0, Math.max(0, comma)) }
+}
+
+const forwardedPair = /[\w!#$%&'*+.^`|~-]+=(?:[^\s",;=]+|"(?:[^"\\]|\\.)*")/.source
+const forwardedElement = new RegExp(`^${forwardedPair}(?: *; *${forwardedPair})*$`)
+/** What proxies write is far shorter. */
+const forwardedCharactersMax = 1024
+
+/**
+ * The `for` of the last element (RFC 7239); one without hides its client. The last is the shortest end of the text behind a comma that
+ * is an element: whoever began a quoted text before it, and did not end it, must not swallow what the proxy added.
+ */
+function lastForwarded(text: string): LastHop {
+  const earliest = text.length - forwardedCharactersMax
+  for (let comma = text.lastIndexOf(','); ; comma = text.lastIndexOf(',', comma - 1)) {
+    const element = text.slice(comma + 1).trim()
+    const rest = text.slice(0, Math.max(0, comma))
+    if (forwardedElement.test(element)) return { hop: forIn(element), rest }
+    if (comma <= 0 || comma < earliest) return { hop: '', rest }
+  }
+}
+
+function forIn(element: string): string {
+  const [, quoted, token] = /(?:^|; *)for=(?:"((?:[^"\\]|\\.)*)"|([^";]*))/i.exec(element) ?? []
+  return quoted ?? token ?? ''
 }
 
 /** An address, with or without a port; undefined for anything else, such as `unknown`. */
@@ -69,5 +97,15 @@ function addressOf(hop = ''): ClientAddress | undefined {
   const text = hop.trim()
   const [, bracketed, dotted, port = '0'] = /^(?:\[([^\]]*)\]|(\d[\d.]*))(?::(\d{1,5}))?$/.exec(text) ?? []
   const address = bracketed ?? dotted ?? text
-  return isIP(address) === 0 ? undefined : { address, port: Number(port) }
+  return isIP(address) === 0 ? undefined : { address: plainAddress(address), port: Number(port) }
+}
+
+/** In one writing, IPv4 in IPv6's clothes undressed: limits and rules tell addresses apart by their text. */
+export function plainAddress(address: string): string {
+  if (!isIPv6(address) || address.includes('%')) return address
+  // The URL parser writes addresses in their short form (RFC 5952).
+  const short = new URL(`http://[${address}]`).hostname.slice(1, -1)
+  const [, high, low] = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(short) ?? []
+  if (high === undefined) return short
+  return [high, low!].flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 255]).join('.')
 }

@@ -71,6 +71,8 @@ export class Listener {
   /** Of a listener with TLS. */
   readonly certificates: CertificatesInForce | undefined
   #address: Address | undefined
+  /** Its address was given free; its sockets are open still. */
+  #isReleased = false
 
   constructor(settings: ListenerSettings, server: Server, certificates?: CertificatesInForce) {
     this.settings = settings
@@ -90,6 +92,7 @@ export class Listener {
   /** @throws ListenError */
   async bind(): Promise<Address> {
     const { kind, name, path } = this.settings
+    this.#isReleased = false
     try {
       const address = await (kind === 'unix' ? this.#bindPath(path!) : this.#bindPort())
       this.certificates?.watch()
@@ -128,6 +131,7 @@ export class Listener {
     const server = this.#server as unknown as Accepting
     server._handle?.close()
     server._handle = null
+    this.#isReleased = true
   }
 
   async #bindPort(): Promise<Address> {
@@ -157,7 +161,7 @@ export class Listener {
   async close(): Promise<void> {
     this.certificates?.stop()
     const server = this.#server
-    if (!server.listening) return
+    if (!server.listening && !this.#isReleased) return
     const closed = once(server, 'close')
     server.close()
     const grace = setTimeout(() => (server as Partial<HttpServer>).closeAllConnections?.(), closeGraceMs)

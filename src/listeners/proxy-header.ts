@@ -9,7 +9,14 @@ import type { Server, Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Engine } from '../engine/engine.ts'
 import type { Guest, Room } from '../engine/room.ts'
-import { type ClientAddress, clientAt, isTrusted, nameClient, type TrustedProxies } from './client-address.ts'
+import {
+  type ClientAddress,
+  clientAt,
+  isTrusted,
+  nameClient,
+  plainAddress,
+  type TrustedProxies,
+} from './client-address.ts'
 import { endsOf } from './handshakes.ts'
 import { type ProxyHeader, ProxyHeaderError, parseProxyHeader } from './proxy-protocol.ts'
 
@@ -64,7 +71,8 @@ export function expectProxyHeaders(engine: Engine, server: Server, options: Prox
 /** Where a proxy speaks for itself, it is the client. */
 function clientIn({ source, tls }: ProxyHeader, socket: Socket): ClientAddress {
   const commonName = tls?.verified === true && tls.commonName !== '' ? tls.commonName : undefined
-  return { ...(source ?? clientAt(socket)), commonName }
+  const client = source === undefined ? clientAt(socket) : { ...source, address: plainAddress(source.address) }
+  return { ...client, commonName }
 }
 
 interface Outcome {

@@ -53,6 +53,9 @@ class WebSocketStream implements ByteStream, FrameSink {
   /** To be answered next. */
   #ping: Buffer | null = null
   #reason = 'closed_by_peer'
+  #paused = false
+  /** The client has closed while what it had sent before still waits to be decoded. */
+  #closedWith: { code: number | undefined } | null = null
 
   constructor(engine: Engine, accepted: Socket, { handshake, client }: Accepted, options: ListenerOptions) {
     this.#engine = engine
@@ -97,8 +100,13 @@ class WebSocketStream implements ByteStream, FrameSink {
     })
   }
 
-  /** The client closes, or answers our closing. */
+  /** The client closes, or answers our closing. Nothing it sent before is lost: its close waits with that. */
   onClose(code: number | undefined): void {
+    if (this.#paused && !this.#closing) this.#closedWith = { code }
+    else this.#end(code)
+  }
+
+  #end(code: number | undefined): void {
     this.#writeClose(code)
     endLingering(this.#socket)
     this.#connection.onClosed(this.#reason)
@@ -137,17 +145,29 @@ class WebSocketStream implements ByteStream, FrameSink {
   readonly #onWritten = (): void => this.#connection.onDrain()
 
   pause(): void {
+    this.#paused = true
     this.#socket.pause()
   }
 
   resume(): void {
-    this.#socket.resume()
+    this.#paused = false
+    if (this.#closedWith === null) this.#socket.resume()
+    else setImmediate(() => this.#onLateClose())
+  }
+
+  /** It may have been paused again meanwhile, by what was decoded. */
+  #onLateClose(): void {
+    if (!this.#paused && !this.#closing) this.#end(this.#closedWith?.code)
   }
 
   /** Waits a while for the client's close frame, which ends the connection in order (section 7.1.1). */
   end(): void {
     const socket = this.#socket
     this.#writeClose(CloseCode.normal)
+    if (this.#closedWith !== null) {
+      endLingering(socket)
+      return
+    }
     socket.resume()
     const timer = setTimeout(() => socket.destroy(), lingerMs)
     timer.unref()

@@ -136,4 +136,15 @@ describe('a reload', () => {
     expect(access.replace(loaded(open))({ listener: 'lab', principal: 'bob' })).toBe(true)
     expect(await login('lab')).toMatchObject({ reasonCode: 0 })
   })
+
+  it('do not lose the clients of a listener that asks nobody, when the others have users', async () => {
+    const options = {
+      authentication: { passwordFile: await users('common', 'alice', 'one') },
+      authorization: { rules: [{ allow: 'all', topic: '#' }] },
+      listeners: [tcp('plain'), tcp('open', { authentication: false })],
+    } as const satisfies GatewayOptions
+    const isGone = accessOf(options).access.replace(loaded(options))
+    expect(isGone({ listener: 'open', principal: '' })).toBe(false)
+    expect(isGone({ listener: 'plain', principal: '' })).toBe(true)
+  })
 })

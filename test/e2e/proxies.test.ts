@@ -151,6 +151,23 @@ describe('a listener with proxyProtocol', () => {
   })
 })
 
+test.each([
+  ['1', Buffer.from('PROXY TCP6 ::FFFF:192.0.2.7 ::ffff:198.51.100.1 54321 1883\r\n'), '192.0.2.7:54321'],
+  ['1', Buffer.from('PROXY TCP6 2001:0DB8:0::7 2001:db8::1 54321 1883\r\n'), '2001:db8::7:54321'],
+  [
+    '2',
+    Buffer.from('0d0a0d0a000d0a515549540a21210024' + `${'0'.repeat(20)}ffffc0000207`.repeat(2) + 'd431075b', 'hex'),
+    '192.0.2.7:54321',
+  ],
+])(
+  'an address in a header of version %s has one writing, and IPv4 in IPv6 is IPv4',
+  async (_version, header, expected) => {
+    const { ports, seen } = await serve({ kind: 'tcp', proxyProtocol: true, trustedProxies: loopback })
+    expect(await answerTo(open(ports[0]!), Buffer.concat([header, connectBytes]))).toBe(connack)
+    expect(seen).toEqual([{ remoteAddress: expected }])
+  },
+)
+
 describe('a header of HTTP that names the client', () => {
   async function addressFor(listener: object, headers: Record<string, string>): Promise<string> {
     const { ports, seen } = await serve({ kind: 'ws', ...listener })
@@ -168,6 +185,8 @@ describe('a header of HTTP that names the client', () => {
     ['192.0.2.7', '192.0.2.7:0'],
     ['192.0.2.7:4711', '192.0.2.7:4711'],
     ['2001:db8::7', '2001:db8::7:0'],
+    ['2001:0DB8:0:0::7', '2001:db8::7:0'],
+    ['::ffff:c000:207', '192.0.2.7:0'],
     // The client wrote the first one itself.
     ['203.0.113.9, 192.0.2.7', '192.0.2.7:0'],
     ['192.0.2.7, 10.1.2.3', '192.0.2.7:0'],
@@ -188,11 +207,19 @@ describe('a header of HTTP that names the client', () => {
     ['for=192.0.2.7, by=10.0.0.1', own],
     ['for=_hidden', own],
     ['host="a,b\\"";for=192.0.2.7', '192.0.2.7:0'],
+    // The client left a quotation mark open, which the proxy's own one must not close.
+    ['for=203.0.113.9;x=", for="192.0.2.7"', '192.0.2.7:0'],
+    ['for=203.0.113.9, for=", for="[2001:db8::7]:4711"', '2001:db8::7:4711'],
   ])('Forwarded: %s is read where it is configured', async (value, expected) => {
     const listener = { ...trusted, forwardedHeader: 'Forwarded' }
     const address = await addressFor(listener, { Forwarded: value, 'X-Forwarded-For': '203.0.113.1' })
     if (typeof expected === 'string') expect(address).toBe(expected)
     else expect(address).toMatch(expected)
+  })
+
+  test('Forwarded is not searched for longer than what proxies write', async () => {
+    const headers = { Forwarded: `for=203.0.113.9${','.repeat(3000)}"` }
+    expect(await addressFor({ ...trusted, forwardedHeader: 'Forwarded' }, headers)).toMatch(own)
   })
 
   test('says nothing from an address that is not trusted, or where nobody is', async () => {

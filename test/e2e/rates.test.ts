@@ -1,7 +1,12 @@
 /** Publishers that are faster than they may, over real sockets: they are slowed down, nobody else is, and nothing is lost. */
+import { once } from 'node:events'
+import { generate } from 'mqtt-packet'
 import { describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
 import { connectClient, startGateway, transports } from './gateway.ts'
+import { connectPacket } from './raw-client.ts'
 
+const plain = { qos: 0, dup: false, retain: false } as const
 const versions = [4, 5] as const
 const cases = transports.flatMap((transport) => versions.map((protocolVersion) => ({ transport, protocolVersion })))
 
@@ -41,5 +46,20 @@ describe('a rate of publishing', () => {
     gateway.reloadLimits({ ...gateway.config, listeners: [{ ...gateway.config.listeners![0]!, limits: {} }] })
     await waiting
     expect(gateway.metrics()['mqtt_rate_limited_total{limit="client_publishes"}']).toBeGreaterThan(0)
+  })
+
+  it('loses nothing of a client that closes its WebSocket right behind its messages', async () => {
+    const gateway = await startGateway({ limits: { publishesPerSecondMax: 400, publishesBurstMax: 10 } })
+    const subscriber = await connectClient(gateway)
+    await subscriber.mqtt.subscribeAsync('#', { qos: 0 })
+    const publisher = new WebSocket(`ws://127.0.0.1:${gateway.addresses.http!.port}/mqtt`, 'mqtt')
+    await once(publisher, 'open')
+    publisher.send(generate(connectPacket('p')))
+    for (let i = 0; i < 100; i++) publisher.send(generate({ cmd: 'publish', topic: 't', payload: String(i), ...plain }))
+    publisher.close(1000)
+    const closed = once(publisher, 'close')
+    await subscriber.until(100)
+    expect(subscriber.texts()).toEqual(Array.from({ length: 100 }, (_, i) => String(i)))
+    expect((await closed)[0]).toBe(1000)
   })
 })

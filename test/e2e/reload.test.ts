@@ -155,6 +155,26 @@ describe('a reload', () => {
     await roundTrip(await join5(`mqtt://127.0.0.1:${free}`))
   })
 
+  test('closes connections of HTTP whose listener gave its address to another one', async () => {
+    const { port: free, server } = await occupied()
+    server.close()
+    await once(server, 'close')
+    const { gateway } = await serve({ name: 'one', kind: 'http', port: free })
+    const socket = connect({ port: free, host: '127.0.0.1' })
+    const ask = () => socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    let answers = ''
+    socket.on('error', () => {}).on('data', (chunk) => (answers += chunk))
+    ask()
+    await once(socket, 'data')
+    const closed = once(socket, 'close')
+    const listeners: Listeners = [{ name: 'one', kind: 'http', port: free, host: '0.0.0.0' }]
+    const options = { inMemory: true, logLevel: 'silent', allowAnonymous: true } as const
+    await gateway.reload({ ...options, listeners })
+    ask()
+    await closed
+    expect(answers.match(/ 200 /g)).toEqual([' 200 '])
+  })
+
   test('changes nothing where a new listener can not be bound, and says which', async () => {
     const { port: taken, server } = await occupied()
     const { gateway, reload, port } = await serve(
