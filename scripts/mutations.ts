@@ -157,6 +157,27 @@ export const mutations: readonly Mutation[] = [
     to: 'if (delivery === null || delivery.dup || delivery.state !== DeliveryState.waiting) continue\n    const { expiresAt } = delivery.message!\n    if (expiresAt > 0) {',
     test: ['test/core/sent.test.ts', 'test/simulation/torture.test.ts'],
   },
+  {
+    name: 'CONNACK does not wait for the end of its last session',
+    file: 'src/core/connection/accept.ts',
+    from: 'broker.endings.ticketOf(client.namespace, session.clientId)',
+    to: '0',
+    test: ['test/core/restart.test.ts'],
+  },
+  {
+    name: 'what an earlier process kept of a share group that was left is not looked for',
+    file: 'src/core/session/left-groups.ts',
+    from: 'return stored && queue.residentEnd < queue.recoveredEnd && namespace.index.sharedCount > 0',
+    to: 'return stored && queue.residentEnd < queue.recoveredEnd && namespace.index.sharedCount < 0',
+    test: ['test/core/left-groups.test.ts'],
+  },
+  {
+    name: 'the room that the log needs in the database does not count as taken',
+    file: 'src/store/sqlite-database.ts',
+    from: 'this.#room.look(this.#unusedBytes() - this.#growthBytes(), performance.now())',
+    to: 'this.#room.look(this.#unusedBytes(), performance.now())',
+    test: ['test/store/disk-room.test.ts'],
+  },
 ]
 
 /** How often the text that a mutation replaces is found. */
