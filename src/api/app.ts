@@ -8,7 +8,7 @@ import type { HttpBindings } from '@hono/node-server'
 import { authenticate } from './access.ts'
 import { documentPage } from './document-page.ts'
 import { Pages } from './listing.ts'
-import { Problem, problemContentType, problemText } from './problem.ts'
+import { Problem, problemAnswer } from './problem.ts'
 import { type Api, createApp } from './route.ts'
 import { addClients } from './routes/clients.ts'
 import { addDrops } from './routes/drops.ts'
@@ -51,20 +51,15 @@ export function createApi(sources: ApiSources): Api {
   addSettings(api)
   addDocument(api, sources.readings.version)
   root.route(base, api)
-  root.notFound((context) => answerOf(unknownRoute(api, context.req.method, context.req.path)))
+  root.notFound((context) => problemAnswer(unknownRoute(api, context.req.method, context.req.path)))
   root.onError((error, context) => {
     if (!(error instanceof Problem)) sources.onError(error)
     const problem = error instanceof Problem ? error : new Problem(500, 'the gateway failed to answer this call')
-    const response = answerOf(problem)
+    const response = problemAnswer(problem)
     if (!context.env.incoming.complete) response.headers.set('connection', 'close')
     return response
   })
   return root
-}
-
-function answerOf(problem: Problem): Response {
-  const headers = { ...problem.headers, 'content-type': problemContentType, 'cache-control': 'no-store' }
-  return new Response(problemText(problem), { status: problem.status, headers })
 }
 
 function unknownRoute(api: Api, method: string, path: string): Problem {

@@ -58,15 +58,19 @@ export class Pages {
     const after = cursor === undefined ? undefined : placeOf(cursor)
     const compare = order.descending ? (a: Place, b: Place) => comparePlaces(b, a) : comparePlaces
     const kept: Placed<Row>[] = []
+    /** Whoever reconnects between two slices is met twice. */
+    const identities = new Set<string>()
     const keepsMax = 4 * (limit + 1)
     const shorten = () => {
       kept.sort((a, b) => compare(a.place, b.place))
-      kept.length = Math.min(kept.length, limit + 1)
+      for (const { place } of kept.splice(limit + 1)) identities.delete(place[1])
     }
     await this.walk(rows, (row) => {
       if (!matches(row)) return
       const place = [order.value(row), order.identity(row)] as const
       if (after !== undefined && compare(place, after) <= 0) return
+      if (identities.has(place[1])) return
+      identities.add(place[1])
       kept.push({ row, place })
       if (kept.length >= keepsMax) shorten()
     })

@@ -44,6 +44,11 @@ export class Problem extends Error {
 
 export const problemContentType = 'application/problem+json'
 
+export function problemAnswer(problem: Problem): Response {
+  const headers = { ...problem.headers, 'content-type': problemContentType, 'cache-control': 'no-store' }
+  return new Response(problemText(problem), { status: problem.status, headers })
+}
+
 export function problemText({ status, message, errors }: Pick<Problem, 'status' | 'message' | 'errors'>): string {
   const faults = errors.length === 0 ? {} : { errors }
   const document = { type: 'about:blank', title: problemStatuses[status], status, detail: message, ...faults }

@@ -72,7 +72,7 @@ export class ApiClient {
     })
     const text = await response.text()
     if (!response.ok) throw new CliError(problemText(response.status, text))
-    return (text === '' ? undefined : JSON.parse(text)) as Body
+    return bodyOf<Body>(text, this.#url)
   }
 
   /** Rows of a list, page after page, until there are so many. */
@@ -89,6 +89,23 @@ export class ApiClient {
     } while (cursor !== undefined && rows.length < rowsMax)
     return { rows, more: cursor !== undefined }
   }
+}
+
+function bodyOf<Body>(text: string, url: string): Body {
+  try {
+    return (text === '' ? undefined : JSON.parse(text)) as Body
+  } catch {
+    throw new CliError(`what answers at ${url} is no gateway of this version: ${text.slice(0, 60).trim()}`)
+  }
+}
+
+/** A client id or a topic as a level of a path. */
+export function inPath(name: string): string {
+  // Taken for steps within the path, also percent-encoded.
+  if (name === '.' || name === '..') {
+    throw new CliError(`${name} can't be named in a path of the HTTP API`, ExitCode.usage)
+  }
+  return encodeURIComponent(name)
 }
 
 function urlOf(config: Parameters<typeof listenersOf>[0]): string {

@@ -4,7 +4,7 @@
  */
 import { type Command, InvalidArgumentError } from 'commander'
 import { logLevels } from '../config/schema.ts'
-import { ApiClient, type ApiFlags, withApiOptions } from './api-client.ts'
+import { ApiClient, type ApiFlags, inPath, withApiOptions } from './api-client.ts'
 import type { CliContext } from './context.ts'
 import { type Row, writeTable } from './table.ts'
 
@@ -48,7 +48,7 @@ function registerSessions(program: Command, context: CliContext): void {
   )
   const queue = sessions.command('queue').description('show what is in flight and what waits').argument('<client-id>')
   withOwner(withLimit(queue)).action(async (clientId: string, flags: ListFlags) => {
-    const path = `/sessions/${encodeURIComponent(clientId)}/queue`
+    const path = `/sessions/${inPath(clientId)}/queue`
     const { rows, more } = await new ApiClient(flags, context).list<QueuedRow>(
       path,
       { namespace: flags.namespace },
@@ -78,7 +78,7 @@ function registerRetained(program: Command, context: CliContext): void {
   })
   const get = retained.command('get').description('write the payload of one to standard output').argument('<topic>')
   withOwner(withApiOptions(get)).action(async (topic: string, flags: ListFlags) => {
-    const path = `/retained/${encodeURIComponent(topic)}`
+    const path = `/retained/${inPath(topic)}`
     const message = await new ApiClient(flags, context).call<Payload>(path, { query: { namespace: flags.namespace } })
     if (flags.json) writeJson(context, message)
     else context.stdout.write(Buffer.from(message.payload, message.payloadEncoding))
@@ -178,7 +178,7 @@ function addList(command: Command, context: CliContext, { path, columns }: { pat
 function addShow(command: Command, context: CliContext, path: string): void {
   withOwner(withApiOptions(command.argument('<client-id>'))).action(async (clientId: string, flags: ListFlags) => {
     const query = { namespace: flags.namespace }
-    const row = await new ApiClient(flags, context).call<Row>(`${path}/${encodeURIComponent(clientId)}`, { query })
+    const row = await new ApiClient(flags, context).call<Row>(`${path}/${inPath(clientId)}`, { query })
     if (flags.json) writeJson(context, row)
     else
       writeTable(
@@ -192,7 +192,7 @@ function addShow(command: Command, context: CliContext, path: string): void {
 function addDelete(command: Command, context: CliContext, path: string): void {
   withOwner(withApiOptions(command.argument('<client-id>'))).action(async (clientId: string, flags: ListFlags) => {
     const query = { namespace: flags.namespace }
-    await new ApiClient(flags, context).call(`${path}/${encodeURIComponent(clientId)}`, { method: 'DELETE', query })
+    await new ApiClient(flags, context).call(`${path}/${inPath(clientId)}`, { method: 'DELETE', query })
   })
 }
 

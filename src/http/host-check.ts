@@ -54,14 +54,17 @@ export function createHostCheck({ boundHost, allowedHosts, allowedOrigins }: Hos
 const forwardingHeaders = [
   'forwarded',
   'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
   'x-real-ip',
   'client-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
   'true-client-ip',
   'cf-connecting-ip',
+  'fastly-client-ip',
+  'fly-client-ip',
 ]
+/** For, -Host, -Proto, -Port, -Server, -Prefix and what else there is. */
+const forwardingPrefix = /^x-(original-)?forwarded(-|$)/
 
 /**
  * Whether a program of this machine asks for itself: by loopback, by a name of loopback, through no proxy that says what it is,
@@ -80,6 +83,7 @@ export function comesFromThisMachine(
   }
   if (host === undefined || !(isLoopbackName(nameIn(host)) || isLoopbackAddress(nameIn(host)))) return false
   if (forwardingHeaders.some((name) => headers[name] !== undefined)) return false
+  if (Object.keys(headers).some((name) => forwardingPrefix.test(name))) return false
   const site = headers['sec-fetch-site']
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return false
   return origin === undefined || origin === `${socket.encrypted === true ? 'https' : 'http'}://${host}`

@@ -1,5 +1,7 @@
 /** Who may make which call: tokens and roles, programs of this machine, and whoever is neither. */
 import { request } from 'node:http'
+import { connect } from 'node:net'
+import { text as textOf } from 'node:stream/consumers'
 import { describe, expect, it } from 'vitest'
 import { eventually } from '../e2e/eventually.ts'
 import { connectClient, startGateway } from '../e2e/gateway.ts'
@@ -98,6 +100,20 @@ describe('with authentication', () => {
     const api = await startApi()
     expectProblem(await api.call('/clients', { token: 'mqtide_wrong' }), 401)
   })
+})
+
+describe('a request whose Host is no name', () => {
+  it.each(['localhost:99999', 'a<.localhost', 'x y.localhost'])(
+    '%s is the caller’s fault, said as a problem',
+    async (host) => {
+      const api = await startApi()
+      const socket = connect(Number(new URL(api.url).port), '127.0.0.1')
+      socket.write(`GET /api/v1/clients HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)
+      const answer = await textOf(socket)
+      expect(answer).toMatch(/^HTTP\/1.1 400 /)
+      expect(answer).toContain('application/problem+json')
+    },
+  )
 })
 
 describe('tokens of a gateway in memory', () => {

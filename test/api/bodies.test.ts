@@ -120,6 +120,16 @@ describe('a published message', () => {
     expect((await post(api, { topic: 'nobody/here' })).body).toEqual({ outcome: 'no-subscribers' })
   })
 
+  it.each([
+    ['U+0000', { userProperties: [['a\0', 'b']] }],
+    ['half of a surrogate pair', { userProperties: [['a', '\ud800']] }],
+    ['more bytes than a string of MQTT has', { contentType: 'ü'.repeat(40_000) }],
+  ])('with %s in a property is a faulty request', async (_, properties) => {
+    const answer = await post(await startApi(), { topic: 'a', properties })
+    expectProblem(answer, 400)
+    expect(answer.body['detail']).toContain('body.properties.')
+  })
+
   it('larger than the gateway takes is refused, and so is one with too many levels or for a full queue', async () => {
     const limits = { packetBytesMax: 1000, sessionQueueMessagesMax: 1, topicLevelsMax: 5 }
     const api = await startApi({ limits, sessionQueueFull: 'reject' })

@@ -139,6 +139,20 @@ describe('a command', () => {
     expect((await mqtide('clients', 'list', '--token-file', join(dataDir, 'nothing'))).exitCode).toBe(2)
     expect((await runCommand(['clients', 'list', '--url', 'here', '--data-dir', dataDir])).exitCode).toBe(2)
     expect((await mqtide('clients', 'list', '--limit', '0')).exitCode).toBe(2)
+    // Not the list of all of them.
+    expect(await mqtide('clients', 'show', '.')).toMatchObject({ exitCode: 2, text: '' })
+  })
+
+  it('says so when what answers is no gateway', async () => {
+    const server = createServer((_, response) => response.end('<!doctype html>')).listen(0)
+    await once(server, 'listening')
+    const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`
+    const { exitCode, stderr } = await runCommand(['clients', 'list', '--url', url, '--data-dir', dataDir])
+    server.close()
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 1,
+      stderr: `mqtide: what answers at ${url} is no gateway of this version: <!doctype html>\n`,
+    })
     expect((await mqtide('clients', 'list', '--sort', 'secret')).stderr).toContain('query.sort')
   })
 })

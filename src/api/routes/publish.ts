@@ -2,11 +2,15 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Properties } from '../../mqtt/packet.ts'
 import { isValidTopicName } from '../../mqtt/topic.ts'
+import { isEncodable } from '../../mqtt/utf8.ts'
 import { Problem } from '../problem.ts'
 import { type Api, json, needs, problems } from '../route.ts'
 import { namespaceQuery } from '../schemas.ts'
 
 const base64 = z.base64('expected base64')
+const mqttText = z.string().refine((text) => isEncodable(text), {
+  error: 'MQTT carries no U+0000, no half of a surrogate pair and no more than 65535 bytes',
+})
 
 const bodySchema = z
   .strictObject({
@@ -23,7 +27,7 @@ const bodySchema = z
     retain: z.boolean().default(false),
     properties: z
       .strictObject({
-        contentType: z.string().max(65_535).optional(),
+        contentType: mqttText.optional(),
         responseTopic: z
           .string()
           .max(65_535)
@@ -32,7 +36,7 @@ const bodySchema = z
         correlationData: base64.max(87_000).optional().describe('Base64.'),
         messageExpiryInterval: z.number().int().min(0).max(0xffffffff).optional().describe('Seconds.'),
         userProperties: z
-          .array(z.tuple([z.string().max(65_535), z.string().max(65_535)]))
+          .array(z.tuple([mqttText, mqttText]))
           .max(100)
           .optional()
           .describe('Names and values, in order.'),

@@ -19,6 +19,10 @@ const topicFilter = z
 const filterText =
   'An MQTT topic filter. As in MQTT, a wildcard at the first level matches no topic that begins with $.'
 
+/** What the gateway says of itself comes with its next change only, which may be never. */
+const isOwn = (topic: string) => topic === '$SYS' || topic.startsWith('$SYS/')
+const deletable = { error: 'what is below $SYS is the gateway’s own' }
+
 const topicParam = z.object({
   topic: z
     .string()
@@ -58,7 +62,10 @@ const removeOne = createRoute({
   tags,
   summary: 'Delete the retained message of one topic; subscribers are told nothing',
   ...needs({ role: 'operator' }),
-  request: { params: topicParam, query: ownerQuery },
+  request: {
+    params: topicParam.refine(({ topic }) => !isOwn(topic), { ...deletable, path: ['topic'] }),
+    query: ownerQuery,
+  },
   responses: { 204: { description: 'It is deleted, for good' }, ...problems(400, 403, 404) },
 })
 
@@ -69,7 +76,12 @@ const removeMatching = createRoute({
   tags,
   summary: 'Delete the retained messages that a filter matches; subscribers are told nothing',
   ...needs({ role: 'operator' }),
-  request: { query: z.object({ namespace: namespaceQuery, filter: topicFilter.describe(filterText) }) },
+  request: {
+    query: z.object({
+      namespace: namespaceQuery,
+      filter: topicFilter.refine((filter) => !isOwn(filter), deletable).describe(filterText),
+    }),
+  },
   responses: {
     200: json(z.object({ deleted: z.number().int() }), 'How many were deleted, for good'),
     ...problems(400, 403, 503),
