@@ -103,10 +103,11 @@ function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, c
     deleteRetained: (name, topic) =>
       engine.call(() => {
         const namespace = broker.namespaces.get(name)
-        if (namespace === undefined || namespace.retained.get(topic) === null) return false
+        if (namespace === undefined || namespace.retained.get(topic) === null || namespace.isReadOnly(topic))
+          return false
         const previous = setRetained(broker, namespace, topic, null)
         broker.counters.retainedChanges++
-        if (!namespace.isReadOnly(topic)) broker.journal.retain(namespace.storedName, topic, null, previous)
+        broker.journal.retain(namespace.storedName, topic, null, previous)
         return true
       }),
     settled: () => committer.settled(),

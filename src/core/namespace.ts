@@ -169,6 +169,11 @@ export class Namespace {
   /** Only the server publishes there, and nothing of it is stored. */
   isReadOnly(topic: string): boolean {
     if (topic.charCodeAt(0) === 0x24 && topic.startsWith('$SYS/')) return true
+    return this.isImported(topic)
+  }
+
+  /** It is another namespace's, which exports it to this one. */
+  isImported(topic: string): boolean {
     return this.importPrefixes.some((prefix) => topic.startsWith(prefix))
   }
 

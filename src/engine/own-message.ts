@@ -4,6 +4,8 @@ import type { Message } from '../core/publish/message.ts'
 import type { PublishOutcome } from '../core/publish/publish.ts'
 import { encodeProperties } from '../mqtt/encoder.ts'
 import { PacketType, type Properties, type Qos } from '../mqtt/packet.ts'
+import { ProtocolError } from '../mqtt/protocol-error.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
 import { encodeUtf8 } from '../mqtt/utf8.ts'
 import type { Committer } from './committer.ts'
 import type { Engine } from './engine.ts'
@@ -23,6 +25,12 @@ export async function publishOwn(
   { engine, committer }: { engine: Engine; committer: Committer },
   { namespace, topic, payload, qos, retain, properties }: OwnMessage,
 ): Promise<PublishOutcome> {
+  if ((namespace ?? engine.broker.defaultNamespace).isImported(topic)) {
+    throw new ProtocolError(
+      ReasonCode.notAuthorized,
+      `${topic} is what another namespace exports: it is read only here`,
+    )
+  }
   const { messageExpiryInterval, topicAlias: _alias, subscriptionIdentifiers: _ids, ...forwarded } = properties
   const forwardProperties = encodeProperties(PacketType.publish, forwarded)
   const { appended } = committer

@@ -204,6 +204,18 @@ describe('retained messages', () => {
     expect((await api.call('/retained/%24SYS%2Fbroker%2Fversion')).status).toBe(200)
   })
 
+  it('that another namespace exports are not made or deleted where they go', async () => {
+    const plant = { exports: [{ filter: '#', to: 'default', prefix: 'plant/' }] }
+    const api = await startApi({ namespaces: { plant } })
+    const topic = 'plant/a'
+    await api.gateway.publish({ topic: 'a', payload: 'x', retain: true, namespace: 'plant' })
+    expectProblem(await api.call('/publish', { method: 'POST', body: { topic, payload: 'forged' } }), 400)
+    await expect(api.gateway.publish({ topic, payload: 'forged' })).rejects.toThrow('another namespace exports')
+    expectProblem(await api.admin('/retained/plant%2Fa', { method: 'DELETE' }), 404)
+    expect((await api.admin('/retained?filter=%23', { method: 'DELETE' })).body).toEqual({ deleted: 0 })
+    expect((await api.call('/retained/plant%2Fa')).body).toMatchObject({ payload: 'x' })
+  })
+
   it('are not deleted without a filter', async () => {
     const api = await startApi()
     expectProblem(await api.admin('/retained', { method: 'DELETE' }), 400)

@@ -65,6 +65,17 @@ describe('an export', () => {
     expect(reader.takePublishes()).toMatchObject([{ topic: 'plant/line/1', payload: 'one', retain: true }])
   })
 
+  it('hides what was retained below its prefix before it, until it ends', async () => {
+    const before = new DurableWorld()
+    const publisher = await before.ready('p')
+    publisher.publish('plant/line/9', 'older', { retain: true, qos: 1 })
+    await before.settle()
+    const isThere = ({ broker }: DurableWorld) => broker.defaultNamespace.retained.get('plant/line/9') !== null
+    const during = await before.restart(undefined, { ...options })
+    expect(isThere(during)).toBe(false)
+    expect(isThere(await during.restart(undefined, {}))).toBe(true)
+  })
+
   it('holds the acknowledgement of its publisher until what it brought is stored', async () => {
     const world = new DurableWorld(undefined, undefined, undefined, {}, { exports: [rule] })
     const reader = await world.ready('r', lasting)

@@ -143,5 +143,5 @@ function addDeleting(api: Api, pages: Pages): void {
 }
 
 function nothingRetained(): Problem {
-  return new Problem(404, 'nothing is retained for this topic')
+  return new Problem(404, 'nothing is retained for this topic, or not by this namespace')
 }

@@ -63,5 +63,5 @@ export function expireRetained(broker: Broker, namespace: Namespace, topic: stri
   if (namespace.retained.get(topic) !== message) return
   setRetained(broker, namespace, topic, null)
   drop(topic, 'retained_expired', namespace)
-  broker.journal.retain(namespace.storedName, topic, null, message)
+  if (!namespace.isReadOnly(topic)) broker.journal.retain(namespace.storedName, topic, null, message)
 }

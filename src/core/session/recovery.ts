@@ -78,7 +78,9 @@ export class BrokerRecovery {
   }
 
   onRetained({ namespace, topic, message: stored }: RecoveredRetained): void {
-    setRetained(this.#broker, this.#broker.namespace(namespace || defaultNamespaceName), topic, messageOf(stored))
+    const place = this.#broker.namespace(namespace || defaultNamespaceName)
+    // From before it was what another namespace exports: it stays in the store until that ends.
+    if (!place.isReadOnly(topic)) setRetained(this.#broker, place, topic, messageOf(stored))
   }
 
   onWill(stored: RecoveredWill): void {
