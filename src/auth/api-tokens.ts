@@ -12,7 +12,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { AccessFileError } from './file-fault.ts'
-import { replaceFile } from './password-file-edit.ts'
+import { replaceFile, whileAlone } from './password-file-edit.ts'
 
 /** Each may do what those before it may. */
 export const apiRoles = ['viewer', 'operator', 'admin'] as const
@@ -65,8 +65,13 @@ function fileError(file: string, message: string): AccessFileError {
   return new AccessFileError([{ file, line: 0, message }])
 }
 
-export function writeTokens(path: string, tokens: readonly StoredToken[]): void {
+function writeTokens(path: string, tokens: readonly StoredToken[]): void {
   replaceFile(path, `${JSON.stringify({ tokens }, null, 2)}\n`)
+}
+
+/** @throws what `change` throws, and nothing is changed then */
+export function changeTokens(path: string, change: (tokens: StoredToken[]) => readonly StoredToken[]): void {
+  whileAlone(path, () => writeTokens(path, change(readTokens(path))))
 }
 
 /** Returns the token, which is nowhere else in full, and the list with it. @throws TokenError */
@@ -119,14 +124,18 @@ export class ApiTokens {
     return found && { name: found.name, role: found.role }
   }
 
-  /** @throws TokenError */
+  /** @throws TokenError, and AccessFileError for a file that is none of tokens */
   add(bearer: TokenBearer, now: Date): string {
+    let made = ''
+    const change = (before: readonly StoredToken[]) => {
+      const { token, tokens } = withToken(before, bearer, now)
+      made = token
+      return tokens
+    }
+    if (this.#path === undefined) this.#take(change(this.#stored))
+    else changeTokens(this.#path, change)
     this.#readAgain()
-    const { token, tokens } = withToken(this.#stored, bearer, now)
-    if (this.#path !== undefined) writeTokens(this.#path, tokens)
-    this.#take(tokens)
-    this.#seen = this.#stamp()
-    return token
+    return made
   }
 
   #take(tokens: readonly StoredToken[]): void {

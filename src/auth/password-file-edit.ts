@@ -2,10 +2,11 @@
  * Changes to a file of users, line by line: comments and the other users' lines stay as they are.
  *
  * The new file is written beside the old one, readable by its owner alone, brought to the disk and then put in its place:
- * whoever reads it meanwhile, as a gateway that reloads, sees the old one or the new one and nothing in between.
+ * whoever reads it meanwhile, as a gateway that reloads, sees the old one or the new one and nothing in between. Who changes it is
+ * alone with it, so that of two at once none undoes what the other did.
  */
 import { randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /** The text with one user's line put in or replaced. */
@@ -38,6 +39,34 @@ function linesOf(text: string): string[] {
 
 function textOf(lines: readonly string[]): string {
   return lines.map((line) => `${line}\n`).join('')
+}
+
+/** A lock that is older was left by a process that was killed: nobody holds one for longer than it takes to write a file. */
+const lockHeldMsMax = 10_000
+const lockRetryMs = 20
+
+/** Reads a file and replaces it while nobody else does. The lock is a file beside it. */
+export function whileAlone<Result>(path: string, change: () => Result): Result {
+  const lock = `${realPath(path)}.lock`
+  const nobody = new Int32Array(new SharedArrayBuffer(4))
+  while (!takeLock(lock)) Atomics.wait(nobody, 0, 0, lockRetryMs)
+  try {
+    return change()
+  } finally {
+    rmSync(lock, { force: true })
+  }
+}
+
+function takeLock(lock: string): boolean {
+  try {
+    closeSync(openSync(lock, 'wx', 0o600))
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    const takenAt = statSync(lock, { throwIfNoEntry: false })?.mtimeMs
+    if (takenAt !== undefined && Math.abs(Date.now() - takenAt) > lockHeldMsMax) rmSync(lock, { force: true })
+    return false
+  }
 }
 
 /** Replaces a file as a whole; where the path is a link, what it points to. */

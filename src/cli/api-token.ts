@@ -4,11 +4,11 @@ import { type Command, Option } from 'commander'
 import {
   type ApiRole,
   apiRoles,
+  changeTokens,
   readTokens,
   TokenError,
   tokensPath,
   withToken,
-  writeTokens,
 } from '../auth/api-tokens.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 import { type DirectoryFlags, dataDirOf } from './store-directory.ts'
@@ -52,18 +52,22 @@ function pathOf(flags: DirectoryFlags, context: CliContext): string {
 function add(name: string, flags: DirectoryFlags & { role: ApiRole }, context: CliContext): void {
   const path = pathOf(flags, context)
   try {
-    const { token, tokens } = withToken(readTokens(path), { name, role: flags.role }, new Date())
-    writeTokens(path, tokens)
-    context.stdout.write(`${token}\n`)
+    let made = ''
+    changeTokens(path, (before) => {
+      const { token, tokens } = withToken(before, { name, role: flags.role }, new Date())
+      made = token
+      return tokens
+    })
+    context.stdout.write(`${made}\n`)
   } catch (error) {
     throw error instanceof TokenError ? new CliError(error.message, ExitCode.usage) : error
   }
 }
 
 function remove(name: string, flags: DirectoryFlags, context: CliContext): void {
-  const path = pathOf(flags, context)
-  const tokens = readTokens(path)
-  const kept = tokens.filter((token) => token.name !== name)
-  if (kept.length === tokens.length) throw new CliError(`there is no token named ${name}`)
-  writeTokens(path, kept)
+  changeTokens(pathOf(flags, context), (tokens) => {
+    const kept = tokens.filter((token) => token.name !== name)
+    if (kept.length === tokens.length) throw new CliError(`there is no token named ${name}`)
+    return kept
+  })
 }

@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { parsePasswordFile, passwordBytesMax, userNameFault } from '../auth/password-file.ts'
-import { replaceFile, withoutUser, withUser } from '../auth/password-file-edit.ts'
+import { replaceFile, whileAlone, withoutUser, withUser } from '../auth/password-file-edit.ts'
 import { type HashKind, newPasswordHash, parsePasswordHash } from '../auth/password-hash.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 import { askPassword } from './password-prompt.ts'
@@ -62,16 +62,20 @@ async function passwd({ file, user, password }: Words, flags: Flags, context: Cl
   const name = user!
   const fault = userNameFault(name)
   if (fault !== undefined) throw new CliError(fault, ExitCode.usage)
-  const text = flags.create ? '' : readUsers(file)
+  // Its faults are told before anybody is asked for a password.
+  if (!flags.create) readUsers(file)
   if (flags.delete) {
-    const kept = withoutUser(text, name)
-    if (kept === undefined) throw new CliError(`${file}: there is no user ${name}`)
-    replaceFile(file, kept)
+    whileAlone(file, () => {
+      const kept = withoutUser(readUsers(file), name)
+      if (kept === undefined) throw new CliError(`${file}: there is no user ${name}`)
+      replaceFile(file, kept)
+    })
     return
   }
   const plain = password ?? (await askPassword(context))
   const hash = await newPasswordHash(kindOf(flags), passwordBytes(plain))
-  replaceFile(file, withUser(text, name, hash))
+  // It may be another file than before the password was typed and hashed.
+  whileAlone(file, () => replaceFile(file, withUser(flags.create ? '' : readUsers(file), name, hash)))
 }
 
 function checkFlags(user: string | undefined, password: string | undefined, flags: Flags): void {

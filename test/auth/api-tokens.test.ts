@@ -1,5 +1,5 @@
 /** Tokens for the HTTP API: in the data folder, through the command, and in a gateway that runs. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -69,6 +69,24 @@ describe('mqtide api-token', () => {
     ])
     expect((await apiToken('remove', 'panel')).exitCode).toBe(0)
     expect(await statusOf(port, token)).toBe(401)
+  })
+
+  it('loses nothing where several are added and removed at once', async () => {
+    await (await start()).close()
+    await apiToken('add', 'leaked')
+    const names = ['a', 'b', 'c', 'd', 'e']
+    await Promise.all([apiToken('remove', 'leaked'), ...names.map((name) => apiToken('add', name))])
+    const listed = JSON.parse((await apiToken('list', '--json')).text) as { name: string }[]
+    expect(listed.map(({ name }) => name).sort()).toEqual([...names, 'first'])
+    expect(readdirSync(dataDir)).not.toContain('api-tokens.json.lock')
+  })
+
+  it('takes a lock that a killed process left behind as none', async () => {
+    await (await start()).close()
+    const lock = `${tokensPath(dataDir)}.lock`
+    writeFileSync(lock, '')
+    utimesSync(lock, 0, 0)
+    expect((await apiToken('add', 'panel')).exitCode).toBe(0)
   })
 
   it('says what is wrong', async () => {

@@ -44,6 +44,14 @@ describe('mqtide passwd', () => {
     expect(readdirSync(folder)).toEqual(['users'])
   })
 
+  it('loses nothing where several are added at once', async () => {
+    await passwd(['-c', '-b', file, 'gone', 'x'])
+    const names = ['a', 'b', 'c', 'd']
+    const adding = names.map((name) => passwd(['-b', file, name, 'pw']))
+    await Promise.all([passwd(['-D', file, 'gone']), ...adding])
+    expect([...parsePasswordFile(readFileSync(file, 'utf8'), file).keys()].sort()).toEqual(names)
+  })
+
   it('keeps comments and the lines of others as they stand, and follows a link', async () => {
     const other =
       'carol:$6$Xqt+vBLWy7b+Ga4I$5VYe2+IzTyRYJF+0rMbIthx1Kb1O287vAwnAsLG/GrHxN12eEmamrPYFX1IPe5d8uvbUbprzy8TPFT8BmTx6aQ=='
