@@ -68,7 +68,9 @@ Next:
 /** Programs that make certificates are not ours to be: openssl is nearly everywhere, and Node has no way to. */
 function certificateIn(directory: string): 'there' | 'made' | 'impossible' {
   const [cert, key] = [join(directory, names.cert), join(directory, names.key)]
-  if (existsSync(cert) || existsSync(key)) return 'there'
+  const there = [cert, key].filter((file) => existsSync(file))
+  if (there.length === 2) return 'there'
+  if (there.length === 1) throw new CliError(`${there[0]} is there without ${there[0] === cert ? key : cert}`)
   const subject = ['-subj', `/CN=${hostname().slice(0, 64)}`, '-days', String(certificateDays)]
   const hosts = [...new Set(['localhost', hostname()])].map((name) => `DNS:${name}`)
   const extensions = [`subjectAltName=${[...hosts, 'IP:127.0.0.1', 'IP:::1'].join(',')}`, 'extendedKeyUsage=serverAuth']

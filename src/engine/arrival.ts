@@ -22,6 +22,8 @@ export function arrive({ broker }: Engine, room: Room, newcomer: Newcomer): void
   if (!room.mayEnter(newcomer)) {
     noteFullAddress(broker, client)
     client.end('address_limit')
+    // It said nothing that it could be answered, and to wait until it has closed its side would cost a socket for each.
+    newcomer.destroy()
     return
   }
   const waitMs = room.takeTurn(now, options.connectWaitMsMax)

@@ -1,5 +1,5 @@
 /** `mqtide init`, and what an operator does after it. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -60,6 +60,17 @@ describe('mqtide init', () => {
     expect(exitCode).toBe(1)
     expect(stderr).toMatch(/^mqtide: EEXIST.*\n$/)
   })
+})
+
+test('mqtide init --tls writes no configuration for a certificate without its key, nor touches it', async () => {
+  mkdirSync(folder)
+  writeFileSync(at('server.crt'), 'mine')
+  expect(await init('--tls')).toMatchObject({
+    exitCode: 1,
+    stderr: `mqtide: ${at('server.crt')} is there without ${at('server.key')}\n`,
+  })
+  expect(existsSync(at('mqtide.yaml'))).toBe(false)
+  expect(readFileSync(at('server.crt'), 'utf8')).toBe('mine')
 })
 
 describePeer('mqtide init --tls', ['openssl', 'mosquitto_pub'], ({ mosquitto_pub }) => {

@@ -20,6 +20,7 @@ class FakeStream implements ByteStream {
   blocked = false
   paused = false
   ended = false
+  destroyed = false
   write(buffer: Buffer, start: number, end: number): boolean {
     this.written += end - start
     // Only for packets below 128 bytes.
@@ -37,6 +38,7 @@ class FakeStream implements ByteStream {
   }
   destroy(): void {
     this.ended = true
+    this.destroyed = true
   }
 }
 
@@ -256,6 +258,18 @@ describe('while the store is behind', () => {
     engine.onCommit()
     expect(stream.paused).toBe(false)
     await endOfTurn()
+  })
+})
+
+describe('an address that has too many connections before their CONNECT', () => {
+  it('has the next one closed at once, and holds no socket by not closing its side', () => {
+    const { engine, stream } = scene()
+    engine.room.limits = { connectionsMax: 10, handshakesMax: 10, connectionsPerAddressMax: 1 }
+    const next = new FakeStream()
+    new Connection(engine, next, 'fsync')
+    expect(stream.destroyed).toBe(false)
+    expect(next.destroyed).toBe(true)
+    expect(engine.room.handshakes).toBe(1)
   })
 })
 
