@@ -139,8 +139,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'the removal of a retained message is not stored',
     file: 'src/engine/turn-journal.ts',
-    from: 'this.#append(({ writer }) => writer.retainedDelete(topic, version))',
-    to: 'void version',
+    from: 'this.#append(({ writer }) => writer.retainedDelete(topic, version, namespace))',
+    to: 'void [version, namespace]',
     test: ['test/core/journal.test.ts', 'test/core/restart.test.ts', 'test/simulation/torture.test.ts'],
   },
   {
