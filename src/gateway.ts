@@ -10,6 +10,7 @@ import { composeGateway, type GatewayParts } from './compose.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
 import type { ListenerKind } from './config/listeners.ts'
+import { listenersOf } from './config/listeners.ts'
 import { namespacesOfUsers, quotasOf } from './config/namespaces.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
@@ -249,19 +250,24 @@ export class Gateway {
   }
 
   /** Namespaces that are new, quotas, and who is where. One that is gone stays until a restart. */
-  #reloadNamespaces({ namespaces }: GatewayConfig): void {
+  #reloadNamespaces(config: GatewayConfig): void {
     const { engine, userNamespaces } = this.#parts
     const { broker } = this
     const before = userNamespaces.inForce
-    const now = namespacesOfUsers(namespaces)
+    const now = namespacesOfUsers(config.namespaces)
     userNamespaces.inForce = now
-    for (const [name, quotas] of Object.entries(quotasOf(namespaces)))
+    const byListener = new Map(listenersOf(config).map(({ name, namespace }) => [name, namespace]))
+    for (const [name, quotas] of Object.entries(quotasOf(config.namespaces)))
       broker.namespace(name).openWith(quotas, broker.now)
     this.#startSysTopics()
     engine.run(() => {
       for (const { client } of [...broker.sessionsByNumber.values()]) {
-        const name = client?.principal ?? ''
-        if (name !== '' && before.get(name) !== now.get(name)) client!.disconnect(ReasonCode.notAuthorized)
+        if (client === null) continue
+        const { principal, peer, namespace } = client
+        const isElsewhere = principal !== '' && before.get(principal) !== now.get(principal)
+        const place = byListener.get(peer.listener)
+        const isMoved = byListener.has(peer.listener) && peer.namespace !== place && namespace.name !== place
+        if (isElsewhere || isMoved) client.disconnect(ReasonCode.notAuthorized)
       }
     })
   }

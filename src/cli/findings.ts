@@ -5,6 +5,7 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import { platform } from 'node:os'
 import { authenticates, isReachable } from '../config/access.ts'
+import { authenticatesAnywhere } from '../config/access-settings.ts'
 import type { ConfigIssue } from '../config/config-error.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { type GatewayConfig, isAuthenticated } from '../config/schema.ts'
@@ -28,7 +29,12 @@ export function certificateFaults(config: GatewayConfig): ConfigIssue[] {
 
 /** What may be meant so, and mostly is not. */
 export function warningsOf(config: GatewayConfig, now: number): ConfigIssue[] {
-  return [...openWarnings(config), ...expiryWarnings(config, now), ...readableWarnings(config)]
+  return [
+    ...openWarnings(config),
+    ...namelessWarnings(config),
+    ...expiryWarnings(config, now),
+    ...readableWarnings(config),
+  ]
 }
 
 export function openWarnings(config: GatewayConfig): ConfigIssue[] {
@@ -38,6 +44,16 @@ export function openWarnings(config: GatewayConfig): ConfigIssue[] {
   return [...byHost.values()].map(({ host, places }) => {
     const message = `clients from other machines may connect to ${host} without credentials, as allowAnonymous says`
     return { path: places.host, message }
+  })
+}
+
+/** Who is in a namespace by his name has to prove that it is his. */
+function namelessWarnings(config: GatewayConfig): ConfigIssue[] {
+  if (authenticatesAnywhere(config)) return []
+  const named = Object.entries(config.namespaces).filter(([, { users }]) => users.length > 0)
+  return named.map(([name]) => {
+    const message = 'nobody is asked who he is, so nobody is here by his name: authentication is not configured'
+    return { path: ['namespaces', name, 'users'], message }
   })
 }
 

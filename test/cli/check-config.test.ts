@@ -60,6 +60,9 @@ describe('check-config warns, and says ok, of', () => {
       '3:27: listeners.0.host: clients from other machines may connect to 0.0.0.0 without credentials',
     ))
 
+  test('users of a namespace where nobody is asked who he is', () =>
+    warned('namespaces: { lab: { users: [alice] } }\n', '1:22: namespaces.lab.users: nobody is asked who he is'))
+
   test('limits above what this process may open, where somebody said them', async () => {
     await warned(
       'limits:\n  connectionsMax: 10000000\n',

@@ -209,6 +209,21 @@ describe('clients in namespaces', () => {
     expect(stays.mqtt.connected).toBe(false)
   })
 
+  it('disconnect who came by a listener that is that of another from a reload on, and nobody else', async () => {
+    const namespaces = { plant: {}, lab: {} }
+    const gateway = await startGateway({ ...twoListeners, namespaces, mqttPort: undefined, httpPort: undefined })
+    const connect = (listener: string) => connectClient(gateway, { protocolVersion: 5 }, at(gateway, listener))
+    const [stays, moved] = [await connect('office'), await connect('plant')]
+    const gone = new Promise<void>((resolve) => moved.mqtt.once('close', () => resolve()))
+    const [office, plant] = twoListeners.listeners
+    const listeners = [office!, { ...plant!, namespace: 'lab' }]
+    await gateway.reload(parseGatewayOptions({ listeners, namespaces, inMemory: true, logLevel: 'silent' }))
+    await gone
+    await connect('plant')
+    expect(gateway.broker.namespace('lab').quotas.connections.used).toBe(1)
+    expect(stays.mqtt.connected).toBe(true)
+  })
+
   it('are where their user is configured to be or their token says, and nowhere else', async () => {
     const secret = new TextEncoder().encode('0123456789abcdef0123456789abcdef')
     const lines = ['alice', 'bob'].map(async (name) => `${name}:${await newPasswordHash('sha512', Buffer.from('pw'))}`)
