@@ -179,7 +179,12 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
           allowAnonymous: config.allowAnonymous,
         }
       : // It is asked about anonymous clients as well: rules hold for them too.
-        { authenticator: access, methods: { ...access.methods, ...methods }, allowAnonymous: false },
+        {
+          authenticator: access,
+          methods,
+          beginExchange: (method, request) => access.beginExchange(method, request),
+          allowAnonymous: false,
+        },
     {
       inTurn: (answer) => engine.run(answer),
       onError: onRuleError,

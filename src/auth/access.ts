@@ -1,5 +1,5 @@
 /**
- * Access as it is configured: who gets in (a chain of steps and SCRAM) and what each may do (rules). The gateway asks it as it
+ * Access as it is configured: who gets in (a chain of steps; SCRAM and tokens by AUTH) and what each may do (rules). The gateway asks it as it
  * would ask any authenticator.
  *
  * What files hold is read and checked as a whole (`loadAccess`) before any of it is used, at the start and at a reload: a
@@ -11,6 +11,7 @@ import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { LoadedAccess } from './access-files.ts'
 import { AddressThrottle, defaultAddressThrottle } from './address-throttle.ts'
 import type {
+  AuthenticationExchange,
   AuthenticationGrant,
   AuthenticationMethod,
   AuthenticationRequest,
@@ -20,7 +21,7 @@ import type {
 } from './authenticator.ts'
 import { Authorization } from './authorization.ts'
 import { CertificateStep } from './certificate-step.ts'
-import { AuthenticationChain, type ChainAnswer } from './chain.ts'
+import { AuthenticationChain, type ChainAnswer, type ChainOptions } from './chain.ts'
 import type { ChainStep, Credential, Identity, RefusalReason } from './credential.ts'
 import type { Question } from './decider.ts'
 import { type Asked, type Explanation, explain } from './explain.ts'
@@ -47,6 +48,8 @@ export interface AccessWorld {
   onLogin(result: 'yes' | 'anonymous' | RefusalReason, credential: Credential, step: string): void
 }
 
+type ExchangeRequest = Parameters<AuthenticationMethod['begin']>[0]
+
 interface Running {
   /** What it was made of. */
   key: string
@@ -61,6 +64,8 @@ export class Access implements Authenticator {
   #loaded: LoadedAccess
   #running: readonly Running[] = []
   #chain: AuthenticationChain
+  /** The steps that take tokens, by their authentication method. */
+  #tokenChains: ReadonlyMap<string, AuthenticationChain> = new Map()
 
   constructor(loaded: LoadedAccess, world: AccessWorld) {
     this.#world = world
@@ -70,9 +75,22 @@ export class Access implements Authenticator {
     this.#chain = this.#chainOf(loaded)
   }
 
-  /** Enhanced authentication of MQTT 5.0, by method. */
-  get methods(): Readonly<Record<string, AuthenticationMethod>> {
-    return this.#loaded.scram ? { [scramMethod]: { begin: (request) => this.#beginScram(request) } } : {}
+  /** Enhanced authentication of MQTT 5.0. null: not by that method. */
+  beginExchange(method: string, request: ExchangeRequest): AuthenticationExchange | null {
+    if (method === scramMethod) return this.#loaded.scram ? this.#beginScram(request) : null
+    const chain = this.#tokenChains.get(method)
+    return chain === undefined ? null : { next: (data) => this.#tokenStep(chain, request, data) }
+  }
+
+  /** The first data that the client sends is the token, and decides. */
+  async #tokenStep(
+    chain: AuthenticationChain,
+    request: ExchangeRequest,
+    data: Uint8Array | undefined,
+  ): Promise<AuthenticationStep> {
+    const credential: Credential = { ...request, username: request.username, password: data, version: 5 }
+    const { reasonCode, ...granted } = this.#result(await chain.check(credential), credential)
+    return reasonCode === 0 ? { type: 'success', ...granted } : { type: 'failure', reasonCode }
   }
 
   /** Puts other users and rules in force. Returns who may no longer be connected. */
@@ -144,7 +162,7 @@ export class Access implements Authenticator {
     return granted
   }
 
-  #beginScram(request: Parameters<AuthenticationMethod['begin']>[0]) {
+  #beginScram(request: ExchangeRequest): AuthenticationExchange {
     const { username, remoteAddress } = request
     const credential: Credential = { ...request, username, password: undefined, version: 5 }
     const exchange = new ScramExchange({
@@ -208,10 +226,10 @@ export class Access implements Authenticator {
     const onError = (step: string, error: unknown): void => {
       this.#world.onError(new Error(`authentication step ${step}: ${(error as Error).message}`))
     }
-    return new AuthenticationChain(
-      this.#running.map(({ step }) => step),
-      { allowAnonymous, stepTimeoutMs, onError, onAnswer },
-    )
+    const options = { allowAnonymous, stepTimeoutMs, onError, onAnswer }
+    const steps = this.#running.map(({ step }) => step)
+    this.#tokenChains = tokenChainsOf(steps, options)
+    return new AuthenticationChain(steps, options)
   }
 
   #stepOf(step: LoadedAccess['steps'][number], { rememberMs, hashQueueMax }: LoadedAccess): ChainStep {
@@ -231,4 +249,14 @@ export class Access implements Authenticator {
         return new HttpHook({ ...step.options, ...shared })
     }
   }
+}
+
+/** Each method asks its steps in their order, as the others are asked. */
+function tokenChainsOf(steps: readonly ChainStep[], options: ChainOptions): ReadonlyMap<string, AuthenticationChain> {
+  const byMethod = new Map<string, ChainStep[]>()
+  for (const step of steps) {
+    if (!(step instanceof JwtStep) || step.method === undefined) continue
+    byMethod.set(step.method, [...(byMethod.get(step.method) ?? []), step.ofMethod])
+  }
+  return new Map([...byMethod].map(([method, ofMethod]) => [method, new AuthenticationChain(ofMethod, options)]))
 }

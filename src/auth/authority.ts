@@ -18,9 +18,13 @@ import type {
 } from './authenticator.ts'
 import { guardedGrant } from './guarded-grant.ts'
 
+type ExchangeRequest = Parameters<AuthenticationMethod['begin']>[0]
+
 export interface AuthorityOptions {
   authenticator?: Authenticator | undefined
   methods?: Readonly<Record<string, AuthenticationMethod>>
+  /** Begins an exchange by a method that is none of those; null: there is none of that name. */
+  beginExchange?(method: string, request: ExchangeRequest): AuthenticationExchange | null
   /** A CONNECT that brings no credentials at all needs nobody's yes. */
   allowAnonymous?: boolean
 }
@@ -42,6 +46,10 @@ const failedStep: ExchangeStep = { type: 'failure', reasonCode: ReasonCode.serve
 
 export function createAuthority(options: AuthorityOptions, context: AuthorityContext): Authority {
   const { authenticator, methods = {}, allowAnonymous = false } = options
+  const begin = (method: string, request: ExchangeRequest): AuthenticationExchange | null =>
+    Object.hasOwn(methods, method)
+      ? methods[method]!.begin(request)
+      : (options.beginExchange?.(method, request) ?? null)
   const asksNobody = authenticator === undefined && Object.keys(methods).length === 0
   return {
     authenticate(packet, peer, done) {
@@ -57,11 +65,9 @@ export function createAuthority(options: AuthorityOptions, context: AuthorityCon
       }
     },
     beginExchange(method, { clientId, username, peer }) {
-      const found = Object.hasOwn(methods, method) ? methods[method] : undefined
-      if (found === undefined) return null
       try {
         const request = { clientId, ...fieldsOfPeer(peer) }
-        const exchange = found.begin(username === undefined ? request : { ...request, username })
+        const exchange = begin(method, username === undefined ? request : { ...request, username })
         return exchange === null ? null : exchangeOf(exchange, context)
       } catch (error) {
         context.onError(error)

@@ -1,5 +1,6 @@
 /**
- * JSON Web Tokens as credentials, in the password or the user name.
+ * JSON Web Tokens as credentials: in the password or the user name, or as the Authentication Data of MQTT 5.0's enhanced
+ * authentication, where the token is all there is to say and a new one renews the old one by AUTH.
  *
  * What has the form of a token is judged here, and a token that isn't right is a no; anything else is another step's kind.
  * The algorithms are those that fit the configured key, so that neither `alg: none` nor a public key taken for a shared
@@ -11,7 +12,7 @@
  * | `sub` (or `userClaim`) | the user name |
  * | `exp`, `nbf` | when it holds; at `exp` the client is disconnected |
  * | `clientid`, `client_id` (or `clientIdClaim`) | the client id it may be used with |
- * | `username` | in a token that stands in the password: the user name it may be used with |
+ * | `username` | in a token that does not stand there itself: the user name it may be used with |
  * | `groups` | groups, for the rules |
  * | `namespace` | the namespace that its client is in: one that is not configured is refused |
  * | `rules`, `acl` | rules of its own, asked before the configured ones |
@@ -45,6 +46,8 @@ export type JwtKeySource =
 export interface JwtOptions {
   key: JwtKeySource
   tokenIn: 'password' | 'username'
+  /** Name of the authentication method of MQTT 5.0 that takes such tokens; absent: none does. */
+  method?: string
   audience?: readonly string[]
   issuer?: readonly string[]
   userClaim?: string
@@ -60,6 +63,8 @@ export interface JwtOptions {
   now(): number
   fetch?: FetchImplementation
 }
+
+type TokenPlace = JwtOptions['tokenIn'] | 'method'
 
 /** Longest token that is looked at. */
 export const tokenBytesMax = 16 * 1024
@@ -95,10 +100,27 @@ export class JwtStep implements ChainStep {
     if (length === 0 || length > tokenBytesMax) return { type: 'not-mine' }
     const token = tokenIn === 'password' ? Buffer.from(password!).toString('latin1') : username!
     if (!tokenForm.test(token)) return { type: 'not-mine' }
-    return this.#judge(token, credential)
+    return this.#judge(token, credential, tokenIn)
   }
 
-  async #judge(token: string, credential: Credential): Promise<StepAnswer> {
+  get method(): string | undefined {
+    return this.#options.method
+  }
+
+  /** Judges the token that the Authentication Data has to be: `password` holds that here. What is no token is no other step's kind. */
+  readonly ofMethod: ChainStep = {
+    name: this.name,
+    check: (credential) => {
+      const { password = new Uint8Array() } = credential
+      if (password.length === 0) return refused(ReasonCode.notAuthorized, 'no_credential')
+      if (password.length > tokenBytesMax) return refused(ReasonCode.badUserNameOrPassword, 'credential_too_long')
+      const token = Buffer.from(password).toString('latin1')
+      if (!tokenForm.test(token)) return refused(ReasonCode.badUserNameOrPassword, 'token_invalid')
+      return this.#judge(token, credential, 'method')
+    },
+  }
+
+  async #judge(token: string, credential: Credential, place: TokenPlace): Promise<StepAnswer> {
     let payload: JWTPayload
     try {
       const currentDate = new Date(this.#options.now())
@@ -109,11 +131,11 @@ export class JwtStep implements ChainStep {
       // The keys could not be had.
       throw error
     }
-    return this.#identify(payload, credential)
+    return this.#identify(payload, credential, place)
   }
 
-  #identify(payload: JWTPayload, { clientId, username }: Credential): StepAnswer {
-    const { userClaim = 'sub', clientIdClaim, tokenIn } = this.#options
+  #identify(payload: JWTPayload, { clientId, username }: Credential, place: TokenPlace): StepAnswer {
+    const { userClaim = 'sub', clientIdClaim } = this.#options
     const name = payload[userClaim]
     if (typeof name !== 'string' || name === '') return refused(ReasonCode.badUserNameOrPassword, 'token_invalid')
     const boundClient =
@@ -122,7 +144,7 @@ export class JwtStep implements ChainStep {
       return refused(ReasonCode.clientIdentifierNotValid, 'client_id_not_allowed')
     }
     const boundUser = payload['username']
-    if (tokenIn === 'password' && boundUser !== undefined && boundUser !== username) {
+    if (place !== 'username' && boundUser !== undefined && boundUser !== username) {
       return refused(ReasonCode.badUserNameOrPassword, 'token_invalid')
     }
     try {

@@ -9,12 +9,11 @@ import { Access, type AccessWorld } from './access.ts'
 import type { LoadedAccess, LoadedListenerAccess } from './access-files.ts'
 import { AddressThrottle, defaultAddressThrottle } from './address-throttle.ts'
 import type {
-  AuthenticationMethod,
+  AuthenticationExchange,
   AuthenticationRequest,
   AuthenticationResult,
   Authenticator,
 } from './authenticator.ts'
-import { scramMethod } from './scram.ts'
 
 /** Whom a reload may have to disconnect. */
 export interface Connected {
@@ -36,9 +35,9 @@ export class ListenerAccess implements Authenticator {
     for (const [listener, loaded] of own) this.#own.set(listener, this.#made(loaded))
   }
 
-  /** Enhanced authentication of MQTT 5.0, by method. */
-  readonly methods: Readonly<Record<string, AuthenticationMethod>> = {
-    [scramMethod]: { begin: (request) => this.of(request.listener)?.methods[scramMethod]?.begin(request) ?? null },
+  /** Enhanced authentication of MQTT 5.0. null: not by that method at that listener. */
+  beginExchange(method: string, request: Parameters<Access['beginExchange']>[1]): AuthenticationExchange | null {
+    return this.of(request.listener)?.beginExchange(method, request) ?? null
   }
 
   /** Undefined: its clients are let in and may do everything. */

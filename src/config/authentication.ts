@@ -43,6 +43,11 @@ export const jwtSchema = z.strictObject(
     jwksFile: path().optional().describe('File of a JSON Web Key Set.'),
     jwksUrl: httpUrl().optional().describe('Address of a JSON Web Key Set.'),
     tokenIn: oneOf('password', 'username').default('password').describe('Where clients put the token.'),
+    method: text(256)
+      .default('JWT')
+      .describe(
+        'Authentication method of MQTT 5.0 clients that bring the token as authentication data and renew it by AUTH.',
+      ),
     audience: texts('an audience').optional().describe('Audiences (aud) of which a token has to name one.'),
     issuer: texts('an issuer').optional().describe('Issuers (iss) of which a token has to name one.'),
     userClaim: text(256).default('sub').describe('Claim that holds the user name.'),
@@ -183,6 +188,8 @@ export function authenticationIssues(
     if (one === undefined) continue
     const given = keyNames.filter((name) => one[name] !== undefined)
     if (given.length !== 1) at(place, `expected one of ${keyNames.join(', ')}`)
+    if (one.method.startsWith('SCRAM-'))
+      at([...place, 'method'], 'methods of this name are for passwords: tokens need one of their own')
   }
   const files = [options, ...(chain ?? [])].filter((step) => step.passwordFile !== undefined)
   if (files.length > 1) at(['chain'], 'one password file at most')

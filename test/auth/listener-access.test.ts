@@ -95,7 +95,7 @@ describe('listeners with users and rules of their own', () => {
     const passwordFile = await users('own', 'bob', 'two')
     const { access } = accessOf({ listeners: [tcp('plain'), tcp('lab', { authentication: { passwordFile } })] })
     const begin = (listener: string) =>
-      access.methods['SCRAM-SHA-256']!.begin({ clientId: 'c', remoteAddress: '192.0.2.1:1', listener })
+      access.beginExchange('SCRAM-SHA-256', { clientId: 'c', remoteAddress: '192.0.2.1:1', listener })
     expect(begin('plain')).toBeNull()
     expect(begin('lab')).not.toBeNull()
   })

@@ -114,25 +114,41 @@ function admit(broker: Broker, client: Client, admission: Admission): void {
  */
 function enterNamespace(broker: Broker, client: Client, admission: Admission): boolean {
   const { namespace: ofListener } = client.peer
-  const name = admission.namespace ?? ofListener ?? defaultNamespaceName
+  const name = namespaceNameOf(client, admission)
   const namespace = broker.namespaces.get(name)
   if (namespace?.open === true && (ofListener === undefined || ofListener === name)) {
     client.namespace = namespace
     return true
   }
-  const { clientId, principal, peer } = client
-  const fields = { audit: true, clientId, principal, namespace: name, listener: peer.listener, address: peer.address }
-  broker.log.warn(fields, 'refused: the client belongs to a namespace that is not there, or not behind this listener')
+  broker.log.warn(
+    auditFields(client, name),
+    'refused: the client belongs to a namespace that is not there, or not behind this listener',
+  )
   broker.counters.namespaceRefusals++
   refuse(broker, client, ReasonCode.notAuthorized)
   return false
 }
 
-/** After re-authentication. What the answer does not name stays, but for the expiry: it is said anew or there is none. */
+function auditFields({ clientId, principal, peer }: Client, namespace: string) {
+  return { audit: true, clientId, principal, namespace, listener: peer.listener, address: peer.address }
+}
+
+function namespaceNameOf({ peer }: Client, { namespace }: Admission): string {
+  return namespace ?? peer.namespace ?? defaultNamespaceName
+}
+
+/**
+ * After re-authentication. What the answer does not name stays, but for the expiry: it is said anew or there is none. An answer that
+ * names the principal says where it belongs as well, as it would at CONNECT: what does not open a namespace does not keep one open.
+ */
 function renew(broker: Broker, client: Client, admission: Admission): boolean {
-  const { principal = client.principal, grant, limits, namespace = client.namespace.name } = admission
+  const { principal = client.principal, grant, limits } = admission
+  const isSilent = admission.principal === undefined && admission.namespace === undefined
+  const namespace = isSilent ? client.namespace.name : namespaceNameOf(client, admission)
   if (principal !== client.principal || namespace !== client.namespace.name || hasExpired(broker, admission)) {
     // The session belongs to the principal that it was opened for.
+    const because = 'refused: re-authentication as another principal, for another namespace, or with what has expired'
+    broker.log.warn({ ...auditFields(client, client.namespace.name), claimed: principal }, because)
     client.disconnect(ReasonCode.notAuthorized)
     return false
   }
