@@ -7,6 +7,8 @@ import { AddressThrottle, defaultAddressThrottle } from './auth/address-throttle
 import { ApiTokens, tokensPath, writeFirstToken } from './auth/api-tokens.ts'
 import type { ListenerAccess } from './auth/listener-access.ts'
 import { authenticatesAnywhere } from './config/access-settings.ts'
+import { listenersOf } from './config/listeners.ts'
+import { namespaceOf, readOnlyBecause } from './config/namespace-of.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
 import { BrokerInspection } from './core/inspection/inspection.ts'
@@ -143,8 +145,14 @@ function settingsOf({ config }: InForce, { log, durable, reload }: ApiParts): Ap
 
 function readingsOf(inForce: InForce, { broker, listeners, access, history }: ApiParts): ApiReadings {
   return {
-    explain({ question, ...asked }) {
+    explain({ question, namespace, ...asked }) {
       if (access === undefined) return undefined
+      const { config } = inForce
+      const listener = listenersOf(config).find(({ name }) => name === asked.listener)
+      const place = namespaceOf(config, { user: asked.user, namespace, listener })
+      const readOnly = question.action === 'publish' ? readOnlyBecause(config, place.name, question.topic) : undefined
+      const refusal = place.refusal ?? readOnly
+      if (refusal !== undefined) return { allowed: false, because: refusal }
       const own = access.of(asked.listener)
       if (own !== undefined) return own.explain({ ...asked, user: asked.user }, question)
       return { allowed: true, because: 'no authentication and no authorization is configured' }

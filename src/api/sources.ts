@@ -82,6 +82,8 @@ export interface RuleQuestion {
   groups: string[]
   address: string
   listener: string
+  /** What a token says. */
+  namespace?: string | undefined
   certificate: Record<string, string>
   question:
     | { action: 'publish' | 'receive'; topic: string; qos: Qos; retain: boolean }

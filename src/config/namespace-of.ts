@@ -33,6 +33,7 @@ export function namespaceOf({ namespaces }: GatewayConfig, { user, namespace, li
 
 /** Why nobody may publish to a topic there; undefined: the rules decide. */
 export function readOnlyBecause({ namespaces }: GatewayConfig, namespace: string, topic: string): string | undefined {
+  if (topic.startsWith('$SYS/')) return 'what stands below $SYS is the gateway’s own, to be read only'
   const found = exportsOf(namespaces).find(({ to, prefix }) => to === namespace && topic.startsWith(prefix))
   return (
     found && `namespaces.${found.from}.exports: what stands below ${found.prefix} is ${found.from}'s, to be read only`

@@ -123,6 +123,21 @@ describe('POST /explain', () => {
     expect((await call('POST', '/reload')).status).toBe(200)
     expect(await explain({ user: 'alice', publish: 'plant/1' })).toMatchObject({ allowed: false })
     expect((await call('POST', '/explain', { user: 'alice' })).status).toBe(400)
+  })
+
+  it('knows what nobody may whatever the rules say: publish what is read only, be in a namespace that is not there', async () => {
+    const exported = "namespaces: { plant: { exports: [{ filter: '#', to: default, prefix: plant/ }] } }\n"
+    const call = await start(plain + exported)
+    const explain = async (question: object) => (await call('POST', '/explain', question)).body
+    expect(await explain({ publish: 'plant/1' })).toMatchObject({ allowed: false })
+    expect(await explain({ publish: '$SYS/broker/x' })).toMatchObject({ allowed: false })
+    expect(await explain({ publish: 'plant/1', namespace: 'plant' })).toMatchObject({ allowed: true })
+    expect(await explain({ publish: 'a', namespace: 'nowhere' })).toMatchObject({ allowed: false })
+  })
+
+  it('takes one question at a time', async () => {
+    const call = await start(plain)
+    expect((await call('POST', '/explain', { user: 'alice' })).status).toBe(400)
     expect((await call('POST', '/explain', { publish: 'a', receive: 'a' })).status).toBe(400)
   })
 })

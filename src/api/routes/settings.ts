@@ -93,6 +93,11 @@ const explain = createRoute({
             groups: z.array(z.string().max(1000)).max(100).default([]),
             address: z.string().max(100).default('127.0.0.1'),
             listener: z.string().max(256).default(''),
+            namespace: z
+              .string()
+              .max(256)
+              .optional()
+              .describe('As a token says; else that of the user or the listener.'),
             certificate: z.record(z.string().max(100), z.string().max(1000)).default({}),
             publish: topic.optional(),
             subscribe: z
