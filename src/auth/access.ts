@@ -50,6 +50,18 @@ export interface AccessWorld {
 
 type ExchangeRequest = Parameters<AuthenticationMethod['begin']>[0]
 
+/** Of an exchange that a reload came into: its client is to begin anew. */
+const reloadedMeanwhile: AuthenticationStep = { type: 'failure', reasonCode: ReasonCode.serverUnavailable }
+
+/** An exchange that goes on for as long as what it was begun with is in force. */
+export function whileInForce(exchange: AuthenticationExchange, isInForce: () => boolean): AuthenticationExchange {
+  const next = async (data: Uint8Array | undefined): Promise<AuthenticationStep> => {
+    const step = await exchange.next(data)
+    return isInForce() ? step : reloadedMeanwhile
+  }
+  return { next }
+}
+
 interface Running {
   /** What it was made of. */
   key: string
@@ -77,6 +89,12 @@ export class Access implements Authenticator {
 
   /** Enhanced authentication of MQTT 5.0. null: not by that method. */
   beginExchange(method: string, request: ExchangeRequest): AuthenticationExchange | null {
+    const exchange = this.#exchange(method, request)
+    const inForce = this.#chain
+    return exchange && whileInForce(exchange, () => this.#chain === inForce)
+  }
+
+  #exchange(method: string, request: ExchangeRequest): AuthenticationExchange | null {
     if (method === scramMethod) return this.#loaded.scram ? this.#beginScram(request) : null
     const chain = this.#tokenChains.get(method)
     return chain === undefined ? null : { next: (data) => this.#tokenStep(chain, request, data) }
@@ -111,10 +129,11 @@ export class Access implements Authenticator {
 
   authenticate(request: AuthenticationRequest): AuthenticationResult | Promise<AuthenticationResult> {
     const credential: Credential = request
-    const answer = this.#asksNobody ? ({ type: 'anonymous' } as const) : this.#chain.check(credential)
-    return answer instanceof Promise
-      ? answer.then((one) => this.#result(one, credential))
-      : this.#result(answer, credential)
+    const chain = this.#chain
+    const answer = this.#asksNobody ? ({ type: 'anonymous' } as const) : chain.check(credential)
+    if (!(answer instanceof Promise)) return this.#result(answer, credential)
+    // A yes of users or keys that a reload has taken away is none.
+    return answer.then((one) => (chain === this.#chain ? this.#result(one, credential) : this.authenticate(request)))
   }
 
   /** Which rule in force decides. */

@@ -5,7 +5,7 @@
  * Where nothing is configured for a listener, whoever comes is let in and belongs to nobody.
  */
 import { ReasonCode } from '../mqtt/reason-code.ts'
-import { Access, type AccessWorld } from './access.ts'
+import { Access, type AccessWorld, whileInForce } from './access.ts'
 import type { LoadedAccess, LoadedListenerAccess } from './access-files.ts'
 import { AddressThrottle, defaultAddressThrottle } from './address-throttle.ts'
 import type {
@@ -37,7 +37,9 @@ export class ListenerAccess implements Authenticator {
 
   /** Enhanced authentication of MQTT 5.0. null: not by that method at that listener. */
   beginExchange(method: string, request: Parameters<Access['beginExchange']>[1]): AuthenticationExchange | null {
-    return this.of(request.listener)?.beginExchange(method, request) ?? null
+    const access = this.of(request.listener)
+    const exchange = access?.beginExchange(method, request) ?? null
+    return exchange && whileInForce(exchange, () => this.of(request.listener) === access)
   }
 
   /** Undefined: its clients are let in and may do everything. */
@@ -47,7 +49,10 @@ export class ListenerAccess implements Authenticator {
 
   authenticate(request: AuthenticationRequest): AuthenticationResult | Promise<AuthenticationResult> {
     const access = this.of(request.listener)
-    return access === undefined ? letIn : access.authenticate(request)
+    if (access === undefined) return letIn
+    const answer = access.authenticate(request)
+    if (!(answer instanceof Promise)) return answer
+    return answer.then((one) => (this.of(request.listener) === access ? one : this.authenticate(request)))
   }
 
   /**

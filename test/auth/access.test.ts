@@ -104,6 +104,25 @@ describe('access', () => {
 })
 
 describe('a reload', () => {
+  it('judges anew who was being judged by users that are gone', async () => {
+    const { access, login, logins } = accessWith(settings())
+    const pending = login('alice', 'one')
+    const others = join(folder, 'others')
+    writeFileSync(others, `bob:${await newPasswordHash('sha512', bytes('two'))}\n`)
+    access.replace(loadAccess(settings({ steps: [{ kind: 'passwordFile', file: others, passOnUnknownUsers: false }] })))
+    expect(await pending).toMatchObject({ reasonCode: 0x86 })
+    expect(logins).toEqual(['wrong_password'])
+  })
+
+  it('ends an exchange that was begun with users of before', async () => {
+    const { access } = accessWith(settings())
+    const request = { clientId: 'c', remoteAddress: '192.0.2.1:1', listener: 'plain' }
+    const exchange = access.beginExchange('SCRAM-SHA-256', request)!
+    expect(await exchange.next(bytes('n,,n=alice,r=abc'))).toMatchObject({ type: 'continue' })
+    access.replace(loadAccess(settings()))
+    expect(await exchange.next(bytes('c=biws,r=abc,p=AA=='))).toEqual({ type: 'failure', reasonCode: 0x88 })
+  })
+
   it('keeps what is remembered where the settings are the same, and begins anew where they changed', async () => {
     const { access, login } = accessWith(settings())
     await login('alice', 'one')

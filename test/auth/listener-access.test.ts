@@ -147,4 +147,20 @@ describe('a reload', () => {
     expect(isGone({ listener: 'open', principal: '' })).toBe(false)
     expect(isGone({ listener: 'plain', principal: '' })).toBe(true)
   })
+
+  it('judge anew who was being judged while it became the common users that count', async () => {
+    const common = { authentication: { passwordFile: await users('common', 'alice', 'one') } }
+    const own = { authentication: { passwordFile: await users('own', 'bob', 'two') } }
+    const { access, login } = accessOf({ ...common, listeners: [tcp('lab', own)] })
+    const begun = access.beginExchange('SCRAM-SHA-256', {
+      clientId: 'c',
+      remoteAddress: '192.0.2.1:1',
+      listener: 'lab',
+    })!
+    expect(await begun.next(bytes('n,,n=bob,r=abc'))).toMatchObject({ type: 'continue' })
+    const pending = login('lab', 'bob', 'two')
+    access.replace(loaded({ ...common, listeners: [tcp('lab')] }))
+    expect(await pending).toMatchObject({ reasonCode: 0x86 })
+    expect(await begun.next(bytes('c=biws,r=abc,p=AA=='))).toEqual({ type: 'failure', reasonCode: 0x88 })
+  })
 })
