@@ -93,14 +93,15 @@ export function loadAccess({ steps, authorization, ...rest }: AccessSettings): L
 
 function loadStep(
   step: StepSettings,
-  { rememberMs, hashQueueMax }: Pick<AccessSettings, 'rememberMs' | 'hashQueueMax'>,
+  { rememberMs, hashQueueMax, stepTimeoutMs }: Pick<AccessSettings, 'rememberMs' | 'hashQueueMax' | 'stepTimeoutMs'>,
 ): LoadedStep {
   switch (step.kind) {
     case 'passwordFile': {
       // Its users may change while it stays the same step.
       const users = parsePasswordFile(readText(step.file), step.file)
       const { kind, file, passOnUnknownUsers } = step
-      return { kind, key: keyOf([kind, file, passOnUnknownUsers, rememberMs, hashQueueMax]), users, passOnUnknownUsers }
+      const key = keyOf([kind, file, passOnUnknownUsers, rememberMs, hashQueueMax, stepTimeoutMs])
+      return { kind, key, users, passOnUnknownUsers }
     }
     case 'jwt': {
       const key = keySource(step.key)

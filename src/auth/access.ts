@@ -251,14 +251,15 @@ export class Access implements Authenticator {
     return new AuthenticationChain(steps, options)
   }
 
-  #stepOf(step: LoadedAccess['steps'][number], { rememberMs, hashQueueMax }: LoadedAccess): ChainStep {
+  #stepOf(step: LoadedAccess['steps'][number], { rememberMs, hashQueueMax, stepTimeoutMs }: LoadedAccess): ChainStep {
     const { now, sleep } = this.#world
     const shared = { rememberMs, rememberedMax, throttle: this.#throttle, now, sleep }
     switch (step.kind) {
       case 'passwordFile': {
         const hashingMax = Math.min(poolThreads, availableParallelism())
         const { passOnUnknownUsers } = step
-        return new PasswordFile(step.users, { ...shared, hashingMax, hashQueueMax, passOnUnknownUsers })
+        const hashing = { hashingMax, hashQueueMax, hashWaitMsMax: stepTimeoutMs }
+        return new PasswordFile(step.users, { ...shared, ...hashing, passOnUnknownUsers })
       }
       case 'certificate':
         return new CertificateStep(step.options)

@@ -66,6 +66,13 @@ export class AddressThrottle {
     return at - now
   }
 
+  /** Whether an attempt from there has to pause now. */
+  slowsDown(remoteAddress: string): boolean {
+    const { mistakesFree, forgivenAfterMs } = this.#options
+    const mistakes = this.#addresses.get(networkOf(remoteAddress))
+    return mistakes !== undefined && mistakes.count >= mistakesFree && this.#now() - mistakes.lastAt <= forgivenAfterMs
+  }
+
   mistake(remoteAddress: string): void {
     const network = networkOf(remoteAddress)
     const now = this.#now()

@@ -86,6 +86,8 @@ export interface PasswordFileOptions {
   hashingMax: number
   /** Logins that may wait for one. */
   hashQueueMax: number
+  /** For so long: who has waited longer has been refused by the chain meanwhile, and costs no hash any more. */
+  hashWaitMsMax: number
   rememberMs: number
   rememberedMax: number
   throttle: AddressThrottle
@@ -95,6 +97,8 @@ export interface PasswordFileOptions {
 
 const refused = (reasonCode: number, reason: RefusalReason): StepAnswer => ({ type: 'no', reasonCode, reason })
 const wrong = refused(ReasonCode.badUserNameOrPassword, 'wrong_password')
+const busy = refused(ReasonCode.serverBusy, 'busy')
+const throttled = refused(ReasonCode.serverBusy, 'throttled')
 
 export class PasswordFile implements ChainStep {
   readonly name = 'passwordFile'
@@ -158,13 +162,16 @@ export class PasswordFile implements ChainStep {
   async #verify(credential: Credential, username: string, password: Uint8Array, key: string): Promise<StepAnswer> {
     const { remoteAddress } = credential
     const waitMs = this.#options.throttle.reserve(remoteAddress)
-    if (waitMs === undefined) return refused(ReasonCode.serverBusy, 'throttled')
+    if (waitMs === undefined) return throttled
     if (waitMs > 0) await this.#options.sleep(waitMs)
     const known = this.#users.get(username)
     const entry = known ?? this.#standIn(username)
-    const fitting = entry === undefined ? Promise.resolve(false) : this.#hashing.run(() => fits(entry.hash, password))
-    if (fitting === undefined) return refused(ReasonCode.serverBusy, 'busy')
-    const isRight = await fitting
+    const since = this.#options.now()
+    const judge = async () => this.#vainly(remoteAddress, since, waitMs) ?? (await fits(entry!.hash, password))
+    const judged = entry === undefined ? Promise.resolve(false) : this.#hashing.run(judge)
+    if (judged === undefined) return busy
+    const isRight = await judged
+    if (typeof isRight === 'object') return isRight
     // The file may be another one by now.
     if (isRight && known !== undefined && this.#users.get(username)?.text === known.text) {
       this.#verified.add(key, true)
@@ -173,6 +180,16 @@ export class PasswordFile implements ChainStep {
     if (known === undefined && this.#options.passOnUnknownUsers) return { type: 'not-mine' }
     this.#options.throttle.mistake(remoteAddress)
     return wrong
+  }
+
+  /**
+   * Why a login that waited in the queue costs no hash any more: others would wait for it in vain. One whose address has made its
+   * mistakes since it came would have had to pause, had it come now.
+   */
+  #vainly(remoteAddress: string, since: number, pausedMs: number): StepAnswer | undefined {
+    const { now, hashWaitMsMax, throttle } = this.#options
+    if (now() - since > hashWaitMsMax) return busy
+    return pausedMs === 0 && throttle.slowsDown(remoteAddress) ? throttled : undefined
   }
 }
 

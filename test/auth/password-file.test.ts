@@ -22,6 +22,7 @@ function world(options: Partial<PasswordFileOptions> = {}) {
   const full: PasswordFileOptions = {
     hashingMax: 2,
     hashQueueMax: 4,
+    hashWaitMsMax: 5_000,
     rememberMs: 60_000,
     rememberedMax: 3,
     throttle: new AddressThrottle(defaultAddressThrottle, clock),
@@ -126,6 +127,29 @@ describe('a file of users', () => {
     const busy = answers.filter((answer) => answer.type === 'no' && answer.reasonCode === 0x89)
     expect(busy).toHaveLength(20 - 2 - 4)
     expect(await login('alice', 'secret')).toEqual(yes('alice'))
+  })
+
+  it('hashes nothing for logins that have waited too long, so that those after a flood are served', async () => {
+    const { login, advance } = world({ hashingMax: 1 })
+    const answers = ['1', '2', '3'].map((end) => login('alice', 'secret', `192.0.2.${end}:1`))
+    const others = [login('bob', 'guess', '192.0.2.4:1'), login('bob', 'hunter2', '192.0.2.5:1')]
+    advance(5_001)
+    expect(await Promise.all(answers)).toEqual([yes('alice'), yes('alice'), yes('alice')])
+    const late = { type: 'no', reasonCode: 0x89, reason: 'busy' }
+    expect(await Promise.all(others)).toEqual([late, late])
+    expect(await login('bob', 'hunter2', '192.0.2.5:1')).toEqual(yes('bob'))
+  })
+
+  it('hashes no more of what an address sent at once than the mistakes that it has free, and what was begun by then', async () => {
+    const { login } = world({ hashingMax: 1, hashQueueMax: 100 })
+    const flood = Array.from({ length: 50 }, (_, index) => login('bob', `guess ${index}`))
+    const other = login('bob', 'hunter2', '198.51.100.1:1')
+    const reasons = (await Promise.all(flood)).map((answer) => answer.type === 'no' && answer.reason)
+    expect(reasons.filter((reason) => reason === 'wrong_password')).toHaveLength(
+      defaultAddressThrottle.mistakesFree + 1,
+    )
+    expect(reasons.filter((reason) => reason === 'throttled')).toHaveLength(44)
+    expect(await other).toEqual(yes('bob'))
   })
 
   it.each([
