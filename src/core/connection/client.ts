@@ -1,5 +1,6 @@
 /**
  * One network connection's protocol: what its packets may be and what they do.
+ *
  * A `Client` is the decoder's sink. Before CONNECT is accepted only CONNECT and AUTH are served; what it may do afterwards
  * reads like section 3 of the specification. Faults are thrown as `ProtocolError` and come back through `onFault`.
  */
