@@ -120,6 +120,7 @@ export class Connection implements Link {
   }
 
   onClosed(reason: string): void {
+    this.#room.leave(this)
     if (this.#closed) return
     this.#closed = true
     this.#reading.end()
@@ -251,7 +252,9 @@ export class Connection implements Link {
   }
 
   close(_reason: string): void {
-    this.#room.leave(this)
+    // Who never was a client keeps its place until its socket is gone: it lingers, to read what it was told, and strangers
+    // must not have any number of such sockets.
+    if (this.client.connected) this.#room.leave(this)
     if (this.#closing || this.#closed) return
     this.#closing = true
     this.#reading.end()

@@ -3,7 +3,8 @@
  *
  * Those whose CONNECT is not accepted yet and those that are clients are counted apart, so that strangers who open connections
  * and say nothing take no client's place. Where too many of them wait, a newcomer displaces the one that has waited longest: a
- * client says CONNECT as soon as it can, so it is hardly ever that one. One that is being decided has said it, and stays.
+ * client says CONNECT as soon as it can, so it is hardly ever that one. One that is being decided has said it, and stays. One that
+ * was refused is there until its socket is gone.
  *
  * A room may limit how many come from one address, and how many come in a second. Those who have to wait for their turn are
  * in it, but take no place yet: the rate bounds how many they are.
@@ -23,7 +24,7 @@ export interface RoomLimits {
 
 /** A connection, as far as its place matters. */
 export interface Guest {
-  readonly client: { readonly connect: object | null }
+  readonly client: { readonly connect: object | null; readonly ended: boolean }
   /** "address:port"; absent: it counts for no address. */
   readonly address?: string
   onClosed(reason: string): void
@@ -164,7 +165,7 @@ export class Room {
   #displace(): boolean {
     let looked = 0
     for (const guest of this.#handshakes) {
-      if (guest.client.connect === null) {
+      if (guest.client.connect === null || guest.client.ended) {
         guest.onClosed('handshake_displaced')
         guest.destroy()
         return true

@@ -101,7 +101,7 @@ function awaitHeader(socket: Socket, { room, headerTimeoutMs }: ProxyHeaderOptio
     }
   }
   const guest: Guest = {
-    client: { connect: null },
+    client: { connect: null, ended: false },
     onClosed: () => release(),
     destroy: () => refuse(socket, 'proxy_displaced', 'refused: too many connections wait'),
   }

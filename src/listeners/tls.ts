@@ -55,7 +55,7 @@ export function createTlsServer(engine: Engine, options: TlsListenerOptions): Se
 function takesPlace(socket: Socket, handshakes: Handshakes, room: ListenerOptions['room']): boolean {
   if (!room.makePlace()) return false
   const guest: Guest = {
-    client: { connect: null },
+    client: { connect: null, ended: false },
     onClosed: () => room.leave(guest),
     destroy: () => socket.destroy(),
   }

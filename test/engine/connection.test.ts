@@ -244,6 +244,27 @@ describe('a 3.x client that is closed because there is no room for its message',
   })
 })
 
+describe('the place of a connection', () => {
+  it('stays taken after a refused CONNECT until its socket is gone', async () => {
+    const { engine, stream, connection, send } = scene()
+    await send(pingreq)
+    expect(stream.ended).toBe(true)
+    expect(engine.room.handshakes).toBe(1)
+    connection.onClosed('')
+    expect(engine.room.handshakes).toBe(0)
+  })
+
+  it('is free at once when a client is disconnected', async () => {
+    const { engine, stream, connection, send, connect } = scene()
+    await send(connect)
+    expect(engine.room.clients).toBe(1)
+    connection.client.disconnect(0x98)
+    await endOfTurn()
+    expect(stream.ended).toBe(true)
+    expect(engine.room.clients).toBe(0)
+  })
+})
+
 describe('while the store is behind', () => {
   it('only those are not read whose packets have to be stored', async () => {
     const { commits, engine, stream, send, connect } = scene()

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { type Guest, Room, type RoomLimits } from '../../src/engine/room.ts'
 
 class Visitor implements Guest {
-  readonly client: { connect: object | null } = { connect: null }
+  readonly client: { connect: object | null; ended: boolean } = { connect: null, ended: false }
   ended: string | undefined
   readonly #room: Room
 
@@ -44,6 +44,15 @@ describe('connections before their CONNECT', () => {
     expect(room.handshakes).toBe(2)
   })
 
+  test('are displaced when they were refused and only their socket is there yet', () => {
+    const room = new Room(limits(1, 2))
+    const refused = arrive(room)!
+    Object.assign(refused.client, { connect: {}, ended: true })
+    const silent = arrive(room)!
+    arrive(room)
+    expect([refused.ended, silent.ended]).toEqual(['handshake_displaced', undefined])
+  })
+
   test('take no place of a client, and a client none of theirs', () => {
     const room = new Room(limits(1, 1))
     const client = arrive(room)!
@@ -80,7 +89,7 @@ describe('clients', () => {
 
 describe('clients of one address', () => {
   class Caller implements Guest {
-    readonly client: { connect: object | null } = { connect: null }
+    readonly client: { connect: object | null; ended: boolean } = { connect: null, ended: false }
     readonly address: string
 
     constructor(address: string) {
