@@ -15,6 +15,8 @@ export interface AuthenticationRequest {
   listener: string
   /** Fields of its TLS certificate, which was verified; absent: it showed none. */
   certificate?: Readonly<Record<string, string>>
+  /** The bearer token of its WebSocket's handshake (RFC 6750); absent: it brought none. */
+  bearer?: string
 }
 
 /** What comes with a yes. */

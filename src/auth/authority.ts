@@ -82,8 +82,13 @@ function requestOf(packet: ConnectPacket, peer: Peer): AuthenticationRequest {
   return { clientId, username, password, version, ...fieldsOfPeer(peer) }
 }
 
-function fieldsOfPeer({ address, listener, certificate }: Peer) {
-  return certificate === null ? { remoteAddress: address, listener } : { remoteAddress: address, listener, certificate }
+function fieldsOfPeer({ address, listener, certificate, bearer }: Peer) {
+  return {
+    remoteAddress: address,
+    listener,
+    ...(certificate !== null && { certificate }),
+    ...(bearer !== undefined && { bearer }),
+  }
 }
 
 function exchangeOf(exchange: AuthenticationExchange, context: AuthorityContext): Exchange {

@@ -1,6 +1,6 @@
 /**
- * JSON Web Tokens as credentials: in the password or the user name, or as the Authentication Data of MQTT 5.0's enhanced
- * authentication, where the token is all there is to say and a new one renews the old one by AUTH.
+ * JSON Web Tokens as credentials: in the password, the user name or a WebSocket's Bearer header, or as the Authentication Data of MQTT
+ * 5.0's enhanced authentication, where the token is all there is to say and a new one renews the old one by AUTH.
  *
  * What has the form of a token is judged here, and a token that isn't right is a no; anything else is another step's kind.
  * The algorithms are those that fit the configured key, so that neither `alg: none` nor a public key taken for a shared
@@ -45,7 +45,7 @@ export type JwtKeySource =
 
 export interface JwtOptions {
   key: JwtKeySource
-  tokenIn: 'password' | 'username'
+  tokenIn: 'password' | 'username' | 'bearer'
   /** Name of the authentication method of MQTT 5.0 that takes such tokens; absent: none does. */
   method?: string
   audience?: readonly string[]
@@ -63,8 +63,6 @@ export interface JwtOptions {
   now(): number
   fetch?: FetchImplementation
 }
-
-type TokenPlace = JwtOptions['tokenIn'] | 'method'
 
 /** Longest token that is looked at. */
 export const tokenBytesMax = 16 * 1024
@@ -94,13 +92,14 @@ export class JwtStep implements ChainStep {
   }
 
   check(credential: Credential): StepAnswer | Promise<StepAnswer> {
-    const { username, password } = credential
+    const { username, password, bearer } = credential
     const { tokenIn } = this.#options
+    if (tokenIn === 'bearer') return bearer === undefined ? { type: 'not-mine' } : this.#judgeText(bearer, credential)
     const length = tokenIn === 'password' ? (password?.length ?? 0) : (username?.length ?? 0)
     if (length === 0 || length > tokenBytesMax) return { type: 'not-mine' }
     const token = tokenIn === 'password' ? Buffer.from(password!).toString('latin1') : username!
     if (!tokenForm.test(token)) return { type: 'not-mine' }
-    return this.#judge(token, credential, tokenIn)
+    return this.#judge(token, credential, tokenIn === 'username')
   }
 
   get method(): string | undefined {
@@ -113,14 +112,18 @@ export class JwtStep implements ChainStep {
     check: (credential) => {
       const { password = new Uint8Array() } = credential
       if (password.length === 0) return refused(ReasonCode.notAuthorized, 'no_credential')
-      if (password.length > tokenBytesMax) return refused(ReasonCode.badUserNameOrPassword, 'credential_too_long')
-      const token = Buffer.from(password).toString('latin1')
-      if (!tokenForm.test(token)) return refused(ReasonCode.badUserNameOrPassword, 'token_invalid')
-      return this.#judge(token, credential, 'method')
+      return this.#judgeText(Buffer.from(password).toString('latin1'), credential)
     },
   }
 
-  async #judge(token: string, credential: Credential, place: TokenPlace): Promise<StepAnswer> {
+  /** What stands where only a token may, so that it can't be another step's kind. */
+  #judgeText(token: string, credential: Credential): StepAnswer | Promise<StepAnswer> {
+    if (token.length > tokenBytesMax) return refused(ReasonCode.badUserNameOrPassword, 'credential_too_long')
+    if (!tokenForm.test(token)) return refused(ReasonCode.badUserNameOrPassword, 'token_invalid')
+    return this.#judge(token, credential)
+  }
+
+  async #judge(token: string, credential: Credential, isUserName = false): Promise<StepAnswer> {
     let payload: JWTPayload
     try {
       const currentDate = new Date(this.#options.now())
@@ -131,10 +134,10 @@ export class JwtStep implements ChainStep {
       // The keys could not be had.
       throw error
     }
-    return this.#identify(payload, credential, place)
+    return this.#identify(payload, credential, isUserName)
   }
 
-  #identify(payload: JWTPayload, { clientId, username }: Credential, place: TokenPlace): StepAnswer {
+  #identify(payload: JWTPayload, { clientId, username }: Credential, isUserName: boolean): StepAnswer {
     const { userClaim = 'sub', clientIdClaim } = this.#options
     const name = payload[userClaim]
     if (typeof name !== 'string' || name === '') return refused(ReasonCode.badUserNameOrPassword, 'token_invalid')
@@ -144,7 +147,7 @@ export class JwtStep implements ChainStep {
       return refused(ReasonCode.clientIdentifierNotValid, 'client_id_not_allowed')
     }
     const boundUser = payload['username']
-    if (place !== 'username' && boundUser !== undefined && boundUser !== username) {
+    if (!isUserName && boundUser !== undefined && boundUser !== username) {
       return refused(ReasonCode.badUserNameOrPassword, 'token_invalid')
     }
     try {

@@ -42,7 +42,9 @@ export const jwtSchema = z.strictObject(
     publicKeyFile: path().optional().describe('PEM file of the public key of RS, PS, ES or EdDSA tokens.'),
     jwksFile: path().optional().describe('File of a JSON Web Key Set.'),
     jwksUrl: httpUrl().optional().describe('Address of a JSON Web Key Set.'),
-    tokenIn: oneOf('password', 'username').default('password').describe('Where clients put the token.'),
+    tokenIn: oneOf('password', 'username', 'bearer')
+      .default('password')
+      .describe('Where clients put the token; bearer: in the Authorization header of a WebSocket.'),
     method: text(256)
       .default('JWT')
       .describe(

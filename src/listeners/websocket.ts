@@ -34,8 +34,7 @@ const pongFinal = 0x8a
 const nothing = Buffer.alloc(0)
 
 interface Accepted {
-  /** Our answer, to be written before any frame. */
-  handshake: string
+  request: IncomingMessage
   client: ClientAddress
 }
 
@@ -57,12 +56,14 @@ class WebSocketStream implements ByteStream, FrameSink {
   /** The client has closed while what it had sent before still waits to be decoded. */
   #closedWith: { code: number | undefined } | null = null
 
-  constructor(engine: Engine, accepted: Socket, { handshake, client }: Accepted, options: ListenerOptions) {
+  constructor(engine: Engine, accepted: Socket, { request, client }: Accepted, options: ListenerOptions) {
     this.#engine = engine
-    this.peer = peerOf(accepted, options, client)
+    const [, bearer] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? []
+    this.peer = { ...peerOf(accepted, options, client), ...(bearer !== undefined && { bearer }) }
     const socket = readingInPlace(accepted, (chunk) => this.onChunk(chunk))
     this.#socket = socket
-    socket.write(handshake)
+    // Our answer, before any frame.
+    socket.write(handshakeFor(request))
     this.#connection = new Connection(engine, this, options.durability, options.room)
     engine.connections.add(this.#connection)
     socket.on('error', () => {
@@ -246,7 +247,7 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
     socket.setTimeout(0)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, keepAliveProbeMs)
-    const stream = new WebSocketStream(engine, socket, { handshake: handshakeFor(request), client }, limits)
+    const stream = new WebSocketStream(engine, socket, { request, client }, limits)
     if (head.length > 0) stream.onChunk(head)
   })
 }

@@ -8,4 +8,6 @@ export interface Peer {
   readonly namespace?: string
   /** Fields of the client certificate, which was verified: cn, o, ou, san, fingerprint, …; null: it showed none. */
   readonly certificate: Readonly<Record<string, string>> | null
+  /** What stood behind "Bearer" in the Authorization header of a WebSocket's handshake; absent: nothing did. Never to be logged. */
+  readonly bearer?: string
 }
