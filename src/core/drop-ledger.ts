@@ -3,11 +3,14 @@
  * line. Counters say how many there were; this says whose.
  *
  * It keeps so many lines; the one that nothing was added to for longest gives way, and that is counted. Clients choose their ids and topics: long ones are
- * cut. Drops come in runs (a slow client, a thousand messages): the line of the latest is at hand, and a run costs a comparison each.
+ * cut. Where drops of more clients and topics come in a second than are told apart, the rest stands in one line for each reason, without client and
+ * topic. Drops come in runs (a slow client, a thousand messages): the line of the latest is at hand, and a run costs a comparison each.
  */
 import type { DropReason } from './counters.ts'
 
 export const dropLinesMax = 1000
+/** To find a line costs a microsecond or two; a message that thousands do not get must not cost thousands of them. */
+export const dropLinesFoundPerSecondMax = 20_000
 const textCharactersMax = 256
 const prefixCharactersMax = 64
 const prefixLevels = 2
@@ -42,6 +45,9 @@ export class DropLedger {
   readonly #clock: { readonly now: number }
   /** Those that were added to lately last. */
   readonly #lines = new Map<string, DropLine>()
+  readonly #rest: DropBearer = { namespace: { name: '' }, clientId: '', dropLine: null }
+  #second = 0
+  #foundThisSecond = 0
 
   constructor(clock: { readonly now: number }) {
     this.#clock = clock
@@ -54,11 +60,33 @@ export class DropLedger {
   note(bearer: DropBearer, topic: string, reason: DropReason, count: number): void {
     let line = bearer.dropLine
     if (line === null || line.reason !== reason || line.topic !== topic || !line.live) {
-      line = this.#find(bearer, topic, reason)
-      bearer.dropLine = line
+      if (this.#mayFind()) {
+        line = this.#find(bearer, topic, reason)
+        bearer.dropLine = line
+      } else {
+        line = this.#together(reason)
+      }
     }
     line.count += count
     line.lastAt = this.#clock.now
+  }
+
+  #mayFind(): boolean {
+    const second = Math.floor(this.#clock.now / 1000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#foundThisSecond = 0
+    }
+    return this.#foundThisSecond++ < dropLinesFoundPerSecondMax
+  }
+
+  /** The line of those that are not told apart. */
+  #together(reason: DropReason): DropLine {
+    const bearer = this.#rest
+    const line = bearer.dropLine
+    if (line !== null && line.reason === reason && line.live) return line
+    bearer.dropLine = this.#find(bearer, '', reason)
+    return bearer.dropLine
   }
 
   #find({ namespace, clientId }: DropBearer, topic: string, reason: DropReason): DropLine {

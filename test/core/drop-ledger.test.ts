@@ -1,6 +1,6 @@
 /** Who lost what: lines by client, reason and the beginning of the topic, of which there are only so many. */
 import { describe, expect, it } from 'vitest'
-import { type DropBearer, DropLedger, dropLinesMax } from '../../src/core/drop-ledger.ts'
+import { type DropBearer, DropLedger, dropLinesFoundPerSecondMax, dropLinesMax } from '../../src/core/drop-ledger.ts'
 
 const bearer = (clientId: string, namespace = 'default'): DropBearer => ({
   clientId,
@@ -60,6 +60,22 @@ describe('the drop ledger', () => {
     ledger.note(first, 't', 'expired', 1)
     expect(lines().at(-1)).toEqual(['first', 'expired', 't', 1])
     expect(ledger.linesLost).toBe(3)
+  })
+
+  it('puts what is beyond so many lines in a second into one for each reason, until the next second', () => {
+    const { clock, ledger, lines } = ledgerAt()
+    const someone = bearer('a')
+    for (let i = 0; i < dropLinesFoundPerSecondMax + 10; i++) ledger.note(someone, `t/${i}`, 'too_large', 1)
+    ledger.note(bearer('b'), 't', 'too_large', 5)
+    ledger.note(bearer('b'), 't', 'expired', 2)
+    expect(lines().slice(-2)).toEqual([
+      ['', 'too_large', '', 15],
+      ['', 'expired', '', 2],
+    ])
+    expect(lines().reduce((sum, [, , , count]) => sum + (count as number), 0)).toBeLessThan(dropLinesMax + 20)
+    clock.now = 1000
+    ledger.note(someone, 't/0', 'too_large', 1)
+    expect(lines().at(-1)).toEqual(['a', 'too_large', 't/0', 1])
   })
 
   it('cuts what clients chose: ids, topics without levels, long levels', () => {

@@ -134,7 +134,11 @@ export function pump(broker: Broker, session: Session): void {
   const { queue, window, client, link } = session
   if (client === null || link === null || !client.mayDeliver) return
   while (queue.sendPosition < queue.nextPosition) {
-    if (link.full || !window.open(client.inflightMax)) return
+    if (link.full) return
+    if (!window.open(client.inflightMax)) {
+      readAhead(broker, session)
+      return
+    }
     const position = queue.sendPosition
     if (position >= queue.residentEnd) {
       requestNextPage(broker, session)
@@ -179,6 +183,14 @@ export function pump(broker: Broker, session: Session): void {
   }
   session.dropLogged = false
   if (session.pendingRetained.length > 0) pumpRetained(broker, session)
+}
+
+/** Asks for the next page while so many messages in memory wait for the window: they are sent while it is read. */
+const readAheadMessages = 500
+
+function readAhead(broker: Broker, session: Session): void {
+  const { residentEnd, sendPosition, nextPosition } = session.queue
+  if (residentEnd < nextPosition && residentEnd - sendPosition < readAheadMessages) requestNextPage(broker, session)
 }
 
 function countSent(broker: Broker, session: Session, position: number, delivery: Delivery): void {
