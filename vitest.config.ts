@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 /**
@@ -6,7 +7,7 @@ import { defineConfig } from 'vitest/config'
  * process that has several threads: "Check failed: jit_page.has_value()". It did once in a run of all tests; the like is
  * reported in https://github.com/nodejs/node/issues/64500.
  */
-process.env['NODE_COMPILE_CACHE'] ??= new URL('node_modules/.cache/mqtide', import.meta.url).pathname
+process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('node_modules/.cache/mqtide', import.meta.url))
 /** For the thread that reads a source first, when the cache does not have it yet: no wrapper is replaced, so none is freed. */
 const keepWrappers = '--wasm-wrapper-tiering-budget=1000000000'
 

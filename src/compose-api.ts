@@ -15,7 +15,7 @@ import { BrokerInspection } from './core/inspection/inspection.ts'
 import type { Inspection } from './core/ports/inspection.ts'
 import { setRetained } from './core/retained/retained-changes.ts'
 import { endSession } from './core/session/session-lifecycle.ts'
-import { type StoredClock, wallOffset } from './engine/clock.ts'
+import { type StoredClock, wallTimes } from './engine/clock.ts'
 import type { Committer } from './engine/committer.ts'
 import type { Engine } from './engine/engine.ts'
 import { publishOwn } from './engine/own-message.ts'
@@ -70,7 +70,7 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
     tokens,
     throttle: new AddressThrottle(defaultAddressThrottle, () => performance.now()),
     sleep: (ms) => setTimeout(ms),
-    wallTime: (time) => time + wallOffset(clock),
+    wallTime: wallTimes(clock),
     now: () => performance.now(),
     audit: (fields, text) => log.info({ audit: true, ...fields }, text),
     auditRefusal: (fields, text) => log.warn({ audit: true, ...fields }, text),

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Browser, chromium } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { quiet } from '../../test/browser/flags.ts'
 import { describePeer } from '../../test/peers.ts'
 import { Histogram } from '../measure/histogram.ts'
 import { emptyCounters, latencyKinds } from '../measure/measures.ts'
@@ -119,15 +120,7 @@ describePeer('the report in a browser', ['chromium'], ({ chromium: executablePat
     folder = mkdtempSync(join(tmpdir(), 'mqtide-report-'))
     browser = await chromium.launch({
       executablePath,
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
+      args: quiet,
     })
   })
   afterAll(async () => {

@@ -62,3 +62,19 @@ export class StoredClock implements Clock {
 export function wallOffset(clock: Clock): number {
   return clock.wall === undefined ? 0 : clock.wall() - clock.now()
 }
+
+/** A smaller change of the offset than this is the rounding of two clocks, in milliseconds. */
+const clockRoundingMs = 5
+
+/**
+ * Steady times as wall-clock times for people. The offset is kept until the wall clock was set: read anew for each time, two times
+ * of one moment could differ, and what was later could seem earlier.
+ */
+export function wallTimes(clock: Clock): (time: number) => number {
+  let offset = wallOffset(clock)
+  return (time) => {
+    const now = wallOffset(clock)
+    if (Math.abs(now - offset) >= clockRoundingMs) offset = now
+    return time + offset
+  }
+}

@@ -177,3 +177,15 @@ export class DurableWorld extends World {
     return world
   }
 }
+
+/** Acknowledges whatever comes until nothing comes any more. Payloads, in order. */
+export async function receive(world: DurableWorld, device: Device): Promise<string[]> {
+  const payloads: string[] = []
+  for (let quiet = 0; quiet < 3; ) {
+    await world.settle()
+    const drained = device.drain()
+    payloads.push(...drained)
+    quiet = drained.length === 0 ? quiet + 1 : 0
+  }
+  return payloads
+}

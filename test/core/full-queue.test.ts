@@ -1,18 +1,6 @@
 /** A full queue whose greater part is in the store only lets the oldest go there, and what comes back is right. */
 import { describe, expect, it } from 'vitest'
-import { DurableWorld, lasting } from './durable-world.ts'
-import type { Device } from './world.ts'
-
-async function received(world: DurableWorld, device: Device): Promise<string[]> {
-  const payloads: string[] = []
-  for (let quiet = 0; quiet < 3; ) {
-    await world.settle()
-    const drained = device.drain()
-    payloads.push(...drained)
-    quiet = drained.length === 0 ? quiet + 1 : 0
-  }
-  return payloads
-}
+import { DurableWorld, lasting, receive } from './durable-world.ts'
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => String(from + i))
 
@@ -29,7 +17,7 @@ describe('a full queue of a stored session', () => {
     await world.settle()
     stuck.drop()
     const again = world.device().connect({ clientId: 's', ...lasting })
-    expect(await received(world, again)).toEqual([...range(0, 10), ...range(192, 200)])
+    expect(await receive(world, again)).toEqual([...range(0, 10), ...range(192, 200)])
     expect(world.broker.gauges()).toMatchObject({ queuedMessages: 0, queuedBytes: 0, inflightMessages: 0 })
     expect((await world.restart()).broker.gauges().queuedMessages).toBe(0)
   })
@@ -45,7 +33,7 @@ describe('a full queue of a stored session', () => {
     for (let i = 3; i < 50; i++) publisher.publish('t', String(i), { qos: 1 })
     await world.settle()
     const again = world.device().connect({ clientId: 's', ...lasting })
-    expect(await received(world, again)).toEqual([...range(0, 3), ...range(45, 50)])
+    expect(await receive(world, again)).toEqual([...range(0, 3), ...range(45, 50)])
     expect(world.broker.gauges()).toMatchObject({ queuedMessages: 0, queuedBytes: 0, inflightMessages: 0 })
   })
 

@@ -1,20 +1,8 @@
 /** Members of one share group on a durable store, and what they get. */
 import { expect } from 'vitest'
 import { type DurableWorld, lasting } from './durable-world.ts'
-import type { Device } from './world.ts'
 
 export const filter = '$share/g/t'
-
-export async function receive(world: DurableWorld, device: Device): Promise<string[]> {
-  const payloads: string[] = []
-  for (let quiet = 0; quiet < 3; ) {
-    await world.settle()
-    const drained = device.drain()
-    payloads.push(...drained)
-    quiet = drained.length === 0 ? quiet + 1 : 0
-  }
-  return payloads
-}
 
 export async function member(world: DurableWorld, clientId: string, qos: 0 | 1 | 2 = 1, options: object = lasting) {
   const device = (await world.ready(clientId, options)).subscribe(filter, qos)

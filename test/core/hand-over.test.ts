@@ -1,8 +1,8 @@
 /** What a member of a share group leaves behind is lost by no crash, no full queue and no slow member (section 4.8.2). */
 import { describe, expect, it } from 'vitest'
 import type { BrokerOptions } from '../../src/core/options.ts'
-import { DurableWorld, lasting } from './durable-world.ts'
-import { filter, member, publish, range, receive } from './group-members.ts'
+import { DurableWorld, lasting, receive } from './durable-world.ts'
+import { filter, member, publish, range } from './group-members.ts'
 import type { Device } from './world.ts'
 
 /** A member with messages 0 to 3 sent and not acknowledged. */

@@ -1,7 +1,7 @@
 /** What a session has of share groups that it has left is lost by no end of it, and by no restart before that. */
 import { describe, expect, it } from 'vitest'
-import { DurableWorld } from './durable-world.ts'
-import { filter, member, publish, range, receive, slow } from './group-members.ts'
+import { DurableWorld, receive } from './durable-world.ts'
+import { filter, member, publish, range, slow } from './group-members.ts'
 
 describe('a session that has left a share group', () => {
   it('gives on at its end what it kept when it unsubscribed and nobody else was there', async () => {

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
@@ -14,6 +14,7 @@ import { TestAuthority } from '../listeners/openssl.ts'
 import { describePeer } from '../peers.ts'
 import { eventually } from './eventually.ts'
 import { startGateway } from './gateway.ts'
+import { freePort } from './mosquitto.ts'
 import { run, startProgram } from './program.ts'
 
 type Listeners = NonNullable<GatewayOptions['listeners']>
@@ -245,15 +246,6 @@ describePeer('HAProxy', ['haproxy', 'openssl', 'mosquitto_pub'], ({ haproxy, ope
   })
   const server = authority?.issue({ commonName: 'localhost', names: ['DNS:localhost', 'IP:127.0.0.1'] }, 'server')
   const pump = authority?.issue({ commonName: 'pump-7' }, 'pump')
-
-  async function freePort(): Promise<number> {
-    const taken = createServer().listen(0, '127.0.0.1')
-    await once(taken, 'listening')
-    const { port } = taken.address() as { port: number }
-    taken.close()
-    await once(taken, 'close')
-    return port
-  }
 
   /** HAProxy in front of a gateway's port. Returns its own. */
   async function front(port: number, send: string, bind = ''): Promise<number> {

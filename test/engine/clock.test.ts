@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { type Clock, StoredClock, systemClock, wallOffset } from '../../src/engine/clock.ts'
+import { type Clock, StoredClock, systemClock, wallOffset, wallTimes } from '../../src/engine/clock.ts'
 import { ClockKeeper } from '../../src/engine/clock-keeper.ts'
 import { createGateway, type Gateway } from '../../src/gateway.ts'
 import { connack, connect, publish, suback, subscribe } from '../conformance/bytes.ts'
@@ -191,5 +191,17 @@ describe('what is kept of the clock', () => {
     expect(stored).toEqual([[start, hour + 1999]])
     expect(warned).toMatchObject([{ byMs: hour + 1999 }])
     expect(clock.now()).toBe(start)
+  })
+})
+
+describe('times for people', () => {
+  it('do not change their order when two clocks round differently, and follow a wall clock that is set', () => {
+    let offset = 0
+    const times = wallTimes({ now: () => 1_000, wall: () => 1_000 + offset, after: () => () => {} })
+    const first = times(500)
+    offset = -1
+    expect(times(500)).toBe(first)
+    offset = hour
+    expect(times(500)).toBe(first + hour)
   })
 })

@@ -1,5 +1,5 @@
 /** Lines on their way to standard error: what waits, what is dropped, what is told of it. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { LineLimit } from '../../src/observe/log-limit.ts'
 import { LogOutput, type LogTarget } from '../../src/observe/log-output.ts'
 
@@ -97,16 +97,21 @@ describe('log lines', () => {
   })
 
   it('wait for a target that fails, and leave when it works again', async () => {
-    const { target, output } = scene()
-    output.write('one\n', false)
-    await turn()
-    target.fail()
-    output.write('two\n', false)
-    await turn()
-    expect(target.asked).toBe(false)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    target.takeAll()
-    expect(target.taken).toBe('one\ntwo\n')
+    vi.useFakeTimers({ toFake: ['setTimeout'] })
+    try {
+      const { target, output } = scene()
+      output.write('one\n', false)
+      await turn()
+      target.fail()
+      output.write('two\n', false)
+      await turn()
+      expect(target.asked).toBe(false)
+      vi.advanceTimersByTime(1)
+      target.takeAll()
+      expect(target.taken).toBe('one\ntwo\n')
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it('that still wait at the end are handed over apart from those under way', async () => {

@@ -104,6 +104,7 @@ export class Client implements PacketSink {
     broker.connections++
   }
 
+  /** Whether deliveries may be sent. */
   get mayDeliver(): boolean {
     return this.connected && !this.ended
   }

@@ -185,12 +185,15 @@ export function pump(broker: Broker, session: Session): void {
   if (session.pendingRetained.length > 0) pumpRetained(broker, session)
 }
 
-/** Asks for the next page while so many messages in memory wait for the window: they are sent while it is read. */
+/** The next page is asked for while so many messages in memory still wait for the window: they are sent while it is read. */
 const readAheadMessages = 500
 
 function readAhead(broker: Broker, session: Session): void {
   const { residentEnd, sendPosition, nextPosition } = session.queue
-  if (residentEnd < nextPosition && residentEnd - sendPosition < readAheadMessages) requestNextPage(broker, session)
+  if (residentEnd === nextPosition || residentEnd - sendPosition >= readAheadMessages) return
+  // A page that nobody can be sent yet must not crowd out others'.
+  const { queueBytes } = broker.budgets
+  if (queueBytes.used < queueBytes.max) requestNextPage(broker, session)
 }
 
 function countSent(broker: Broker, session: Session, position: number, delivery: Delivery): void {
