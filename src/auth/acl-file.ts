@@ -124,7 +124,12 @@ export class AclDecider implements Decider {
     return !this.#strictSubscribe || this.#subscribeDecision(filter).allowed
   }
 
+  mayConsume(address: string, filter: string | null): boolean {
+    return this.#consumeDecision(address, filter).allowed
+  }
+
   explain(question: Question): Decision {
+    if (question.action === 'consume') return this.#consumeDecision(question.address, question.filter)
     if (question.action === 'subscribe') {
       if (this.#strictSubscribe) return this.#subscribeDecision(question.filter)
       return {
@@ -143,6 +148,12 @@ export class AclDecider implements Decider {
     const decides = (line: AclLine) =>
       (line.access === 0 || (line.access & access) !== 0) && matches(line.levels, levels)
     return this.#own.find(decides) ?? this.#patterns.find(decides)
+  }
+
+  /** Lines about the queue, or else about what it takes in, strictly: its messages are not left out for one of its consumers. */
+  #consumeDecision(address: string, filter: string | null): Decision {
+    const own = this.#subscribeDecision(address)
+    return own.rule !== undefined || filter === null ? own : this.#subscribeDecision(filter)
   }
 
   /** Read lines have to cover all of it, and no denying line before them may touch it. */

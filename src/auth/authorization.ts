@@ -133,6 +133,7 @@ const allowEverything: Decider = {
   publishMask: () => allQos,
   receiveMask: () => allQos,
   maySubscribe: () => true,
+  mayConsume: () => true,
   explain: () => ({ allowed: true, rule: 'no authorization is configured' }),
 }
 
@@ -159,6 +160,10 @@ class FirstOf implements Decider {
   maySubscribe(filter: string, qos: Qos): boolean {
     const decision = this.#first.explain({ action: 'subscribe', filter, qos })
     return decision.rule === undefined ? this.#second.maySubscribe(filter, qos) : decision.allowed
+  }
+
+  mayConsume(address: string, filter: string | null): boolean {
+    return this.explain({ action: 'consume', address, filter }).allowed
   }
 
   explain(question: Question): Decision {
@@ -241,6 +246,11 @@ class RuleGrant implements Grant {
   maySubscribe(topicFilter: string, qos: Qos, _group: string | null): boolean {
     if (this.#version !== this.#authorization.version) this.#renew()
     return this.#compilation.decider.maySubscribe(topicFilter, qos)
+  }
+
+  mayConsume(address: string, filter: string | null): boolean {
+    if (this.#version !== this.#authorization.version) this.#renew()
+    return this.#compilation.decider.mayConsume(address, filter)
   }
 
   #renew(): void {

@@ -28,12 +28,15 @@ export interface Decision {
 export type Question =
   | { action: 'publish' | 'receive'; topic: string; qos: Qos; retain: boolean }
   | { action: 'subscribe'; filter: string; qos: Qos }
+  /** `filter`: what the queue takes in; null: only what is published to it by name. */
+  | { action: 'consume'; address: string; filter: string | null }
 
 export interface Decider {
   publishMask(topic: string): number
   receiveMask(topic: string): number
   /** `filter` without `$share/group/`. */
   maySubscribe(filter: string, qos: Qos): boolean
+  mayConsume(address: string, filter: string | null): boolean
   explain(question: Question): Decision
 }
 

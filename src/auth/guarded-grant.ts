@@ -1,5 +1,5 @@
 /** Access rules are not our code: one that throws, or says anything but yes or no, has said no. */
-import type { Grant } from '../core/ports/authority.ts'
+import { type Grant, mayConsume } from '../core/ports/authority.ts'
 import type { Qos } from '../mqtt/packet.ts'
 
 /** @throws TypeError for something that can't be asked */
@@ -41,6 +41,14 @@ class GuardedGrant implements Grant {
   mayReceive(topic: string, qos: Qos, retain: boolean, group: string | null): boolean {
     try {
       return this.#checked(this.#grant.mayReceive(topic, qos, retain, group))
+    } catch (error) {
+      return this.#failed(error)
+    }
+  }
+
+  mayConsume(address: string, filter: string | null): boolean {
+    try {
+      return this.#checked(mayConsume(this.#grant, address, filter))
     } catch (error) {
       return this.#failed(error)
     }

@@ -19,6 +19,7 @@ import {
   isProduced,
   matches,
   noQos,
+  overlap,
   type Question,
   qosBit,
 } from './decider.ts'
@@ -68,14 +69,26 @@ export class RuleDecider implements Decider {
     return this.#subscribeRule(filter, qos)?.rule.allow ?? false
   }
 
+  mayConsume(address: string, filter: string | null): boolean {
+    return this.#consumeRule(address, filter)?.rule.allow ?? false
+  }
+
   explain(question: Question): Decision {
-    const decides =
-      question.action === 'subscribe'
-        ? this.#subscribeRule(question.filter, question.qos)
-        : this.#topicRule(question.topic, question.action, qosBit(question.qos, question.retain))
+    const decides = this.#decidingRule(question)
     return decides === undefined
       ? { allowed: false, rule: undefined }
       : { allowed: decides.rule.allow, rule: describeRule(decides.rule) }
+  }
+
+  #decidingRule(question: Question): CompiledRule | undefined {
+    switch (question.action) {
+      case 'subscribe':
+        return this.#subscribeRule(question.filter, question.qos)
+      case 'consume':
+        return this.#consumeRule(question.address, question.filter)
+      default:
+        return this.#topicRule(question.topic, question.action, qosBit(question.qos, question.retain))
+    }
   }
 
   /** Each bit is decided by the first rule that is about it. */
@@ -100,6 +113,20 @@ export class RuleDecider implements Decider {
     return this.#rules.find((rule) => (rule.mask & bit) !== 0 && isAbout(rule, levels, asked, also))
   }
 
+  /**
+   * A rule about the queue, or else one that lets the client subscribe to all that the queue takes in. A queue has no message less for one
+   * of its consumers: where a rule before that denies a part of it, the queue is denied.
+   */
+  #consumeRule(address: string, filter: string | null): CompiledRule | undefined {
+    const own = this.#subscribeRule(address, 1)
+    if (own !== undefined || filter === null) return own
+    const subscribes = this.#subscribeRule(filter, 1)
+    if (subscribes === undefined || !subscribes.rule.allow) return subscribes
+    const levels = filter.split('/')
+    const before = this.#rules.slice(0, this.#rules.indexOf(subscribes))
+    return before.find((one) => deniesPart(one, levels)) ?? subscribes
+  }
+
   #subscribeRule(filter: string, qos: Qos): CompiledRule | undefined {
     const levels = filter.split('/')
     const action: Action = isProduced(filter) ? 'consume' : 'subscribe'
@@ -110,6 +137,12 @@ export class RuleDecider implements Decider {
         (everything || filters.some((outer) => covers(outer, levels))),
     )
   }
+}
+
+/** Whether it keeps something that a filter matches from a subscriber. */
+function deniesPart({ rule, filters, everything }: CompiledRule, levels: readonly string[]): boolean {
+  if (rule.allow || !(rule.actions.has('subscribe') || rule.actions.has('receive'))) return false
+  return everything || filters.some((filter) => overlap(filter, levels))
 }
 
 function isAbout(

@@ -79,6 +79,26 @@ describe("Mosquitto's ACL file", () => {
     expect(may(decider('bob', 'x/y', 'pattern read users/%u/#')).receive('users/bob/1')).toBe(true)
   })
 
+  it('is strict about queues: lines about the queue, or else read lines that cover what it takes in', () => {
+    const acl = 'topic read shop/#\ntopic deny shop/secret/#\ntopic read $queue/jobs\ntopic deny $queue/closed'
+    const one = decider(undefined, 'c1', acl)
+    const consumes = (queue: string, filter: string | null) => one.mayConsume(`$queue/${queue}`, filter)
+    expect([consumes('orders', 'shop/open/#'), consumes('jobs', null), consumes('jobs', 'x/#')]).toEqual([
+      true,
+      true,
+      true,
+    ])
+    expect([consumes('orders', 'shop/#'), consumes('closed', 'shop/open/#'), consumes('other', null)]).toEqual([
+      false,
+      false,
+      false,
+    ])
+    expect(one.explain({ action: 'consume', address: '$queue/jobs', filter: null })).toEqual({
+      allowed: true,
+      rule: 'acl:3: read $queue/jobs',
+    })
+  })
+
   it('grants every subscription, unless it is to be strict', () => {
     expect(decider('bob').maySubscribe('#', 0)).toBe(true)
     const strict = decider('alice', 'c1', text, true)

@@ -47,7 +47,7 @@ export const layers: readonly Layer[] = [
   { of: 'src/process/', imports: [] },
   {
     of: 'src/auth/',
-    imports: ['src/mqtt/', 'src/core/address.ts', 'src/auth/authenticator.ts'],
+    imports: ['src/mqtt/', 'src/core/address.ts', 'src/core/ports/authority.ts', 'src/auth/authenticator.ts'],
     types: ['src/core/ports/'],
   },
   { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },

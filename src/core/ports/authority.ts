@@ -11,6 +11,17 @@ export interface Grant {
   maySubscribe(topicFilter: string, qos: Qos, group: string | null): boolean
   /** Asked for each message when it is sent. `group`: of the shared subscription it is sent for. */
   mayReceive(topic: string, qos: Qos, retain: boolean, group: string | null): boolean
+  /**
+   * Whether it may take messages of a queue and settle them. `address`: `$queue/name`. `filter`: what the queue takes in; null: only what is
+   * published to it by name. Absent: `maySubscribe` is asked about the filter, or about the address where there is none.
+   */
+  mayConsume?(address: string, filter: string | null): boolean
+}
+
+/** Null as a grant: everything is allowed. */
+export function mayConsume(grant: Grant | null, address: string, filter: string | null): boolean {
+  if (grant === null) return true
+  return grant.mayConsume?.(address, filter) ?? grant.maySubscribe(filter ?? address, 1, null)
 }
 
 /** What a client may use, where that differs from the broker's own limits. */
