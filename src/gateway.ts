@@ -290,10 +290,11 @@ export class Gateway {
   }
 
   /**
-   * Makes a token for the HTTP API, kept as a hash in the data folder or, without one, in memory. Throws where the name is taken.
+   * Makes a token for the HTTP API, kept as a hash in the data folder or, without one, in memory: for the whole gateway or for one
+   * namespace. Throws where the name is taken.
    */
-  addApiToken(name: string, role: ApiRole): string {
-    return this.#parts.apiTokens.add({ name, role }, new Date())
+  addApiToken(name: string, role: ApiRole, { namespace }: { namespace?: string } = {}): string {
+    return this.#parts.apiTokens.add({ name, role, namespace }, new Date())
   }
 
   setLogLevel(level: LogLevel): void {

@@ -16,6 +16,8 @@ export interface Need {
   role: Role
   /** Programs of this machine may do it without a token while nobody is asked who he is. */
   open?: boolean
+  /** It is about one namespace at a time (`namespace.ts`). Without it a token of one namespace may not. */
+  byNamespace?: boolean
 }
 
 /** Null: no token, but a program of this machine that needs none. @throws Problem */
@@ -52,17 +54,30 @@ function unauthorized(detail: string, error?: string): Problem {
 }
 
 /** Lets a call through whose bearer has at least this role. */
-export function requireRole({ role, open = false }: Need) {
+export function requireRole({ role, open = false, byNamespace = false }: Need) {
   return createMiddleware<ApiEnvironment>(async (context, next) => {
     const bearer = context.get('bearer')
     if (bearer === null && !open) throw unauthorized('this call needs a token, always: Authorization: Bearer TOKEN')
-    if (bearer !== null && roles.indexOf(bearer.role) < roles.indexOf(role)) {
+    const refusal = bearer === null ? undefined : refusalOf(bearer, role, byNamespace)
+    if (refusal !== undefined) {
       const { address } = context.get('caller')
       context
         .get('sources')
-        .auditRefusal({ reason: 'role', token: bearer.name, address, path: context.req.path }, 'API call refused')
-      throw new Problem(403, `this call needs role ${role}; the token ${bearer.name} has role ${bearer.role}`)
+        .auditRefusal(
+          { reason: refusal.reason, token: bearer!.name, address, path: context.req.path },
+          'API call refused',
+        )
+      throw new Problem(403, refusal.text)
     }
     await next()
   })
+}
+
+function refusalOf(bearer: Bearer, role: Role, byNamespace: boolean): { reason: string; text: string } | undefined {
+  if (roles.indexOf(bearer.role) < roles.indexOf(role)) {
+    return { reason: 'role', text: `this call needs role ${role}; the token ${bearer.name} has role ${bearer.role}` }
+  }
+  if (byNamespace || bearer.namespace === undefined) return undefined
+  const text = `this call is about the whole gateway; the token ${bearer.name} is for namespace ${bearer.namespace} only`
+  return { reason: 'namespace', text }
 }

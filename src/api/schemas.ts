@@ -164,7 +164,11 @@ export const pageQuery = {
   cursor: z.string().min(1).max(4096).optional().describe('`nextCursor` of the page before.'),
 }
 
-export const namespaceQuery = z.string().max(256).default('default').describe('The namespace.')
+export const namespaceQuery = z
+  .string()
+  .max(256)
+  .optional()
+  .describe('The namespace; unless said, that of the token, else `default`.')
 export const ownerQuery = z.object({ namespace: namespaceQuery })
 export const clientIdParam = z.object({
   clientId: z

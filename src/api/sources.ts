@@ -9,6 +9,8 @@ export type Role = (typeof roles)[number]
 export interface Bearer {
   readonly name: string
   readonly role: Role
+  /** It may see and change this one only; undefined: the whole gateway. */
+  readonly namespace?: string | undefined
 }
 
 /** Slows down addresses that bring wrong tokens. */

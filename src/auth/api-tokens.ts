@@ -21,6 +21,8 @@ export type ApiRole = (typeof apiRoles)[number]
 export interface TokenBearer {
   readonly name: string
   readonly role: ApiRole
+  /** It may see and change this one only; undefined: the whole gateway. */
+  readonly namespace?: string | undefined
 }
 
 export interface StoredToken extends TokenBearer {
@@ -33,6 +35,8 @@ const tokensMax = 1000
 const nameCharactersMax = 64
 const fileBytesMax = 1024 * 1024
 const prefix = 'mqtide_'
+/** As in the configuration. */
+const namespacePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
 export const firstTokenPath = (dataDir: string): string => join(dataDir, 'api-token')
 export const tokensPath = (dataDir: string): string => join(dataDir, 'api-tokens.json')
@@ -56,8 +60,9 @@ export function readTokens(path: string): StoredToken[] {
 }
 
 function isToken(value: unknown): value is StoredToken {
-  const { name, role, sha256, createdAt } = (value ?? {}) as Partial<StoredToken>
-  const texts = typeof name === 'string' && typeof createdAt === 'string'
+  const { name, role, namespace, sha256, createdAt } = (value ?? {}) as Partial<StoredToken>
+  const texts =
+    typeof name === 'string' && typeof createdAt === 'string' && ['string', 'undefined'].includes(typeof namespace)
   return texts && apiRoles.includes(role!) && typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256)
 }
 
@@ -77,7 +82,7 @@ export function changeTokens(path: string, change: (tokens: StoredToken[]) => re
 /** Returns the token, which is nowhere else in full, and the list with it. @throws TokenError */
 export function withToken(
   tokens: readonly StoredToken[],
-  { name, role }: TokenBearer,
+  { name, role, namespace }: TokenBearer,
   now: Date,
 ): { token: string; tokens: StoredToken[] } {
   if (name === '' || name.length > nameCharactersMax || /\p{Cc}/u.test(name)) {
@@ -85,11 +90,14 @@ export function withToken(
       `the name of a token has 1 to ${nameCharactersMax} characters, none of them a control character`,
     )
   }
+  if (namespace !== undefined && !namespacePattern.test(namespace)) {
+    throw new TokenError('the name of a namespace has 1 to 64 letters, digits, . _ and -')
+  }
   if (tokens.some((one) => one.name === name)) throw new TokenError(`there is a token named ${name} already`)
   if (tokens.length >= tokensMax) throw new TokenError(`there are ${tokensMax} tokens already, which is the limit`)
   const token = `${prefix}${randomBytes(32).toString('base64url')}`
   const sha256 = hashOf(token).toString('hex')
-  return { token, tokens: [...tokens, { name, role, sha256, createdAt: now.toISOString() }] }
+  return { token, tokens: [...tokens, { name, role, namespace, sha256, createdAt: now.toISOString() }] }
 }
 
 function hashOf(token: string): Buffer {
@@ -121,7 +129,7 @@ export class ApiTokens {
     const hash = hashOf(token)
     let found: Known | undefined
     for (const one of this.#known) if (timingSafeEqual(one.hash, hash)) found = one
-    return found && { name: found.name, role: found.role }
+    return found && { name: found.name, role: found.role, namespace: found.namespace }
   }
 
   /** @throws TokenError, and AccessFileError for a file that is none of tokens */
@@ -140,7 +148,7 @@ export class ApiTokens {
 
   #take(tokens: readonly StoredToken[]): void {
     this.#stored = tokens
-    this.#known = tokens.map(({ name, role, sha256 }) => ({ name, role, hash: Buffer.from(sha256, 'hex') }))
+    this.#known = tokens.map(({ sha256, ...bearer }) => ({ ...bearer, hash: Buffer.from(sha256, 'hex') }))
   }
 
   #readAgain(): void {

@@ -14,6 +14,8 @@ import { type CliContext, CliError, ExitCode } from './context.ts'
 import { type DirectoryFlags, dataDirOf } from './store-directory.ts'
 import { writeTable } from './table.ts'
 
+type AddFlags = DirectoryFlags & { role: ApiRole; namespace?: string }
+
 export function registerApiToken(program: Command, context: CliContext): void {
   const group = program.command('api-token').description('tokens for the HTTP API: add, list, remove')
   const command = (name: string) =>
@@ -25,14 +27,17 @@ export function registerApiToken(program: Command, context: CliContext): void {
     .description('make a token and print it; it is stored as a hash and can not be shown again')
     .argument('<name>', 'what the token is for, as it stands in the audit log')
     .addOption(new Option('--role <role>', 'what it may do').choices(apiRoles).default('viewer'))
-    .action((name: string, flags: DirectoryFlags & { role: ApiRole }) => add(name, flags, context))
+    .option('--namespace <name>', 'let it see and change this namespace only (default: the whole gateway)')
+    .action((name: string, flags: AddFlags) => add(name, flags, context))
   command('list')
     .description('show the names and roles of all tokens')
     .option('--json', 'as JSON')
     .action((flags: DirectoryFlags & { json?: boolean }) => {
-      const tokens = readTokens(pathOf(flags, context)).map(({ name, role, createdAt }) => ({ name, role, createdAt }))
+      const tokens = readTokens(pathOf(flags, context)).map(({ name, role, namespace = null, createdAt }) => {
+        return { name, role, namespace, createdAt }
+      })
       if (flags.json) context.stdout.write(`${JSON.stringify(tokens, null, 2)}\n`)
-      else writeTable(context, ['name', 'role', 'createdAt'], tokens)
+      else writeTable(context, ['name', 'role', 'namespace', 'createdAt'], tokens)
     })
   command('remove')
     .description('remove a token; whoever has it is refused from then on')
@@ -49,12 +54,12 @@ function pathOf(flags: DirectoryFlags, context: CliContext): string {
   return tokensPath(dataDir)
 }
 
-function add(name: string, flags: DirectoryFlags & { role: ApiRole }, context: CliContext): void {
+function add(name: string, flags: AddFlags, context: CliContext): void {
   const path = pathOf(flags, context)
   try {
     let made = ''
     changeTokens(path, (before) => {
-      const { token, tokens } = withToken(before, { name, role: flags.role }, new Date())
+      const { token, tokens } = withToken(before, { name, role: flags.role, namespace: flags.namespace }, new Date())
       made = token
       return tokens
     })

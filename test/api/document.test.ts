@@ -194,6 +194,10 @@ async function callWithoutRights(document: Document): Promise<void> {
   for (const { path, method, operation } of each) {
     if (operation['x-role'] !== 'viewer') await api.call(path, { method, token: api.tokens.viewer })
   }
+  const token = api.gateway.addApiToken('lab', 'viewer', { namespace: 'lab' })
+  for (const { path, method } of each) {
+    await api.call(`${path}?namespace=other&topic=a`, { method, token, ...(method === 'POST' && { body: {} }) })
+  }
   // The first ones are waited for by nobody: they are answered late.
   const wrong = Array.from({ length: 10 }, () => api.call('/nothing', { token: 'wrong' }))
   await Promise.race(wrong.slice(9))

@@ -46,7 +46,7 @@ describe('the first start in a data folder', () => {
     rmSync(join(dataDir, 'api-token'))
     await (await start()).close()
     expect(readdirSync(dataDir)).not.toContain('api-token')
-    expect((await apiToken('list')).text).toBe('name  role  createdAt')
+    expect((await apiToken('list')).text).toBe('name  role  namespace  createdAt')
   })
 
   it('is refused where the file is none of tokens', async () => {
@@ -62,7 +62,9 @@ describe('mqtide api-token', () => {
     const { text: token } = await apiToken('add', 'panel', '--role', 'operator')
     expect(token).toMatch(/^mqtide_[\w-]{43}$/)
     expect(await statusOf(port, token)).toBe(200)
-    expect((await apiToken('list')).text).toMatch(/^name +role +createdAt\nfirst +admin +\S+\npanel +operator +\S+$/)
+    expect((await apiToken('list')).text).toMatch(
+      /^name +role +namespace +createdAt\nfirst +admin +- +\S+\npanel +operator +- +\S+$/,
+    )
     expect(JSON.parse((await apiToken('list', '--json')).text)).toMatchObject([
       { name: 'first' },
       { name: 'panel', role: 'operator' },

@@ -4,6 +4,7 @@ import type { ClientView } from '../../core/ports/inspection.ts'
 import { matcherOf } from '../filter.ts'
 import { identityOf, orderBy, sortQuery, wordsQuery } from '../list-query.ts'
 import type { Pages, SortValue } from '../listing.ts'
+import { ownerOf, visible } from '../namespace.ts'
 import { Problem } from '../problem.ts'
 import { type Api, json, needs, problems } from '../route.ts'
 import { clientIdParam, clientSchema, ownerQuery, pageOf, pageQuery } from '../schemas.ts'
@@ -29,7 +30,7 @@ const list = createRoute({
   operationId: 'listClients',
   tags,
   summary: 'Connected clients, sorted, page by page',
-  ...needs({ role: 'viewer', open: true }),
+  ...needs({ role: 'viewer', open: true, byNamespace: true }),
   request: {
     query: z.object({
       ...pageQuery,
@@ -46,9 +47,9 @@ const show = createRoute({
   operationId: 'showClient',
   tags,
   summary: 'One connected client',
-  ...needs({ role: 'viewer', open: true }),
+  ...needs({ role: 'viewer', open: true, byNamespace: true }),
   request: { params: clientIdParam, query: ownerQuery },
-  responses: { 200: json(clientSchema, 'The client'), ...problems(400, 404) },
+  responses: { 200: json(clientSchema, 'The client'), ...problems(400, 403, 404) },
 })
 
 const disconnect = createRoute({
@@ -57,7 +58,7 @@ const disconnect = createRoute({
   operationId: 'disconnectClient',
   tags,
   summary: 'Disconnect a client; its session stays as long as it would otherwise',
-  ...needs({ role: 'operator' }),
+  ...needs({ role: 'operator', byNamespace: true }),
   request: { params: clientIdParam, query: ownerQuery },
   responses: { 204: { description: 'It is disconnected' }, ...problems(400, 403, 404) },
 })
@@ -74,17 +75,22 @@ export function addClients(api: Api, pages: Pages): void {
       listener: (client) => client.listener,
     })
     const order = orderBy<ClientView, Sort>(sort, sorts, identityOf)
-    const { rows, nextCursor } = await pages.page(inspection.clients(), { limit, cursor, order, matches })
+    const { rows, nextCursor } = await pages.page(visible(context, inspection.clients()), {
+      limit,
+      cursor,
+      order,
+      matches,
+    })
     return context.json({ items: rows.map((row) => clientBody(row, wallTime)), nextCursor }, 200)
   })
   api.openapi(show, (context) => {
     const { inspection, wallTime } = context.get('sources')
-    const client = inspection.client({ ...context.req.valid('param'), ...context.req.valid('query') })
+    const client = inspection.client(ownerOf(context, context.req.valid('param'), context.req.valid('query')))
     if (client === null) throw notConnected()
     return context.json(clientBody(client, wallTime), 200)
   })
   api.openapi(disconnect, (context) => {
-    const owner = { ...context.req.valid('param'), ...context.req.valid('query') }
+    const owner = ownerOf(context, context.req.valid('param'), context.req.valid('query'))
     const { actions, audit } = context.get('sources')
     if (!actions.disconnect(owner)) throw notConnected()
     audit({ token: context.get('bearer')?.name, ...owner }, 'client disconnected through the API')

@@ -4,6 +4,7 @@ import type { DropView } from '../../core/ports/inspection.ts'
 import { matcherOf } from '../filter.ts'
 import { orderBy, sortQuery, wordsQuery } from '../list-query.ts'
 import type { Pages, SortValue } from '../listing.ts'
+import { visible } from '../namespace.ts'
 import { type Api, json, needs, problems } from '../route.ts'
 import { dropSchema, pageOf, pageQuery } from '../schemas.ts'
 import { timeText } from '../views.ts'
@@ -23,7 +24,7 @@ const list = createRoute({
   operationId: 'listDrops',
   tags: ['Gateway'],
   summary: 'Who lost messages, why and when: by client, reason and the beginning of the topic, page by page',
-  ...needs({ role: 'viewer', open: true }),
+  ...needs({ role: 'viewer', open: true, byNamespace: true }),
   request: {
     query: z.object({
       ...pageQuery,
@@ -34,7 +35,11 @@ const list = createRoute({
   responses: {
     200: json(
       pageOf(dropSchema).extend({
-        linesLost: z.number().int().describe('Lines that gave way to others since the start.'),
+        linesLost: z
+          .number()
+          .int()
+          .nullable()
+          .describe('Lines that gave way to others since the start; null: the token is of one namespace.'),
       }),
       'A page of them',
     ),
@@ -54,11 +59,18 @@ export function addDrops(api: Api, pages: Pages): void {
     const identity = ({ namespace, clientId, reason, topicPrefix }: DropView) =>
       JSON.stringify([clientId, reason, topicPrefix, namespace])
     const order = orderBy<DropView, Sort>(sort, sorts, identity)
-    const { rows, nextCursor } = await pages.page(inspection.drops(), { limit, cursor, order, matches })
+    const { rows, nextCursor } = await pages.page(visible(context, inspection.drops()), {
+      limit,
+      cursor,
+      order,
+      matches,
+    })
     const items = rows.map(({ namespace, clientId, reason, topicPrefix, count, firstAt, lastAt }) => {
       const times = { firstAt: timeText(firstAt, wallTime), lastAt: timeText(lastAt, wallTime) }
       return { namespace, clientId, reason, topicPrefix, count, ...times }
     })
-    return context.json({ items, nextCursor, linesLost: inspection.dropLinesLost }, 200)
+    // It counts over all namespaces.
+    const linesLost = context.get('bearer')?.namespace === undefined ? inspection.dropLinesLost : null
+    return context.json({ items, nextCursor, linesLost }, 200)
   })
 }

@@ -21,7 +21,7 @@ const history = createRoute({
       }),
       'The figures',
     ),
-    ...problems(400),
+    ...problems(400, 403),
   },
 })
 

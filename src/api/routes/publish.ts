@@ -3,6 +3,7 @@ import { createRoute, z } from '@hono/zod-openapi'
 import type { Properties } from '../../mqtt/packet.ts'
 import { isValidTopicName } from '../../mqtt/topic.ts'
 import { isEncodable } from '../../mqtt/utf8.ts'
+import { namespaceOf } from '../namespace.ts'
 import { Problem } from '../problem.ts'
 import { type Api, json, needs, problems } from '../route.ts'
 import { namespaceQuery } from '../schemas.ts'
@@ -51,7 +52,7 @@ const publish = createRoute({
   operationId: 'publish',
   tags: ['Messages'],
   summary: 'Publish a message; answered when it is as safe as a PUBACK would say',
-  ...needs({ role: 'operator', open: true }, { body: true }),
+  ...needs({ role: 'operator', open: true, byNamespace: true }, { body: true }),
   request: { body: { content: { 'application/json': { schema: bodySchema } }, required: true } },
   responses: {
     200: json(z.object({ outcome: z.enum(['delivered', 'no-subscribers']) }), 'What became of it'),
@@ -61,7 +62,8 @@ const publish = createRoute({
 
 export function addPublish(api: Api): void {
   api.openapi(publish, async (context) => {
-    const { payload, payloadEncoding, properties, ...message } = context.req.valid('json')
+    const { namespace: asked, payload, payloadEncoding, properties, ...message } = context.req.valid('json')
+    const namespace = namespaceOf(context, asked)
     if (payloadEncoding === 'base64' && !base64.safeParse(payload).success) {
       throw new Problem(400, 'the payload is not base64', {
         errors: [{ path: 'body.payload', message: 'expected base64' }],
@@ -71,7 +73,7 @@ export function addPublish(api: Api): void {
     // What was not given is absent, not undefined.
     const given = others as Properties
     if (correlationData !== undefined) given.correlationData = Buffer.from(correlationData, 'base64')
-    const own = { ...message, payload: Buffer.from(payload, payloadEncoding), properties: given }
+    const own = { ...message, namespace, payload: Buffer.from(payload, payloadEncoding), properties: given }
     const outcome = await context.get('sources').actions.publish(own)
     if (outcome === 'no-namespace') throw new Problem(404, 'there is no such namespace')
     if (outcome === 'too-large') throw new Problem(413, 'the message is larger than limits.packetBytesMax')

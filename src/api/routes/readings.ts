@@ -13,7 +13,7 @@ const listeners = createRoute({
   tags,
   summary: 'Listeners: where they are bound and how many use them',
   ...reading,
-  responses: { 200: json(z.object({ items: z.array(listenerSchema) }), 'All of them'), ...problems() },
+  responses: { 200: json(z.object({ items: z.array(listenerSchema) }), 'All of them'), ...problems(403) },
 })
 
 const limits = createRoute({
@@ -28,7 +28,7 @@ const limits = createRoute({
       z.object({ budgets: z.record(z.string(), budgetSchema), limits: z.record(z.string(), z.number()) }),
       'The limits',
     ),
-    ...problems(),
+    ...problems(403),
   },
 })
 
@@ -41,7 +41,7 @@ const metrics = createRoute({
   ...reading,
   responses: {
     200: json(z.object({ time: z.iso.datetime(), metrics: z.record(z.string(), z.number()) }), 'Their values now'),
-    ...problems(),
+    ...problems(403),
   },
 })
 

@@ -3,6 +3,7 @@ import { createRoute, z } from '@hono/zod-openapi'
 import type { MessageView } from '../../core/ports/inspection.ts'
 import { isValidTopicName, parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Pages } from '../listing.ts'
+import { namespaceOf } from '../namespace.ts'
 import { Problem } from '../problem.ts'
 import { type Api, json, needs, problems } from '../route.ts'
 import { namespaceQuery, ownerQuery, pageOf, pageQuery, retainedSchema } from '../schemas.ts'
@@ -37,11 +38,11 @@ const list = createRoute({
   operationId: 'listRetained',
   tags,
   summary: 'Retained messages that a filter matches, by topic, page by page; payloads shortened',
-  ...needs({ role: 'viewer', open: true }),
+  ...needs({ role: 'viewer', open: true, byNamespace: true }),
   request: {
     query: z.object({ ...pageQuery, namespace: namespaceQuery, filter: topicFilter.default('#').describe(filterText) }),
   },
-  responses: { 200: json(pageOf(retainedSchema), 'A page of them'), ...problems(400, 503) },
+  responses: { 200: json(pageOf(retainedSchema), 'A page of them'), ...problems(400, 403, 503) },
 })
 
 const show = createRoute({
@@ -50,9 +51,9 @@ const show = createRoute({
   operationId: 'showRetained',
   tags,
   summary: 'The retained message of one topic, whole',
-  ...needs({ role: 'viewer', open: true }),
+  ...needs({ role: 'viewer', open: true, byNamespace: true }),
   request: { params: topicParam, query: ownerQuery },
-  responses: { 200: json(retainedSchema, 'The message'), ...problems(400, 404) },
+  responses: { 200: json(retainedSchema, 'The message'), ...problems(400, 403, 404) },
 })
 
 const removeOne = createRoute({
@@ -61,7 +62,7 @@ const removeOne = createRoute({
   operationId: 'deleteRetained',
   tags,
   summary: 'Delete the retained message of one topic; subscribers are told nothing',
-  ...needs({ role: 'operator' }),
+  ...needs({ role: 'operator', byNamespace: true }),
   request: {
     params: topicParam.refine(({ topic }) => !isOwn(topic), { ...deletable, path: ['topic'] }),
     query: ownerQuery,
@@ -75,7 +76,7 @@ const removeMatching = createRoute({
   operationId: 'deleteRetainedByFilter',
   tags,
   summary: 'Delete the retained messages that a filter matches; subscribers are told nothing',
-  ...needs({ role: 'operator' }),
+  ...needs({ role: 'operator', byNamespace: true }),
   request: {
     query: z.object({
       namespace: namespaceQuery,
@@ -95,7 +96,8 @@ export function addRetained(api: Api, pages: Pages): void {
 
 function addReading(api: Api, pages: Pages): void {
   api.openapi(list, async (context) => {
-    const { limit, cursor, namespace, filter } = context.req.valid('query')
+    const { limit, cursor, namespace: asked, filter } = context.req.valid('query')
+    const namespace = namespaceOf(context, asked)
     const { inspection, wallTime } = context.get('sources')
     const topic = (message: MessageView) => message.topic
     const order = { value: topic, identity: topic, descending: false }
@@ -110,7 +112,8 @@ function addReading(api: Api, pages: Pages): void {
   })
   api.openapi(show, (context) => {
     const { inspection, wallTime } = context.get('sources')
-    const message = inspection.retainedMessage(context.req.valid('query').namespace, context.req.valid('param').topic)
+    const namespace = namespaceOf(context, context.req.valid('query').namespace)
+    const message = inspection.retainedMessage(namespace, context.req.valid('param').topic)
     if (message === null) throw nothingRetained()
     return context.json(messageBody(message, wallTime, Infinity), 200)
   })
@@ -119,7 +122,7 @@ function addReading(api: Api, pages: Pages): void {
 function addDeleting(api: Api, pages: Pages): void {
   api.openapi(removeOne, async (context) => {
     const { topic } = context.req.valid('param')
-    const { namespace } = context.req.valid('query')
+    const namespace = namespaceOf(context, context.req.valid('query').namespace)
     const { actions, audit } = context.get('sources')
     if (!actions.deleteRetained(namespace, topic)) throw nothingRetained()
     await actions.settled()
@@ -127,7 +130,8 @@ function addDeleting(api: Api, pages: Pages): void {
     return context.body(null, 204)
   })
   api.openapi(removeMatching, async (context) => {
-    const { namespace, filter } = context.req.valid('query')
+    const { namespace: asked, filter } = context.req.valid('query')
+    const namespace = namespaceOf(context, asked)
     const { inspection, actions, audit } = context.get('sources')
     let deleted = 0
     await pages.walk(inspection.retained(namespace, filter), ({ topic }) => {

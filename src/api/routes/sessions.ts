@@ -4,6 +4,7 @@ import type { Owner, QueueView, SessionView, SubscriptionView } from '../../core
 import { matcherOf } from '../filter.ts'
 import { identityOf, orderBy, sortQuery, wordsQuery } from '../list-query.ts'
 import type { Pages, SortValue } from '../listing.ts'
+import { ownerOf, visible } from '../namespace.ts'
 import { Problem } from '../problem.ts'
 import { type Api, json, needs, problems } from '../route.ts'
 import {
@@ -41,7 +42,7 @@ const list = createRoute({
   operationId: 'listSessions',
   tags,
   summary: 'Sessions, with and without a connected client, sorted, page by page',
-  ...needs({ role: 'viewer', open: true }),
+  ...needs({ role: 'viewer', open: true, byNamespace: true }),
   request: {
     query: z.object({
       ...pageQuery,
@@ -58,9 +59,9 @@ const show = createRoute({
   operationId: 'showSession',
   tags,
   summary: 'One session',
-  ...needs({ role: 'viewer', open: true }),
+  ...needs({ role: 'viewer', open: true, byNamespace: true }),
   request: { params: clientIdParam, query: ownerQuery },
-  responses: { 200: json(sessionSchema, 'The session'), ...problems(400, 404) },
+  responses: { 200: json(sessionSchema, 'The session'), ...problems(400, 403, 404) },
 })
 
 const subscriptions = createRoute({
@@ -69,9 +70,9 @@ const subscriptions = createRoute({
   operationId: 'listSubscriptionsOfSession',
   tags,
   summary: 'What one session is subscribed to, by filter, page by page',
-  ...needs({ role: 'viewer', open: true }),
+  ...needs({ role: 'viewer', open: true, byNamespace: true }),
   request: { params: clientIdParam, query: ownerQuery.extend(pageQuery) },
-  responses: { 200: json(pageOf(subscriptionSchema), 'A page of them'), ...problems(400, 404, 503) },
+  responses: { 200: json(pageOf(subscriptionSchema), 'A page of them'), ...problems(400, 403, 404, 503) },
 })
 
 const queue = createRoute({
@@ -80,9 +81,9 @@ const queue = createRoute({
   operationId: 'showQueue',
   tags,
   summary: 'QoS 1 and 2 messages that a session has in flight or waiting, in order, page by page; payloads shortened',
-  ...needs({ role: 'viewer', open: true }),
+  ...needs({ role: 'viewer', open: true, byNamespace: true }),
   request: { params: clientIdParam, query: ownerQuery.extend(pageQuery) },
-  responses: { 200: json(pageOf(queuedSchema), 'A page of them'), ...problems(400, 404, 503) },
+  responses: { 200: json(pageOf(queuedSchema), 'A page of them'), ...problems(400, 403, 404, 503) },
 })
 
 const end = createRoute({
@@ -91,7 +92,7 @@ const end = createRoute({
   operationId: 'deleteSession',
   tags,
   summary: 'End a session: its client is disconnected, its will published, its subscriptions and queue are gone',
-  ...needs({ role: 'operator' }),
+  ...needs({ role: 'operator', byNamespace: true }),
   request: { params: clientIdParam, query: ownerQuery },
   responses: { 204: { description: 'It has ended, for good' }, ...problems(400, 403, 404) },
 })
@@ -108,16 +109,21 @@ export function addSessions(api: Api, pages: Pages): void {
       stored: (session) => String(session.stored),
     })
     const order = orderBy<SessionView, Sort>(sort, sorts, identityOf)
-    const { rows, nextCursor } = await pages.page(inspection.sessions(), { limit, cursor, order, matches })
+    const { rows, nextCursor } = await pages.page(visible(context, inspection.sessions()), {
+      limit,
+      cursor,
+      order,
+      matches,
+    })
     return context.json({ items: rows.map((row) => sessionBody(row, wallTime)), nextCursor }, 200)
   })
   api.openapi(show, (context) => {
-    const owner = { ...context.req.valid('param'), ...context.req.valid('query') }
+    const owner = ownerOf(context, context.req.valid('param'), context.req.valid('query'))
     const sources = context.get('sources')
     return context.json(sessionBody(sessionOf(sources, owner), sources.wallTime), 200)
   })
   api.openapi(end, async (context) => {
-    const owner = { ...context.req.valid('param'), ...context.req.valid('query') }
+    const owner = ownerOf(context, context.req.valid('param'), context.req.valid('query'))
     const { actions, audit } = context.get('sources')
     if (!(await actions.endSession(owner))) throw noSession()
     audit({ token: context.get('bearer')?.name, ...owner }, 'session deleted through the API')
@@ -129,7 +135,7 @@ export function addSessions(api: Api, pages: Pages): void {
 function addContents(api: Api, pages: Pages): void {
   api.openapi(subscriptions, async (context) => {
     const { limit, cursor, namespace } = context.req.valid('query')
-    const owner = { ...context.req.valid('param'), namespace }
+    const owner = ownerOf(context, context.req.valid('param'), { namespace })
     const sources = context.get('sources')
     sessionOf(sources, owner)
     const filter = (subscription: SubscriptionView) => subscription.filter
@@ -140,7 +146,7 @@ function addContents(api: Api, pages: Pages): void {
   })
   api.openapi(queue, async (context) => {
     const { limit, cursor, namespace } = context.req.valid('query')
-    const owner = { ...context.req.valid('param'), namespace }
+    const owner = ownerOf(context, context.req.valid('param'), { namespace })
     const sources = context.get('sources')
     sessionOf(sources, owner)
     const { entries, nextPosition } = await queueOf(sources, owner, { from: positionOf(cursor), limit })

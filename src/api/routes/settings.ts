@@ -30,7 +30,7 @@ const showLevel = createRoute({
   tags,
   summary: 'The least severe level that is logged',
   ...needs({ role: 'viewer', open: true }),
-  responses: { 200: json(levelSchema, 'The level'), ...problems() },
+  responses: { 200: json(levelSchema, 'The level'), ...problems(403) },
 })
 
 const setLevel = createRoute({
@@ -116,7 +116,7 @@ const explain = createRoute({
   },
   responses: {
     200: json(z.object({ allowed: z.boolean(), because: z.string().describe('The rule.') }), 'The answer'),
-    ...problems(400, 413, 415, 501),
+    ...problems(400, 403, 413, 415, 501),
   },
 })
 

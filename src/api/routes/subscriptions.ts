@@ -5,12 +5,13 @@ import { isValidTopicName } from '../../mqtt/topic.ts'
 import { matcherOf } from '../filter.ts'
 import { orderBy, sortQuery, wordsQuery } from '../list-query.ts'
 import type { Pages, SortValue } from '../listing.ts'
+import { namespaceOf, visible } from '../namespace.ts'
 import { Problem } from '../problem.ts'
 import { type Api, json, needs, problems } from '../route.ts'
 import { namespaceQuery, pageOf, pageQuery, routeSchema, subscriptionSchema, topicSchema } from '../schemas.ts'
 
 const tags = ['Subscriptions']
-const reading = needs({ role: 'viewer', open: true })
+const reading = needs({ role: 'viewer', open: true, byNamespace: true })
 /** Recipients, groups and members of a group that a route shows. */
 const routeShownMax = 100
 
@@ -77,7 +78,7 @@ const route = createRoute({
         .refine((topic) => isValidTopicName(topic), { error: 'not a topic name' }),
     }),
   },
-  responses: { 200: json(routeSchema, 'The route'), ...problems(400, 404) },
+  responses: { 200: json(routeSchema, 'The route'), ...problems(400, 403, 404) },
 })
 
 export function addSubscriptions(api: Api, pages: Pages): void {
@@ -91,7 +92,7 @@ export function addSubscriptions(api: Api, pages: Pages): void {
     const identity = ({ namespace, clientId, filter: own }: SubscriptionView) =>
       JSON.stringify([own, clientId, namespace])
     const order = orderBy<SubscriptionView, Sort>(sort, sorts, identity)
-    const rows = context.get('sources').inspection.subscriptions()
+    const rows = visible(context, context.get('sources').inspection.subscriptions())
     const page = await pages.page(rows, { limit, cursor, order, matches })
     const items = page.rows.map((row) => ({ ...row, identifiers: [...row.identifiers] }))
     return context.json({ items, nextCursor: page.nextCursor }, 200)
@@ -101,12 +102,13 @@ export function addSubscriptions(api: Api, pages: Pages): void {
     const matches = matcherOf<TopicView>(filter, (topic) => topic.topic, { namespace: (topic) => topic.namespace })
     const identity = ({ namespace, topic }: TopicView) => JSON.stringify([topic, namespace])
     const order = orderBy<TopicView, TopicSort>(sort, topicSorts, identity)
-    const rows = context.get('sources').inspection.topics()
+    const rows = visible(context, context.get('sources').inspection.topics())
     const page = await pages.page(rows, { limit, cursor, order, matches })
     return context.json({ items: page.rows, nextCursor: page.nextCursor }, 200)
   })
   api.openapi(route, (context) => {
-    const { namespace, topic } = context.req.valid('query')
+    const { namespace: asked, topic } = context.req.valid('query')
+    const namespace = namespaceOf(context, asked)
     const { inspection } = context.get('sources')
     if (!inspection.hasNamespace(namespace)) throw new Problem(404, 'there is no such namespace')
     const { recipients, groups, ...counts } = inspection.route(namespace, topic, routeShownMax)
