@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { checkLog, checkLogUnlessInUse } from './log-check.ts'
 import { DamagedRuns } from './records/damaged-runs.ts'
+import { ParsedRuns } from './records/parsed-runs.ts'
 import { QueueRows } from './records/queue-rows.ts'
 import {
   checkBodies,
@@ -202,7 +203,7 @@ function takeMissing(database: Database.Database): void {
   const missing = `
     SELECT session, position FROM queued_entry
     WHERE message_references > 0 AND message_id <> 0 AND message_id NOT IN (SELECT id FROM message)`
-  const queues = new QueueRows(database, new DamagedRuns(database, () => {}))
+  const queues = new QueueRows(database, new DamagedRuns(database, () => {}), new ParsedRuns())
   for (const [session, position] of database.prepare(missing).raw().all() as [number, number][]) {
     queues.take(session, position)
   }

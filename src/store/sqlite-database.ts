@@ -26,6 +26,7 @@ import { readBatch } from './batch-reader.ts'
 import { DiskRoom, diskFreeBytes, isFull } from './disk-room.ts'
 import { writeLogOrigin } from './log-origin.ts'
 import { DamagedRuns } from './records/damaged-runs.ts'
+import { ParsedRuns } from './records/parsed-runs.ts'
 import { type QueueQuery, QueueReader } from './records/queue-reader.ts'
 import { packEntry } from './recovery-chunk.ts'
 import { databasePath, fileBytes, lockDataDir, prepareDataDir, type StoreLock, storeError } from './sqlite-files.ts'
@@ -90,6 +91,7 @@ export class SqliteDatabase {
   readonly #database: Database.Database
   readonly #records: SqliteRecords
   readonly #queues: QueueReader
+  readonly #parsed = new ParsedRuns()
   readonly #page = new BatchWriter()
   #synchronous: 'FULL' | 'NORMAL' = 'FULL'
   /** No commit since the log began anew was left to the system to write. */
@@ -121,8 +123,8 @@ export class SqliteDatabase {
       database = openWithRoom({ dataDir, ...rest }, this.#room)
       if (options.databasePagesMax !== undefined) database.pragma(`max_page_count = ${options.databasePagesMax}`)
       const damagedRuns = new DamagedRuns(database, onDamage)
-      this.#records = new SqliteRecords(database, damagedRuns)
-      this.#queues = new QueueReader(database, damagedRuns)
+      this.#records = new SqliteRecords(database, damagedRuns, this.#parsed)
+      this.#queues = new QueueReader(database, damagedRuns, this.#parsed)
       this.#database = database
       this.#canShrink = database.pragma('auto_vacuum', { simple: true }) === incrementalVacuum
       this.#lookForRoom()
@@ -194,6 +196,7 @@ export class SqliteDatabase {
   }
 
   #rollback(): void {
+    this.#parsed.clear()
     if (this.#database.inTransaction) this.#database.exec('ROLLBACK')
   }
 

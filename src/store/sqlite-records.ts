@@ -12,6 +12,7 @@ import { ClockRow } from './records/clock.ts'
 import type { DamagedRuns } from './records/damaged-runs.ts'
 import { IncomingRows } from './records/incoming.ts'
 import { MessageRows } from './records/message.ts'
+import type { ParsedRuns } from './records/parsed-runs.ts'
 import { recoverQueues } from './records/queue-reader.ts'
 import { QueueRows } from './records/queue-rows.ts'
 import { ReleasedRows } from './records/released.ts'
@@ -53,14 +54,14 @@ export class SqliteRecords implements BatchRecords {
   /** Whether `collectEnded` has something to do. */
   hasEnded: boolean
 
-  constructor(database: Database, damagedRuns: DamagedRuns) {
+  constructor(database: Database, damagedRuns: DamagedRuns, parsed: ParsedRuns) {
     this.#database = database
     this.#damagedRuns = damagedRuns
     this.#statements = prepareStatements(database)
     this.#sessions = new SessionRows(database)
     this.#subscriptions = new SubscriptionRows(database)
     this.#messages = new MessageRows(database)
-    this.#queues = new QueueRows(database, damagedRuns)
+    this.#queues = new QueueRows(database, damagedRuns, parsed)
     this.#sent = new SentRows(database)
     this.#released = new ReleasedRows(database)
     this.#incoming = new IncomingRows(database)

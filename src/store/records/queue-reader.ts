@@ -4,6 +4,7 @@ import { sharePrefix } from '../../mqtt/topic.ts'
 import { DamagedRowError, type Recovery, type StoredMessage, type StoredReference } from '../store.ts'
 import { type DamagedRuns, isDamage, notSetAside } from './damaged-runs.ts'
 import { messageColumns, messageOfRow } from './message.ts'
+import type { ParsedRuns } from './parsed-runs.ts'
 import { isAskedFor } from './queue-entry.ts'
 import {
   checkBodies,
@@ -110,9 +111,11 @@ export class QueueReader {
   readonly #run: Statement
   readonly #message: Statement
   readonly #damagedRuns: DamagedRuns
+  readonly #parsed: ParsedRuns
 
-  constructor(database: Database, damagedRuns: DamagedRuns) {
+  constructor(database: Database, damagedRuns: DamagedRuns, parsed: ParsedRuns) {
     this.#damagedRuns = damagedRuns
+    this.#parsed = parsed
     // The index alone says which run is next.
     this.#next = database
       .prepare(
@@ -161,8 +164,9 @@ export class QueueReader {
     const { session, fromPosition, messagesMax, bytesMax, sharedFilter } = page.query
     const [text, entriesChecksum, mask, bodies, bodiesChecksum] = this.#run.get(run) as RunRow
     if (sharedFilter !== undefined && !text.includes(quotedBeginning(sharedFilter))) return true
-    const entries = parseEntries(session, text, entriesChecksum)
+    const entries = this.#parsed.get(run) ?? parseEntries(session, text, entriesChecksum)
     checkBodies(bodies, bodiesChecksum)
+    this.#parsed.keep(run, entries, text)
     const read: [StoredReference, StoredMessage, payloadBytes: number][] = []
     for (const [index, entry] of entries.entries()) {
       if (positionOf(entry) < fromPosition || mask?.[index] === '1') continue

@@ -10,6 +10,7 @@
 import type { Database, Statement } from 'better-sqlite3'
 import { DamagedRowError, type StoredMessage, type StoredReference } from '../store.ts'
 import { type DamagedRuns, isDamage, notSetAside } from './damaged-runs.ts'
+import type { ParsedRuns } from './parsed-runs.ts'
 import {
   checkBodies,
   messageIdOf,
@@ -42,28 +43,23 @@ interface LoadedRun {
   bodies: Uint8Array | null | undefined
 }
 
-type RunRow = [
-  id: number,
-  session: number,
-  entries: string,
-  checksum: number | null,
-  mask: string | null,
-  messages: number | null,
-  payloadBytes: number | null,
-]
+type EntriesRow = [entries: string, checksum: number | null]
+type TakenRow = [mask: string, messages: number, payloadBytes: number]
 
 export class QueueRows {
   readonly #statements: ReturnType<typeof prepareStatements>
   readonly #damagedRuns: DamagedRuns
+  readonly #parsed: ParsedRuns
   readonly #open = new Map<number, OpenRun>()
   readonly #spare: OpenRun[] = []
   /** By session, the run taken from last. */
   readonly #loaded = new Map<number, LoadedRun>()
   readonly #texts = new QuotedTexts()
 
-  constructor(database: Database, damagedRuns: DamagedRuns) {
+  constructor(database: Database, damagedRuns: DamagedRuns, parsed: ParsedRuns) {
     this.#statements = prepareStatements(database)
     this.#damagedRuns = damagedRuns
+    this.#parsed = parsed
   }
 
   /** Forgets what a failed batch left. */
@@ -208,13 +204,23 @@ export class QueueRows {
   /** A run that can't be read is set aside: none of its entries is there any more. */
   #load(id: unknown, session: number): LoadedRun | undefined {
     if (id === undefined) return undefined
+    const run = id as number
     try {
-      return loadedRun(this.#statements.run.get(id) as RunRow)
+      return loadedRun(run, this.#entriesOf(run, session), this.#statements.taken.get(run) as TakenRow | undefined)
     } catch (error) {
       if (!isDamage(error)) throw error
-      this.#damagedRuns.setAside(id as number, session, error)
+      this.#damagedRuns.setAside(run, session, error)
       return undefined
     }
+  }
+
+  #entriesOf(run: number, session: number): readonly RunEntry[] {
+    const known = this.#parsed.get(run)
+    if (known !== undefined) return known
+    const [text, checksum] = this.#statements.entries.get(run) as EntriesRow
+    const entries = parseEntries(session, text, checksum)
+    this.#parsed.keep(run, entries, text)
+    return entries
   }
 
   #mark(run: LoadedRun): void {
@@ -225,23 +231,23 @@ export class QueueRows {
   }
 
   #delete({ id }: LoadedRun): void {
+    this.#parsed.forget(id)
     this.#statements.delete.run(id)
     this.#statements.takenDelete.run(id)
   }
 }
 
-function loadedRun(row: RunRow): LoadedRun {
-  const [id, session, text, checksum, mask, messages, payloadBytes] = row
-  const entries = parseEntries(session, text, checksum)
-  const marks = maskOf(mask, entries.length, messages ?? 0)
+function loadedRun(id: number, entries: readonly RunEntry[], row: TakenRow | undefined): LoadedRun {
+  const [mask, messages, payloadBytes] = row ?? [null, 0, 0]
+  const marks = maskOf(mask, entries.length, messages)
   const last = entries[marks.lastIndexOf(waiting)]
   return {
     id,
     entries,
     mask: marks,
     lastWaiting: last === undefined ? -1 : positionOf(last),
-    takenMessages: messages ?? 0,
-    takenBytes: payloadBytes ?? 0,
+    takenMessages: messages,
+    takenBytes: payloadBytes,
     bodies: undefined,
   }
 }
@@ -292,12 +298,8 @@ function prepareStatements(database: Database) {
     bodies: database.prepare('SELECT bodies, bodies_checksum FROM queue_run WHERE id = ?').raw(),
     at: id(`first_position <= ? AND id ${notSetAside} ORDER BY first_position DESC`),
     first: id(`id ${notSetAside} ORDER BY first_position`),
-    run: database
-      .prepare(
-        `SELECT r.id, r.session, r.entries, r.entries_checksum, t.mask, t.messages, t.payload_bytes
-        FROM queue_run r LEFT JOIN queue_taken t ON t.run = r.id WHERE r.id = ?`,
-      )
-      .raw(),
+    entries: database.prepare('SELECT entries, entries_checksum FROM queue_run WHERE id = ?').raw(),
+    taken: database.prepare('SELECT mask, messages, payload_bytes FROM queue_taken WHERE run = ?').raw(),
     delete: run('DELETE FROM queue_run WHERE id = ?'),
     takenPut: run('INSERT OR REPLACE INTO queue_taken VALUES (?, ?, ?, ?)'),
     takenDelete: run('DELETE FROM queue_taken WHERE run = ?'),
