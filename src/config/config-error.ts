@@ -72,7 +72,10 @@ function ofTheOneMeant(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
 
 /** An item of a list, and what has a name of the user's own. */
 function anyItem(key: PropertyKey, index: number, path: readonly PropertyKey[]): PropertyKey {
-  return typeof key === 'number' || (index === 1 && path[0] === 'namespaces') ? '*' : key
+  if (typeof key === 'number') return '*'
+  const before = path[index - 1]
+  const isNamed = index === 1 ? before === 'namespaces' || before === 'queues' : index === 3 && before === 'queues'
+  return isNamed ? '*' : key
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {

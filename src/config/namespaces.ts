@@ -9,6 +9,7 @@ import { isValidTopicName, parseTopicFilter } from '../mqtt/topic.ts'
 import type { ConfigIssue } from './config-error.ts'
 import { GiB, namespaceName, text, wholeNumber } from './fields.ts'
 import type { OptionsWithListeners } from './listeners.ts'
+import { queuesOption } from './queues.ts'
 
 export const namespacesMax = 1000
 
@@ -68,13 +69,14 @@ export const namespaceSchema = z.strictObject(
       .default([])
       .describe('Users whose clients are in this namespace, by whichever listener they come.'),
     quotas: namespaceQuotasSchema.prefault({}),
+    queues: queuesOption('Its queues'),
     exports: z
       .array(exportSchema, 'expected a list of exports')
       .max(1000)
       .default([])
       .describe('What another namespace gets of this one, to read; see tenants.md.'),
   },
-  'expected users, quotas and exports of this namespace, or {} for none',
+  'expected users, quotas, queues and exports of this namespace, or {} for none',
 )
 
 export const namespacesSchema = z

@@ -34,6 +34,7 @@ import {
   namespaceSchema,
   namespacesSchema,
 } from './namespaces.ts'
+import { queueIssues, queueSchema, queuesOption, retrySchema } from './queues.ts'
 
 const protocolSchema = z.strictObject(
   {
@@ -104,6 +105,7 @@ export const gatewayOptionsSchema = z.strictObject(
     namespaces: namespacesSchema
       .default({})
       .describe('Routing domains of their own, by name; see below. default is there anyway.'),
+    queues: queuesOption('Queues of the default namespace'),
     inMemory: flag().default(false).describe('Keep everything in memory only: nothing survives the process.'),
     dataDir: text(4096).default('./data').describe('Folder of the database.'),
     durability: oneOf(...durabilities)
@@ -213,6 +215,7 @@ function jointIssues(parsed: ParsedOptions, given: GatewayOptions): ConfigIssue[
     ...hostIssues(parsed),
     ...listenerIssues(parsed, { ...given }),
     ...namespaceIssues(parsed),
+    ...queueIssues(parsed),
     ...accessIssues(parsed, isAuthenticated(given)),
     ...authenticationIssues(parsed.authentication),
     ...authorizationIssues(parsed.authorization),
@@ -280,6 +283,10 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
     ['namespaces.*', Object.keys(namespaceSchema.shape)],
     ['namespaces.*.exports.*', Object.keys(exportSchema.shape)],
     ['namespaces.*.quotas', Object.keys(namespaceQuotasSchema.shape)],
+    ...['queues.*', 'namespaces.*.queues.*'].flatMap((path): [string, string[]][] => [
+      [path, Object.keys(queueSchema.shape)],
+      [`${path}.retry`, Object.keys(retrySchema.shape)],
+    ]),
     ['listeners.*', Object.keys(listenerSchema.shape)],
     ['listeners.*.limits', Object.keys(listenerLimitsSchema.shape)],
   ])

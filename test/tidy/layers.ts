@@ -62,6 +62,7 @@ export const layers: readonly Layer[] = [
       'src/mqtt/',
       'src/core/options.ts',
       'src/core/subscriptions/shared-group.ts',
+      'src/core/logs/definition.ts',
       'src/store/store.ts',
       // The schema checks rules in the words of those who judge by them.
       'src/auth/rule.ts',
