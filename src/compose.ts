@@ -143,8 +143,8 @@ type Core = Pick<GatewayParts, 'broker' | 'engine' | 'committer' | 'onRuleError'
 /** What is in force of it is said aloud: a client is refused because of what may be our fault. */
 function openFaultHistory({ dataDir }: GatewayConfig, log: Log): FaultHistory {
   const faults = new FaultHistory(dataDir, Date.now)
-  for (const { clientId, address, until } of faults.bans) {
-    const fields = { audit: true, clientId, address, until: new Date(until).toISOString() }
+  for (const { until, ...who } of faults.bans) {
+    const fields = { audit: true, ...who, until: new Date(until).toISOString() }
     log.error(
       fields,
       'refused for an hour: this client was there at two faults of the gateway itself within ten minutes',
@@ -205,8 +205,8 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
   })
   const { outputBufferBytesMax } = config.limits
   const roomLimits = config.limits
-  const onFault = (error: Error, { clientId, address, packet }: Culprit): void => {
-    const culprit = { clientId, address, packet: packet === null ? '' : Buffer.from(packet).toString('hex') }
+  const onFault = (error: Error, { packet, ...who }: Culprit): void => {
+    const culprit = { ...who, packet: packet === null ? '' : Buffer.from(packet).toString('hex') }
     faults?.record({ ...culprit, error: String(error) })
     log.fatal(culprit, 'a fault of the gateway itself: please report it')
     failure.report(error)

@@ -44,7 +44,7 @@ export interface AccessWorld {
   onStep?(step: string, answer: string): void
   /** Of all listeners; absent: one of its own. */
   throttle?: AddressThrottle
-  /** Each login, by what became of it: `yes`, `anonymous`, or why not. */
+  /** Each login, and each re-authentication that was refused here, by what became of it: `yes`, `anonymous`, or why not. */
   onLogin(result: 'yes' | 'anonymous' | RefusalReason, credential: Credential, step: string): void
 }
 
@@ -60,6 +60,10 @@ export function whileInForce(exchange: AuthenticationExchange, isInForce: () => 
     return isInForce() ? step : reloadedMeanwhile
   }
   return { next }
+}
+
+function credentialOf({ renews: _, ...request }: ExchangeRequest, password: Uint8Array | undefined): Credential {
+  return { ...request, username: request.username, password, version: 5 }
 }
 
 interface Running {
@@ -106,8 +110,8 @@ export class Access implements Authenticator {
     request: ExchangeRequest,
     data: Uint8Array | undefined,
   ): Promise<AuthenticationStep> {
-    const credential: Credential = { ...request, username: request.username, password: data, version: 5 }
-    const { reasonCode, ...granted } = this.#result(await chain.check(credential), credential)
+    const credential = credentialOf(request, data)
+    const { reasonCode, ...granted } = this.#result(await chain.check(credential), credential, request.renews)
     return reasonCode === 0 ? { type: 'success', ...granted } : { type: 'failure', reasonCode }
   }
 
@@ -147,7 +151,7 @@ export class Access implements Authenticator {
     return this.#loaded.steps.length === 0
   }
 
-  #result(answer: ChainAnswer, credential: Credential): AuthenticationResult {
+  #result(answer: ChainAnswer, credential: Credential, renews = false): AuthenticationResult {
     const { onLogin } = this.#world
     if (answer.type === 'no') {
       onLogin(answer.reason, credential, answer.step)
@@ -160,7 +164,8 @@ export class Access implements Authenticator {
       onLogin('client_id_not_allowed', credential, step)
       return { reasonCode: ReasonCode.clientIdentifierNotValid }
     }
-    onLogin(answer.type, credential, step)
+    // Whether a re-authentication is of the same principal is for the core to say, which counts it.
+    if (!renews) onLogin(answer.type, credential, step)
     return { reasonCode: ReasonCode.success, ...granted }
   }
 
@@ -182,8 +187,8 @@ export class Access implements Authenticator {
   }
 
   #beginScram(request: ExchangeRequest): AuthenticationExchange {
-    const { username, remoteAddress } = request
-    const credential: Credential = { ...request, username, password: undefined, version: 5 }
+    const { remoteAddress } = request
+    const credential = credentialOf(request, undefined)
     const exchange = new ScramExchange({
       secret: this.#scramSecret,
       verifierOf: (user) => {
@@ -194,7 +199,7 @@ export class Access implements Authenticator {
     const next = async (data: Uint8Array | undefined): Promise<AuthenticationStep> => {
       const step = exchange.next(data)
       if (step.type === 'continue') return (await this.#unthrottled(remoteAddress)) ? step : throttled(this, credential)
-      if (step.type === 'success') return this.#scramSuccess(step.user, step.data, credential)
+      if (step.type === 'success') return this.#scramSuccess(step, credential, request.renews)
       this.#throttle.mistake(remoteAddress)
       this.#onScram('wrong_password', credential)
       return { type: 'failure', reasonCode: step.reasonCode }
@@ -213,17 +218,22 @@ export class Access implements Authenticator {
     return true
   }
 
-  #scramSuccess(user: string, data: Uint8Array, credential: Credential): AuthenticationStep {
+  #scramSuccess(
+    { user, data }: { user: string; data: Uint8Array },
+    credential: Credential,
+    renews = false,
+  ): AuthenticationStep {
     const granted = this.#grant(credential, { name: user })
     if (granted === undefined) {
       this.#onScram('client_id_not_allowed', credential)
       return { type: 'failure', reasonCode: ReasonCode.clientIdentifierNotValid }
     }
-    this.#onScram('yes', credential)
+    this.#world.onStep?.('scram', 'yes')
+    if (!renews) this.#world.onLogin('yes', credential, 'scram')
     return { type: 'success', data, ...granted }
   }
 
-  #onScram(result: 'yes' | RefusalReason, credential: Credential): void {
+  #onScram(result: RefusalReason, credential: Credential): void {
     this.#world.onStep?.('scram', result)
     this.#world.onLogin(result, credential, 'scram')
   }

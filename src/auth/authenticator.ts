@@ -60,6 +60,8 @@ export interface AuthenticationMethod {
   begin(
     request: Pick<AuthenticationRequest, 'clientId' | 'remoteAddress' | 'listener' | 'certificate'> & {
       username?: string
+      /** The client is connected, and says again who it is. */
+      renews?: boolean
     },
   ): AuthenticationExchange | null
 }

@@ -64,9 +64,9 @@ export function createAuthority(options: AuthorityOptions, context: AuthorityCon
         answer(() => authenticator.authenticate(request), read, failedVerdict, context, done)
       }
     },
-    beginExchange(method, { clientId, username, peer }) {
+    beginExchange(method, { clientId, username, peer, renews }) {
       try {
-        const request = { clientId, ...fieldsOfPeer(peer) }
+        const request = { clientId, ...fieldsOfPeer(peer), ...(renews && { renews }) }
         const exchange = begin(method, username === undefined ? request : { ...request, username })
         return exchange === null ? null : exchangeOf(exchange, context)
       } catch (error) {

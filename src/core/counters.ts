@@ -133,6 +133,8 @@ export class Counters extends Traffic {
   authorityErrors = 0
   /** Logins under configured authentication, by result: yes, anonymous, or why not. */
   readonly logins = new LabelledCounter()
+  /** Re-authentications, by what became of them. */
+  readonly renewals = new LabelledCounter()
   authorityTimeouts = 0
   /** Calls of the HTTP API that were answered, by status. */
   readonly apiAnswers = new LabelledCounter()

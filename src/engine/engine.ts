@@ -52,6 +52,8 @@ export interface ListenerOptions {
 export interface Culprit {
   /** Empty: unknown. */
   clientId: string
+  /** Undefined: it was not let in yet. */
+  namespace: string | undefined
   address: string
   /** The beginning of the packet; null: it was no packet. */
   packet: Uint8Array | null
@@ -225,7 +227,8 @@ export class Engine {
     if (this.#stopped) return
     this.broker.counters.internalErrors++
     const client = this.broker.faultyClient
-    const culprit = { clientId: client?.clientId ?? '', address: client?.peer.address ?? '', packet }
+    const namespace = client?.isInNamespace === true ? client.namespace.name : undefined
+    const culprit = { clientId: client?.clientId ?? '', namespace, address: client?.peer.address ?? '', packet }
     this.stop()
     for (const connection of [...this.connections]) connection.destroy()
     const fault = error instanceof Error ? error : new Error(String(error))

@@ -3,7 +3,7 @@
  * client and one reason a line is written at most every ten seconds, which says how many it stands for; and of all clients only so
  * many in a second. The metrics count all of it.
  */
-import type { Audit, AuditedClient } from '../core/ports/audit.ts'
+import type { Audit, AuditedAction, AuditedClient } from '../core/ports/audit.ts'
 import { LinesPerSecond } from './lines-per-second.ts'
 import type { Log } from './log.ts'
 import { cut } from './login-audit.ts'
@@ -12,6 +12,13 @@ const quietMs = 10_000
 const linesPerSecondMax = 20
 /** Clients and reasons of which a line was written lately. */
 const rememberedMax = 10_000
+
+const objects = {
+  publish: 'topic',
+  subscribe: 'filter',
+  connect: 'belongsTo',
+  renewal: 'claimed',
+} as const satisfies Record<AuditedAction, string>
 
 interface Written {
   at: number
@@ -32,9 +39,9 @@ export class AuditTrail implements Audit {
     this.#lines = new LinesPerSecond(linesPerSecondMax, now)
   }
 
-  refused(action: 'publish' | 'subscribe', client: AuditedClient, object: string, reason: string): void {
-    const what = action === 'publish' ? { topic: object } : { filter: object }
-    this.#write(client, `${action} ${reason}`, () => ({ reason, ...shown(what) }), `${action} refused`)
+  refused(action: AuditedAction, client: AuditedClient, object: string, reason: string): void {
+    const fields = () => ({ reason, [objects[action]]: cut(object) })
+    this.#write(client, `${action} ${reason}`, fields, `${action} refused`)
   }
 
   limited(limit: string, client: AuditedClient): void {
@@ -42,9 +49,9 @@ export class AuditTrail implements Audit {
   }
 
   #write(client: AuditedClient, reason: string, fields: () => object, text: string): void {
-    const { clientId, principal, peer } = client
+    const { clientId, principal, peer, namespace } = client
     // Before CONNECT all are one, or a storm of strangers would fill the log.
-    const key = `${clientId}\n${reason}`
+    const key = `${namespace.name} ${clientId}\n${reason}`
     const now = this.#now()
     const before = this.#written.get(key)
     if (before !== undefined && now - before.at < quietMs) {
@@ -58,7 +65,7 @@ export class AuditTrail implements Audit {
     if (this.#written.size > rememberedMax) this.#forgetOldest()
     const counts = { ...(before?.leftOut ? { leftOut: before.leftOut } : {}), ...(notShown > 0 ? { notShown } : {}) }
     const who = { clientId: cut(clientId), principal: cut(principal), address: peer.address }
-    this.#log.warn({ audit: true, ...fields(), ...who, ...counts }, text)
+    this.#log.warn({ audit: true, ...namespace.logged, ...fields(), ...who, ...counts }, text)
   }
 
   #forgetOldest(): void {
@@ -67,8 +74,4 @@ export class AuditTrail implements Audit {
       return
     }
   }
-}
-
-function shown(fields: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, cut(text)]))
 }

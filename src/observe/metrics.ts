@@ -120,6 +120,12 @@ const metrics: readonly Metric[] = [
 
   labelled('mqtt_connects_total', 'CONNECT packets answered, by result.', 'result', (c) => c.connects),
   labelled('mqtt_auth_total', 'Logins under configured authentication, by result.', 'result', (c) => c.logins),
+  labelled(
+    'mqtt_renewals_total',
+    'Re-authentications by AUTH, by result; why the chain refused one is in mqtt_auth_total too.',
+    'result',
+    (c) => c.renewals,
+  ),
   labelled('mqtt_disconnects_total', 'Connections that ended, by reason.', 'reason', (c) => c.disconnects),
   labelled(
     'mqtt_protocol_errors_total',

@@ -3,7 +3,8 @@
  * written at once before the exit.
  *
  * A packet that ends the process would do so again as soon as it is back, so a client that was there at two such ends within ten
- * minutes is refused for an hour. A client is its client id, or its address where it had none yet. Times are the system clock's,
+ * minutes is refused for an hour. A client is its client id within its namespace, the client id alone
+ * where the fault came before it was let in, or its address where it had none yet. Times are the system clock's,
  * since they have to mean something to the next process.
  */
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -13,6 +14,8 @@ export interface RecordedFault {
   /** Milliseconds since the epoch. */
   at: number
   clientId: string
+  /** Undefined: it was not let in yet. */
+  namespace?: string | undefined
   /** "address:port"; empty: no client was the cause. */
   address: string
   /** The beginning of the packet, in hexadecimal; its first digit is the packet's type. */
@@ -22,6 +25,7 @@ export interface RecordedFault {
 
 export interface Ban {
   clientId: string
+  namespace?: string | undefined
   address: string
   until: number
 }
@@ -39,13 +43,13 @@ export class FaultHistory {
     this.#path = join(dataDir, 'faults.jsonl')
     this.#now = now
     const lastAt = new Map<string, number>()
-    for (const { at, clientId, address } of this.#read()) {
-      const key = keyOf(clientId, address)
+    for (const { at, clientId, namespace, address } of this.#read()) {
+      const key = keyOf(clientId, address, namespace)
       if (key === '') continue
       const before = lastAt.get(key)
       if (before !== undefined && Math.abs(at - before) <= pairWithinMs) {
         // From a clock that was ahead it must not last for ever.
-        this.#bans.set(key, { clientId, address, until: Math.min(at, now()) + banMs })
+        this.#bans.set(key, { clientId, namespace, address, until: Math.min(at, now()) + banMs })
       }
       lastAt.set(key, at)
     }
@@ -65,6 +69,10 @@ export class FaultHistory {
   refuses(clientId: string, address: string): boolean {
     if (this.#bans.size === 0) return false
     return this.#inForce(keyOf(clientId, '')) || this.#inForce(keyOf('', address))
+  }
+
+  refusesIn(namespace: string, clientId: string): boolean {
+    return this.#bans.size > 0 && this.#inForce(keyOf(clientId, '', namespace))
   }
 
   #inForce(key: string): boolean {
@@ -108,17 +116,18 @@ export class FaultHistory {
 /** Nothing for a line that was cut off by the end of the process. */
 function parseLine(line: string): RecordedFault[] {
   try {
-    const { at, clientId, address, packet, error } = JSON.parse(line) as Partial<RecordedFault>
+    const { at, clientId, namespace, address, packet, error } = JSON.parse(line) as Partial<RecordedFault>
     if (typeof at !== 'number' || typeof clientId !== 'string' || typeof address !== 'string') return []
-    return [{ at, clientId, address, packet: String(packet), error: String(error) }]
+    if (namespace !== undefined && typeof namespace !== 'string') return []
+    return [{ at, clientId, namespace, address, packet: String(packet), error: String(error) }]
   } catch {
     return []
   }
 }
 
 /** A client's port changes with each connection. */
-function keyOf(clientId: string, address: string): string {
-  if (clientId !== '') return `client ${clientId}`
+function keyOf(clientId: string, address: string, namespace?: string): string {
+  if (clientId !== '') return namespace === undefined ? `client ${clientId}` : `client ${clientId}\n${namespace}`
   const host = address.slice(0, address.lastIndexOf(':'))
   return host === '' ? '' : `address ${host}`
 }

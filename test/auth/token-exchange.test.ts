@@ -4,6 +4,7 @@ import { expect, it, vi } from 'vitest'
 import { Access } from '../../src/auth/access.ts'
 import { type AccessSettings, loadAccess } from '../../src/auth/access-files.ts'
 import { createAuthority } from '../../src/auth/authority.ts'
+import { type Audit, noAudit } from '../../src/core/ports/audit.ts'
 import { encodeAuth } from '../../src/mqtt/encoder.ts'
 import { type Device, World } from '../core/world.ts'
 
@@ -54,7 +55,12 @@ function tokenWorld() {
   }
   const context = { inTurn, onError: () => {}, steadyTime: (time: number) => time }
   const authority = createAuthority({ authenticator: access, beginExchange }, context)
-  const world: World = new World({ namespaces: { lab: {} } }, { authority })
+  const audited: string[] = []
+  const audit: Audit = {
+    ...noAudit,
+    refused: (action, { clientId }, _object, reason) => audited.push(`${action} ${clientId} ${reason}`),
+  }
+  const world: World = new World({ namespaces: { lab: {} } }, { authority, audit })
   const connect = async (data: string | undefined, { method = 'JWT', clientId = 'c', username = '' } = {}) => {
     const authenticationData = data === undefined ? {} : { authenticationData: bytes(data) }
     const properties = { authenticationMethod: method, ...authenticationData }
@@ -65,7 +71,7 @@ function tokenWorld() {
     const packet = encodeAuth(0x19, { authenticationMethod: 'JWT', authenticationData: bytes(data) })
     return answered(device, () => device.send(packet))
   }
-  return { world, access, connect, renew, logins }
+  return { world, access, connect, renew, logins, audited }
 }
 
 it('a token is the whole exchange, and its end is that of the connection', async () => {
@@ -81,7 +87,7 @@ it('a token is the whole exchange, and its end is that of the connection', async
 })
 
 it('[MQTT-4.12.1-1] a new token moves the end of the connection, as often as one comes, and also to an earlier time', async () => {
-  const { world, connect, renew } = tokenWorld()
+  const { world, connect, renew, logins } = tokenWorld()
   const device = await connect(await token(10_000))
   device.take()
   for (const end of [20_000, 40_000, 30_000]) {
@@ -89,6 +95,7 @@ it('[MQTT-4.12.1-1] a new token moves the end of the connection, as often as one
     expect(device.take()).toMatchObject([{ type: 'auth', reasonCode: 0, properties: { authenticationMethod: 'JWT' } }])
     if (end === 20_000) world.advance(15_000)
   }
+  expect([logins, world.broker.counters.renewals.get('yes')]).toEqual([['jwt: yes'], 3])
   world.advance(14_999)
   expect(device.link.closed).toBeUndefined()
   world.advance(1)
@@ -117,16 +124,20 @@ it.each(refusals)('%s is refused with the reason code %i in CONNACK', async (_wh
 
 it.each([
   ...refusals,
-  ['one of another principal', 0x87, 'yes', () => token(5_000, { sub: 'toni' })],
-  ['one of another namespace', 0x87, 'yes', () => token(5_000, { namespace: 'lab' })],
+  ['one of another principal', 0x87, 'other_principal', () => token(5_000, { sub: 'toni' })],
+  ['one of another namespace', 0x87, 'other_namespace', () => token(5_000, { namespace: 'lab' })],
 ] as typeof refusals)('[MQTT-4.12.1-2] %s in AUTH ends the connection', async (_what, _reasonCode, why, made) => {
-  const { world, connect, renew, logins } = tokenWorld()
+  const { world, connect, renew, logins, audited } = tokenWorld()
   const device = await connect(await token(10_000))
   device.take()
   await renew(device, await made())
   // A DISCONNECT has no word for wrong credentials or client ids.
   expect(device.take()).toMatchObject([{ type: 'disconnect', reasonCode: 0x87 }])
-  expect(logins).toEqual(['jwt: yes', `jwt: ${why}`])
+  // It never counts as a login: either the chain has refused it, or the core, which audits it as the chain does.
+  const ofCore = why.startsWith('other_')
+  expect(logins).toEqual(ofCore ? ['jwt: yes'] : ['jwt: yes', `jwt: ${why}`])
+  expect(audited).toEqual(ofCore ? [`renewal c ${why}`] : [])
+  expect(world.broker.counters.renewals.get(ofCore ? why : 'no')).toBe(1)
   expect(world.broker.connections).toBe(0)
 })
 

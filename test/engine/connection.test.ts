@@ -72,7 +72,7 @@ function cancellable(timers: (() => void)[], then: () => void): () => void {
 describe('an address that is refused', () => {
   it('is not read from at all', async () => {
     const { engine, send, connect } = scene()
-    const bans = { count: 1, refuses: (clientId: string) => clientId === '' }
+    const bans = { count: 1, refusesIn: () => false, refuses: (clientId: string) => clientId === '' }
     const broker = new Broker(defaultBrokerOptions, { bans })
     const stream = new FakeStream()
     Object.assign(engine, { broker })

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { createGateway, type Gateway } from '../../src/gateway.ts'
+import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway.ts'
 import { FaultHistory } from '../../src/process/fault-history.ts'
 import { connack, connect, publish } from '../conformance/bytes.ts'
 import { openTcp } from '../conformance/client.ts'
@@ -50,6 +50,19 @@ describe('the history of faults', () => {
     expect(at(2).refuses('c', '192.0.2.2:1')).toBe(false)
   })
 
+  it('refuses nobody of another namespace, and whoever was not let in yet by the client id alone', () => {
+    for (const minutes of [0, 1]) {
+      const history = new FaultHistory(dataDir, () => start + minutes * minute)
+      history.record({ ...fault('c'), namespace: 'lab' })
+      history.record(fault('d'))
+    }
+    const history = new FaultHistory(dataDir, () => start + 2 * minute)
+    expect(history.refuses('c', '192.0.2.1:4711')).toBe(false)
+    expect([history.refusesIn('lab', 'c'), history.refusesIn('plant', 'c')]).toEqual([true, false])
+    expect(history.refuses('d', '192.0.2.1:4711')).toBe(true)
+    expect(history.bans).toMatchObject([{ clientId: 'c', namespace: 'lab' }, { clientId: 'd' }])
+  })
+
   it('survives a line that was cut off, a clock that was ahead, and a folder that is not there', () => {
     const at = historyOf([0, 'c'], [100_000, 'd'], [100_001, 'd'])
     writeFileSync(join(dataDir, 'faults.jsonl'), `${readFileSync(join(dataDir, 'faults.jsonl'), 'utf8')}{"at":1`)
@@ -59,8 +72,8 @@ describe('the history of faults', () => {
 })
 
 describe('a fault of the gateway itself', () => {
-  async function faultyGateway(): Promise<Gateway> {
-    const gateway = await createGateway({ dataDir, mqttPort: 0, httpPort: false, logLevel: 'silent' })
+  async function faultyGateway(options: GatewayOptions = {}): Promise<Gateway> {
+    const gateway = await createGateway({ dataDir, mqttPort: 0, httpPort: false, logLevel: 'silent', ...options })
     await gateway.listen()
     const { route } = gateway.broker.topics
     gateway.broker.topics.route = (entry) => {
@@ -101,6 +114,29 @@ describe('a fault of the gateway itself', () => {
     await client.expectPacket(connack(5))
     expect(gateway.metrics()['mqtt_banned_clients']).toBe(1)
     expect(gateway.metrics()['mqtt_connects_total{result="banned"}']).toBe(1)
+    await gateway.close()
+  })
+
+  it('does not keep out the client of the same client id in another namespace', async () => {
+    const listeners = ['lab', 'plant'].map((name) => ({ name, kind: 'tcp' as const, port: 0, namespace: name }))
+    const options = { mqttPort: undefined, httpPort: undefined, listeners, namespaces: { lab: {}, plant: {} } }
+    const port = (gateway: Gateway, name: string) => gateway.listeners.find((one) => one.name === name)!
+    for (const _ of [1, 2]) {
+      const gateway = await faultyGateway(options)
+      const client = await openTcp(port(gateway, 'lab'))
+      client.send(connect({ clientId: 'c' }), publish({ topic: 'fault', qos: 1, id: 2 }))
+      await expect(gateway.failed).rejects.toThrow('a fault')
+      await gateway.close()
+    }
+    const gateway = await faultyGateway(options)
+    for (const [name, code] of [
+      ['lab', 5],
+      ['plant', 0],
+    ] as const) {
+      const client = await openTcp(port(gateway, name))
+      client.send(connect({ clientId: 'c' }))
+      await client.expectPacket(connack(code))
+    }
     await gateway.close()
   })
 

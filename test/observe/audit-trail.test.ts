@@ -9,7 +9,10 @@ function trail() {
   return { lines, clock, audit: new AuditTrail(log as never, () => clock.now) }
 }
 
-const client = (clientId: string) => ({ clientId, principal: 'alice', peer: { address: '192.0.2.1:1' } })
+const client = (clientId: string, namespace = 'default') => {
+  const logged = namespace === 'default' ? {} : { namespace }
+  return { clientId, principal: 'alice', peer: { address: '192.0.2.1:1' }, namespace: { name: namespace, logged } }
+}
 
 describe('the audit trail', () => {
   it('names who was refused what, and why', () => {
@@ -22,6 +25,16 @@ describe('the audit trail', () => {
       { fields: { ...who, reason: 'not_authorized', topic: 'plant/1' }, text: 'publish refused' },
       { fields: { ...who, reason: 'quota_exceeded', filter: '#' }, text: 'subscribe refused' },
       { fields: { ...who, limit: 'client_publishes' }, text: 'a limit holds a client up' },
+    ])
+  })
+
+  it('tells clients of the same id in two namespaces apart', () => {
+    const { audit, lines } = trail()
+    audit.refused('connect', client('c'), 'lab', 'no_namespace')
+    audit.refused('connect', client('c', 'plant'), 'lab', 'not_behind_this_listener')
+    expect(lines.map(({ fields, text }) => ({ ...fields, text }))).toMatchObject([
+      { text: 'connect refused', belongsTo: 'lab', reason: 'no_namespace' },
+      { text: 'connect refused', belongsTo: 'lab', reason: 'not_behind_this_listener', namespace: 'plant' },
     ])
   })
 
@@ -47,7 +60,7 @@ describe('the audit trail', () => {
   it('takes all who have not said who they are for one', () => {
     const { audit, lines, clock } = trail()
     for (let port = 0; port < 500; port++) {
-      audit.limited('connects', { clientId: '', principal: '', peer: { address: `192.0.2.1:${port}` } })
+      audit.limited('connects', { ...client(''), principal: '', peer: { address: `192.0.2.1:${port}` } })
     }
     expect(lines).toHaveLength(1)
     clock.now = 10_000

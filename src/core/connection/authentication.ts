@@ -26,7 +26,7 @@ export function authenticate(broker: Broker, client: Client, packet: ConnectPack
     return
   }
   const { clientId, username } = packet
-  client.exchange = broker.authority.beginExchange(method, { clientId, username, peer: client.peer })
+  client.exchange = broker.authority.beginExchange(method, { clientId, username, peer: client.peer, renews: false })
   if (client.exchange === null) {
     refuse(broker, client, ReasonCode.badAuthenticationMethod)
     return
@@ -70,7 +70,10 @@ function onExchangeStep(broker: Broker, client: Client, step: ExchangeStep): voi
     case 'failure': {
       const details = step.reasonString === undefined ? {} : { reasonString: step.reasonString }
       if (!client.connected) refuse(broker, client, step.reasonCode, details)
-      else client.disconnect(forDisconnect(step.reasonCode), details)
+      else {
+        broker.counters.renewals.add('no')
+        client.disconnect(forDisconnect(step.reasonCode), details)
+      }
       return
     }
     default:
@@ -118,19 +121,15 @@ function enterNamespace(broker: Broker, client: Client, admission: Admission): b
   const namespace = broker.namespaces.get(name)
   if (namespace?.open === true && (ofListener === undefined || ofListener === name)) {
     client.namespace = namespace
-    return true
+    client.isInNamespace = true
+    if (!broker.bans.refusesIn(name, client.clientId)) return true
+    refuse(broker, client, ReasonCode.banned)
+    return false
   }
-  broker.log.warn(
-    auditFields(client, name),
-    'refused: the client belongs to a namespace that is not there, or not behind this listener',
-  )
+  broker.audit.refused('connect', client, name, namespace?.open === true ? 'not_behind_this_listener' : 'no_namespace')
   broker.counters.namespaceRefusals++
   refuse(broker, client, ReasonCode.notAuthorized)
   return false
-}
-
-function auditFields({ clientId, principal, peer }: Client, namespace: string) {
-  return { audit: true, clientId, principal, namespace, listener: peer.listener, address: peer.address }
 }
 
 function namespaceNameOf({ peer }: Client, { namespace }: Admission): string {
@@ -145,10 +144,16 @@ function renew(broker: Broker, client: Client, admission: Admission): boolean {
   const { principal = client.principal, grant, limits } = admission
   const isSilent = admission.principal === undefined && admission.namespace === undefined
   const namespace = isSilent ? client.namespace.name : namespaceNameOf(client, admission)
-  if (principal !== client.principal || namespace !== client.namespace.name || hasExpired(broker, admission)) {
-    // The session belongs to the principal that it was opened for.
-    const because = 'refused: re-authentication as another principal, for another namespace, or with what has expired'
-    broker.log.warn({ ...auditFields(client, client.namespace.name), claimed: principal }, because)
+  // The session belongs to the principal that it was opened for.
+  const refusal =
+    principal !== client.principal
+      ? 'other_principal'
+      : namespace !== client.namespace.name
+        ? 'other_namespace'
+        : hasExpired(broker, admission) && 'expired'
+  broker.counters.renewals.add(refusal || 'yes')
+  if (refusal) {
+    broker.audit.refused('renewal', client, principal, refusal)
     client.disconnect(ReasonCode.notAuthorized)
     return false
   }

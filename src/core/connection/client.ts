@@ -52,6 +52,7 @@ export class Client implements PacketSink {
   clientId = ''
   /** Where it is let in. Certain when the authority has said yes. */
   namespace: Namespace
+  isInNamespace = false
   session: Session | null = null
   connected = false
   ended = false
@@ -195,7 +196,7 @@ export class Client implements PacketSink {
     }
     if (packet.reasonCode === ReasonCode.reAuthenticate && this.connected && this.exchange === null) {
       const { clientId, peer } = this
-      const claimant = { clientId, username: this.session?.username, peer }
+      const claimant = { clientId, username: this.session?.username, peer, renews: true }
       this.exchange = this.broker.authority.beginExchange(this.authenticationMethod, claimant)
       if (this.exchange === null) {
         throw new ProtocolError(ReasonCode.badAuthenticationMethod, 'the authentication method can not begin anew')

@@ -4,11 +4,18 @@ export interface AuditedClient {
   /** Empty: nobody in particular. */
   readonly principal: string
   readonly peer: { readonly address: string }
+  readonly namespace: { readonly name: string; readonly logged: { readonly namespace?: string } }
 }
 
+/** A renewal is a re-authentication by AUTH. */
+export type AuditedAction = 'publish' | 'subscribe' | 'connect' | 'renewal'
+
 export interface Audit {
-  /** `object`: the topic or the filter. `reason`: the reason code's name. */
-  refused(action: 'publish' | 'subscribe', client: AuditedClient, object: string, reason: string): void
+  /**
+   * `object`: the topic, the filter, the namespace where it belongs, or the principal that it claims to be. `reason`: the reason code's
+   * name, or what of a connection does not fit.
+   */
+  refused(action: AuditedAction, client: AuditedClient, object: string, reason: string): void
   /** A limit holds the client up or ends it. */
   limited(limit: string, client: AuditedClient): void
 }

@@ -79,6 +79,8 @@ export interface Claimant {
   clientId: string
   username: string | undefined
   peer: Peer
+  /** It is connected: this is its re-authentication. */
+  renews: boolean
 }
 
 export interface Authority {

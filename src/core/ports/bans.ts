@@ -4,6 +4,8 @@ export interface Bans {
   readonly count: number
   /** `clientId` is empty before CONNECT. */
   refuses(clientId: string, remoteAddress: string): boolean
+  /** Who has been let into a namespace: the same client id in another one is somebody else. */
+  refusesIn(namespace: string, clientId: string): boolean
 }
 
-export const noBans: Bans = { count: 0, refuses: () => false }
+export const noBans: Bans = { count: 0, refuses: () => false, refusesIn: () => false }
