@@ -253,6 +253,12 @@ class RuleGrant implements Grant {
     return this.#compilation.decider.mayConsume(address, filter)
   }
 
+  because(question: Question): string {
+    if (this.#version !== this.#authorization.version) this.#renew()
+    const { allowed, rule } = this.#compilation.decider.explain(question)
+    return rule ?? `no rule is about it, and what no rule ${allowed ? 'denies is allowed' : 'allows is denied'}`
+  }
+
   #renew(): void {
     this.#version = this.#authorization.version
     const { user } = this.#subject

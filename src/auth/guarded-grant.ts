@@ -1,5 +1,5 @@
 /** Access rules are not our code: one that throws, or says anything but yes or no, has said no. */
-import { type Grant, mayConsume } from '../core/ports/authority.ts'
+import { type Grant, type GrantQuestion, mayConsume } from '../core/ports/authority.ts'
 import type { Qos } from '../mqtt/packet.ts'
 
 /** @throws TypeError for something that can't be asked */
@@ -51,6 +51,16 @@ class GuardedGrant implements Grant {
       return this.#checked(mayConsume(this.#grant, address, filter))
     } catch (error) {
       return this.#failed(error)
+    }
+  }
+
+  because(question: GrantQuestion): string | undefined {
+    try {
+      const because: unknown = this.#grant.because?.(question)
+      return typeof because === 'string' ? because : undefined
+    } catch (error) {
+      this.#failed(error)
+      return undefined
     }
   }
 

@@ -11,6 +11,7 @@ import { type Cost, workStepsMax } from './cost.ts'
 import { Counters, type Gauges, type NamespaceGauges, Traffic, totalOf } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import { DropLedger } from './drop-ledger.ts'
+import type { Explainer } from './explain/explainer.ts'
 import { defaultNamespaceName, Namespace } from './namespace.ts'
 import { type BrokerOptions, type ChangeableLimits, changeableLimits } from './options.ts'
 import { type Audit, noAudit } from './ports/audit.ts'
@@ -91,6 +92,8 @@ export class Broker {
   readonly incomingPublish = new IncomingPublish()
   /** The disk is nearly full: nothing new is taken that the store would have to keep. Set by the driver. */
   storeFull = false
+  /** Null: nobody follows messages. */
+  explainer: Explainer | null = null
   readonly endings = new SessionEndings()
   /** Milliseconds since the epoch on a clock that never jumps, set by the driver before each call. */
   now = 0
@@ -237,6 +240,7 @@ export class Broker {
 
   onCommit(): void {
     this.endings.onCommit(this.journal.committed)
+    if (this.explainer !== null) this.explainer.committed()
     // One at a time: a fault of one leaves the others waiting, not forgotten. Who waits again waits for the next commit.
     for (const client of [...this.#awaitingCommit]) {
       this.#awaitingCommit.delete(client)

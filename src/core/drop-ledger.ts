@@ -42,6 +42,8 @@ export interface DropBearer {
 export class DropLedger {
   /** How often a line gave way to another. */
   linesLost = 0
+  /** Told of each drop; null: nobody asks. */
+  watcher: { dropped(reason: DropReason): void } | null = null
   readonly #clock: { readonly now: number }
   /** Those that were added to lately last. */
   readonly #lines = new Map<string, DropLine>()
@@ -58,6 +60,7 @@ export class DropLedger {
   }
 
   note(bearer: DropBearer, topic: string, reason: DropReason, count: number): void {
+    if (this.watcher !== null) this.watcher.dropped(reason)
     let line = bearer.dropLine
     if (line === null || line.reason !== reason || line.topic !== topic || !line.live) {
       if (this.#mayFind()) {

@@ -4,6 +4,14 @@
 import type { ConnectPacket, Qos } from '../../mqtt/packet.ts'
 import type { Peer } from './peer.ts'
 
+/** What is asked of a grant when somebody wants to know why. */
+export interface GrantQuestion {
+  readonly action: 'publish' | 'receive'
+  readonly topic: string
+  readonly qos: Qos
+  readonly retain: boolean
+}
+
 /** What a client may do. Absent (null): everything. Asked on the hot path, so that implementations cache. None throws. */
 export interface Grant {
   mayPublish(topic: string, qos: Qos, retain: boolean): boolean
@@ -16,6 +24,8 @@ export interface Grant {
    * published to it by name. Absent: `maySubscribe` is asked about the filter, or about the address where there is none.
    */
   mayConsume?(address: string, filter: string | null): boolean
+  /** Which rule decides, for people; never on the hot path. Absent: it can't tell. */
+  because?(question: GrantQuestion): string | undefined
 }
 
 /** Null as a grant: everything is allowed. */

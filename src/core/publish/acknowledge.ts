@@ -9,8 +9,9 @@ import type { Session } from '../session/session.ts'
 import { pump } from './deliver.ts'
 
 /** The delivery is done: acknowledged, or refused by its receiver. */
-function complete(broker: Broker, session: Session, position: number, delivery: Delivery): void {
+function complete(broker: Broker, session: Session, position: number, delivery: Delivery, refused: boolean): void {
   const { queue } = session
+  if (broker.explainer !== null) broker.explainer.acknowledged(session, position, refused)
   session.window.inflight--
   queue.clear(position)
   if (session.stored) broker.journal.dequeue(session, position, delivery)
@@ -40,7 +41,7 @@ function acknowledged(session: Session, packetId: number, qos: Qos, state: Deliv
 export function onPuback(broker: Broker, session: Session, packetId: number): boolean {
   const delivery = acknowledged(session, packetId, 1, null)
   if (delivery === null) return false
-  complete(broker, session, session.window.find(packetId), delivery)
+  complete(broker, session, session.window.find(packetId), delivery, false)
   return true
 }
 
@@ -52,7 +53,7 @@ export function onPubrec(broker: Broker, session: Session, packetId: number, rea
   const position = window.find(packetId)
   if (reasonCode >= 0x80) {
     // [MQTT-4.3.3-4] no PUBREL; for a shared subscription the message ends here as well [MQTT-4.8.2-6].
-    complete(broker, session, position, delivery)
+    complete(broker, session, position, delivery, true)
     return true
   }
   let ticket = 0
@@ -75,7 +76,7 @@ export function onPubrec(broker: Broker, session: Session, packetId: number, rea
 export function onPubcomp(broker: Broker, session: Session, packetId: number): boolean {
   const delivery = acknowledged(session, packetId, 2, DeliveryState.released)
   if (delivery === null) return false
-  complete(broker, session, session.window.find(packetId), delivery)
+  complete(broker, session, session.window.find(packetId), delivery, false)
   return true
 }
 

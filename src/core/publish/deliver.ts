@@ -127,6 +127,7 @@ export function discard(broker: Broker, session: Session, position: number, deli
   queue.taken(messageBytes(delivery.message!))
   queue.clear(position)
   if (session.stored) broker.journal.dequeue(session, position, delivery)
+  if (broker.explainer !== null) broker.explainer.discarded(session, position)
 }
 
 /** Sends what waits, in order, as far as the window, the output and the store allow. */
@@ -198,6 +199,7 @@ function readAhead(broker: Broker, session: Session): void {
 
 function countSent(broker: Broker, session: Session, position: number, delivery: Delivery): void {
   const { queue } = session
+  if (broker.explainer !== null) broker.explainer.sent(session, position)
   queue.taken(messageBytes(delivery.message!))
   session.window.inflight++
   delivery.state = DeliveryState.sent

@@ -73,6 +73,11 @@ function publishExported(broker: Broker): void {
 }
 
 function route(broker: Broker, publication: Publication): PublishOutcome {
+  if (broker.explainer === null) return routeOn(broker, publication)
+  return broker.explainer.routed(publication, () => routeOn(broker, publication))
+}
+
+function routeOn(broker: Broker, publication: Publication): PublishOutcome {
   const found = broker.topics.route(publication.entry!)
   if (publication.qos > 0 && mustRefuse(broker, publication, found)) {
     publication.end()
@@ -85,6 +90,13 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
   }
   const { recipients, groups } = found
   broker.cost.steps += 1 + recipients.length + groups.length
+  if (broker.explainer === null || !broker.explainer.deliver(publication, found)) acceptAll(broker, publication, found)
+  publication.end()
+  return recipients.length === 0 && groups.length === 0 ? 'no-subscribers' : 'delivered'
+}
+
+/** `explain/judge.ts` walks the same way. */
+function acceptAll(broker: Broker, publication: Publication, { recipients, groups }: Route): void {
   for (let i = 0; i < recipients.length; i++) {
     const recipient = recipients[i]!
     const { destination } = recipient
@@ -99,8 +111,6 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
     const member = chooseMember(group, publication)
     if (member !== null) member.destination.accept(broker, publication, member)
   }
-  publication.end()
-  return recipients.length === 0 && groups.length === 0 ? 'no-subscribers' : 'delivered'
 }
 
 /** Whether a message that would have to be kept can't be: nobody gets it then, and its publisher is told. */

@@ -51,7 +51,13 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
   publish.frame = frame
   publish.entry = entry
   publish.refusal = refusal
-  switch (frame.qos) {
+  if (broker.explainer === null) accept(broker, publish)
+  else broker.explainer.incoming(publish, () => accept(broker, publish))
+}
+
+function accept(broker: Broker, publish: IncomingPublish): void {
+  const { qos } = publish.frame!
+  switch (qos) {
     case 0:
       // [MQTT-4.3.1-1] no answer.
       route(broker, publish)
@@ -63,7 +69,7 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
       onPublishQos2(broker, publish)
       return
     default:
-      frame.qos satisfies never
+      qos satisfies never
   }
 }
 

@@ -114,6 +114,7 @@ function dropOldestStored(broker: Broker, session: Session): 'dropped' | 'later'
   drop('', 'queue_full', session)
   broker.journal.dequeue(session, position, null)
   queue.takenStored(position, bytes)
+  if (broker.explainer !== null) broker.explainer.discarded(session, position)
   return 'dropped'
 }
 
@@ -157,6 +158,7 @@ function onFound(broker: Broker, session: Session, page: RecoveredPage, end: num
     }
     drop('', 'expired', session)
     broker.journal.dequeue(session, position, null)
+    if (broker.explainer !== null) broker.explainer.discarded(session, position)
     queue.denseFrom = Math.max(queue.denseFrom, position + 1)
     queue.takenStored(-1, message.payload.length)
   }
