@@ -11,6 +11,7 @@ import { listenersOf } from './config/listeners.ts'
 import { namespaceOf, readOnlyBecause } from './config/namespace-of.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
+import { follow } from './core/explain/explainer.ts'
 import { BrokerInspection } from './core/inspection/inspection.ts'
 import type { Inspection } from './core/ports/inspection.ts'
 import { setRetained } from './core/retained/retained-changes.ts'
@@ -64,6 +65,7 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
   return createApiHandler({
     authenticated: () => authenticatesAnywhere(inForce.config),
     inspection,
+    explain: (asked, tell) => follow(broker, asked, tell),
     actions: actionsOf(inForce, inspection, parts),
     readings: readingsOf(inForce, parts),
     settings: settingsOf(inForce, parts),

@@ -12,6 +12,7 @@ import { Problem, problemAnswer } from './problem.ts'
 import { type Api, createApp } from './route.ts'
 import { addClients } from './routes/clients.ts'
 import { addDrops } from './routes/drops.ts'
+import { addExplain } from './routes/explain.ts'
 import { addHistory } from './routes/history.ts'
 import { addPublish } from './routes/publish.ts'
 import { addReadings } from './routes/readings.ts'
@@ -48,6 +49,7 @@ export function createApi(sources: ApiSources): Api {
   addReadings(api)
   addHistory(api)
   addDrops(api, pages)
+  addExplain(api)
   addSettings(api)
   addDocument(api, sources.readings.version)
   root.route(base, api)

@@ -164,6 +164,53 @@ export const pageQuery = {
   cursor: z.string().min(1).max(4096).optional().describe('`nextCursor` of the page before.'),
 }
 
+const state = z.enum(['sent', 'acknowledged', 'refused', 'queued', 'dropped', 'not_sent', 'passed_on'])
+const qos = z.union([z.literal(0), z.literal(1), z.literal(2)])
+
+export const explanationSchema = z
+  .object({
+    at: time(),
+    namespace,
+    topic: z.string(),
+    qos,
+    retain: z.boolean(),
+    payloadBytes: count(),
+    publisher: z
+      .object({
+        clientId: z.string(),
+        username: z.string(),
+        principal: z.string(),
+        address: z.string(),
+        listener: z.string(),
+        protocolVersion,
+      })
+      .nullable()
+      .describe('null: the gateway itself, its program, a will, or what another namespace exports.'),
+    outcome: z.enum(['delivered', 'no-subscribers', 'refused', 'duplicate']),
+    reason: z.string().describe('Name of the reason code.'),
+    rule: z.string().describe('Which rule lets it be published, or does not.'),
+    route: z.object({ subscriptions: count(), groups: count() }).describe('What matches the topic.'),
+    acknowledgement: z.enum(['', 'PUBACK', 'PUBREC']),
+    commit: z.enum(['none', 'waiting', 'committed']).describe('What the acknowledgement waits for.'),
+    commitAfterMs: count(),
+    recipients: z.array(
+      z.object({
+        kind: z.enum(['client', 'program', 'namespace', 'group', 'other']),
+        name: z.string(),
+        filter: z.string(),
+        group: z.string(),
+        qos,
+        state,
+        because: z.string().describe('Why it is dropped, waits, or is not sent.'),
+        rule: z.string().describe('Which rule denies it.'),
+        afterMs: count(),
+      }),
+    ),
+    others: z.record(z.string(), count()).describe('Recipients that are not listed, by state.'),
+    missed: count().describe('Messages before this one that fitted and were not explained.'),
+  })
+  .openapi('Explanation')
+
 export const namespaceQuery = z
   .string()
   .max(256)

@@ -1,4 +1,5 @@
 /** What the API asks of the gateway: the composition root brings it together. */
+import type { Explanation, Followed, Following } from '../core/ports/explanation.ts'
 import type { Inspection, Owner } from '../core/ports/inspection.ts'
 import type { Properties, Qos } from '../mqtt/packet.ts'
 
@@ -106,6 +107,8 @@ export interface ApiReadings {
 }
 
 export interface ApiSources {
+  /** Null: too many follow messages already. */
+  explain(asked: Followed, tell: (explanation: Explanation) => void): Following | null
   /** Clients are asked who they are: then every call needs a token. */
   authenticated(): boolean
   inspection: Inspection

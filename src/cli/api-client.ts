@@ -57,7 +57,33 @@ export class ApiClient {
   }
 
   /** @throws CliError with what the gateway says is wrong */
-  async call<Body>(path: string, { method = 'GET', query = {}, body }: Call = {}): Promise<Body> {
+  async call<Body>(path: string, call: Call = {}): Promise<Body> {
+    const response = await this.#send(path, call, AbortSignal.timeout(callTimeoutMs))
+    return bodyOf<Body>(await response.text(), this.#url)
+  }
+
+  /** The values of an answer that goes on, line by line. @throws CliError as `call` */
+  async *lines<Value>(path: string, query: NonNullable<Call['query']>): AsyncGenerator<Value> {
+    const response = await this.#send(path, { query }, undefined)
+    let rest = ''
+    const decoder = new TextDecoder()
+    try {
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+        const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+        rest = lines.pop()!
+        for (const line of lines) if (line !== '') yield bodyOf<Value>(line, this.#url)
+      }
+    } catch (error) {
+      if (error instanceof CliError) throw error
+      throw new CliError(`the gateway at ${this.#url} is gone: ${(error as Error).message}`)
+    }
+  }
+
+  async #send(
+    path: string,
+    { method = 'GET', query = {}, body }: Call,
+    signal: AbortSignal | undefined,
+  ): Promise<Response> {
     const url = new URL(`${this.#url}/api/v1${path}`)
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, String(value))
@@ -66,13 +92,12 @@ export class ApiClient {
       ...(body !== undefined && { 'content-type': 'application/json' }),
     }
     const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) }
-    const response = await fetch(url, { ...init, signal: AbortSignal.timeout(callTimeoutMs) }).catch((error: Error) => {
+    const response = await fetch(url, { ...init, ...(signal && { signal }) }).catch((error: Error) => {
       const cause = (error.cause ?? error) as NodeJS.ErrnoException
       throw new CliError(`no gateway answers at ${this.#url}: ${cause.message || cause.code}`)
     })
-    const text = await response.text()
-    if (!response.ok) throw new CliError(problemText(response.status, text))
-    return bodyOf<Body>(text, this.#url)
+    if (!response.ok) throw new CliError(problemText(response.status, await response.text()))
+    return response
   }
 
   /** Rows of a list, page after page, until there are so many. */

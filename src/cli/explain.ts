@@ -1,6 +1,6 @@
 /**
  * `mqtide explain`: whether a client may do something, and which rule says so. Reads the configuration and its files; a gateway
- * need not run. Exit code 0: allowed, 1: denied.
+ * need not run. Exit code 0: allowed, 1: denied. With `--follow` or `--send` it asks a gateway that runs (`explain-messages.ts`).
  */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { loadAccess } from '../auth/access-files.ts'
@@ -14,6 +14,7 @@ import type { GatewayConfig } from '../config/schema.ts'
 import type { Qos } from '../mqtt/packet.ts'
 import { isValidTopicName, parseTopicFilter } from '../mqtt/topic.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
+import { explainMessages, type MessageFlags } from './explain-messages.ts'
 
 interface Flags {
   config?: string
@@ -34,7 +35,9 @@ interface Flags {
 export function registerExplain(program: Command, context: CliContext): void {
   program
     .command('explain')
-    .description('say whether a client may publish, subscribe or receive, and which rule decides')
+    .description(
+      'say whether a client may publish, subscribe or receive, and which rule decides; or, of a gateway that runs, what becomes of messages',
+    )
     .option('--config <file>', 'configuration file')
     .option('--user <name>', 'user name; without it, an anonymous client')
     .option('--client <id>', 'client id', 'explain')
@@ -48,7 +51,21 @@ export function registerExplain(program: Command, context: CliContext): void {
     .option('--receive <topic>', 'may it receive messages of this topic?')
     .addOption(new Option('--qos <qos>', 'QoS of the message or the subscription').argParser(qosOf).default(0))
     .option('--retain', 'the message is to be retained')
-    .action((flags: Flags) => answer(flags, context))
+    .option('--follow [filter]', 'show what becomes of messages of this topic filter (default all), as they pass')
+    .option('--send <topic>', 'publish a message, and show what becomes of it')
+    .option('--text <payload>', 'its payload', '')
+    .option('--from <client-id>', 'follow: only messages of this publisher')
+    .option('--to <client-id>', 'follow, send: only what becomes of it for this client, also where it gets nothing')
+    .option('--wait <ms>', 'follow, send: how long acknowledgements are waited for (default 2000)')
+    .option('--count <messages>', 'follow: end after so many')
+    .option('--seconds <seconds>', 'follow: end after so long (default 600)')
+    .option('--url <url>', 'follow, send: where the gateway answers (default: its http listener)')
+    .option('--token-file <file>', 'follow, send: file with a token (default: api-token in the data folder)')
+    .option('--data-dir <folder>', 'follow, send: data folder of the gateway (default ./data)')
+    .option('--json', 'follow, send: as JSON, a line for each message')
+    .action((flags: Flags & MessageFlags) =>
+      flags.follow !== undefined || flags.send !== undefined ? explainMessages(flags, context) : answer(flags, context),
+    )
 }
 
 function collect(value: string, before: string[]): string[] {
@@ -108,7 +125,7 @@ function askedBy({ user, client, group, address, listener, cert }: Flags): Asked
 function questionOf({ publish, subscribe, receive, qos, retain = false }: Flags): Question {
   const given = [publish, subscribe, receive].filter((one) => one !== undefined)
   if (given.length !== 1)
-    throw new CliError('explain needs one of --publish, --subscribe and --receive', ExitCode.usage)
+    throw new CliError('explain needs one of --publish, --subscribe, --receive, --follow and --send', ExitCode.usage)
   if (subscribe !== undefined) {
     const parsed = parseTopicFilter(subscribe)
     if (parsed === undefined) throw new CliError(`not a topic filter: ${subscribe}`, ExitCode.usage)

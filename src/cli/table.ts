@@ -28,10 +28,14 @@ function cellOf(value: unknown): string {
       : typeof value === 'object'
         ? JSON.stringify(value)
         : String(value)
-  // What clients chose is shown on a terminal, which would do what it says.
-  const visible = text.replace(
+  const visible = printable(text)
+  return visible.length > cellCharactersMax ? `${visible.slice(0, cellCharactersMax - 1)}…` : visible
+}
+
+/** What clients chose is shown on a terminal, which would do what it says. */
+export function printable(text: string): string {
+  return text.replace(
     /[\p{Cc}\p{Cf}]/gu,
     (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, '0')}`,
   )
-  return visible.length > cellCharactersMax ? `${visible.slice(0, cellCharactersMax - 1)}…` : visible
 }

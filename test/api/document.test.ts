@@ -158,6 +158,9 @@ async function callWithBody({ admin }: Api, path: string, method: string, body: 
 async function setEverything(api: Api): Promise<void> {
   await callWithBody(api, '/log-level', 'PUT', { level: 'silent' })
   await callWithBody(api, '/explain', 'POST', { publish: 'a' })
+  await callWithBody(api, '/explain/publish', 'POST', { topic: 'a', waitMs: 0 })
+  await api.admin('/explain/publish', { method: 'POST', body: { topic: 'a', namespace: 'nowhere' } })
+  for (const query of ['seconds=1', 'filter=%23a', 'namespace=nowhere']) await api.admin(`/explain/messages?${query}`)
   await api.admin('/reload', { method: 'POST' })
   await api.admin('/backup', { method: 'POST', body: { name: 'x' } })
 }

@@ -156,3 +156,28 @@ describe('a command', () => {
     expect((await mqtide('clients', 'list', '--sort', 'secret')).stderr).toContain('query.sort')
   })
 })
+
+describe('mqtide explain of messages', () => {
+  it('publishes one and shows what became of it', async () => {
+    const client = await connectClient(gateway, { clientId: 'pump-7' })
+    await client.mqtt.subscribeAsync('plant/+', { qos: 1 })
+    const { text, exitCode } = await mqtide('explain', '--send', 'plant/1', '--text', 'hello', '--qos', '1')
+    expect(exitCode).toBe(0)
+    const lines = text.split('\n')
+    expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} plant\/1: QoS 1, 5 bytes$/)
+    expect(lines[3]).toBe('  outcome    delivered')
+    expect(lines[4]).toBe('  route      1 subscription, 0 share groups')
+    expect(lines[5]).toMatch(/^ {2}to {9}pump-7: acknowledged after \d+ ms \[plant\/\+, QoS 1\]$/)
+    const missing = await mqtide('explain', '--send', 'plant/1/x', '--to', 'pump-7')
+    expect(missing.text).toContain('  to         pump-7: not sent: no subscription of this client matches\n')
+  })
+
+  it('follows those that pass, as lines of JSON', async () => {
+    const publisher = await connectClient(gateway, { clientId: 'sensor' })
+    const following = mqtide('explain', '--follow', 'plant/#', '--count', '1', '--json')
+    let done = false
+    void following.finally(() => (done = true))
+    while (!done) await publisher.mqtt.publishAsync('plant/1', 'x', { qos: 1 })
+    expect(JSON.parse((await following).text)).toMatchObject({ topic: 'plant/1', publisher: { clientId: 'sensor' } })
+  })
+})

@@ -11,10 +11,10 @@ const lasting = { cleanStart: false, properties: { sessionExpiryInterval: 3600 }
 
 function follower(world: World, asked: Partial<Followed> = {}) {
   const told: Explanation[] = []
-  const end = follow(world.broker, { namespace: 'default', filter: '#', waitMs: 2000, ...asked }, (one) =>
+  const following = follow(world.broker, { namespace: 'default', filter: '#', waitMs: 2000, ...asked }, (one) =>
     told.push(structuredClone(one)),
   )
-  return { told, end: end!, states: () => told.map(statesOf) }
+  return { told, end: () => following!.end(), states: () => told.map(statesOf) }
 }
 
 const statesOf = ({ recipients }: Explanation) =>
@@ -39,7 +39,13 @@ describe('an explanation', () => {
         qos: 1,
         retain: true,
         payloadBytes: 5,
-        publisher: { clientId: 'p', username: 'alice', address: '192.0.2.1:4711', listener: 'test', protocolVersion: 5 },
+        publisher: {
+          clientId: 'p',
+          username: 'alice',
+          address: '192.0.2.1:4711',
+          listener: 'test',
+          protocolVersion: 5,
+        },
         outcome: 'delivered',
         reason: 'success',
         rule: 'no rules: everything is allowed',

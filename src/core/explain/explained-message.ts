@@ -124,16 +124,11 @@ export class ExplainedMessage {
 
   get #result(): Pick<Explanation, 'outcome' | 'reason'> {
     if (this.#refusal !== ReasonCode.success) return { outcome: 'refused', reason: reasonName(this.#refusal) }
-    switch (this.outcome) {
-      case 'quota-exceeded':
-        return { outcome: 'refused', reason: reasonName(ReasonCode.quotaExceeded) }
-      case 'no-subscribers':
-        return { outcome: 'no-subscribers', reason: reasonName(ReasonCode.noMatchingSubscribers) }
-      case 'delivered':
-        return { outcome: 'delivered', reason: reasonName(ReasonCode.success) }
-      case null:
-        return { outcome: 'duplicate', reason: reasonName(ReasonCode.success) }
-    }
+    const { outcome } = this
+    if (outcome === null) return { outcome: 'duplicate', reason: reasonName(ReasonCode.success) }
+    if (outcome === 'quota-exceeded') return { outcome: 'refused', reason: reasonName(ReasonCode.quotaExceeded) }
+    const code = outcome === 'delivered' ? ReasonCode.success : ReasonCode.noMatchingSubscribers
+    return { outcome, reason: reasonName(code) }
   }
 
   /** What became of it for one client, who may be no recipient at all: then why not. */

@@ -15,7 +15,7 @@ import { topicMatchesFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
 import type { DropReason } from '../counters.ts'
 import { Deadline } from '../deadlines.ts'
-import type { Explanation, Followed, RecipientState } from '../ports/explanation.ts'
+import type { Explanation, Followed, Following, RecipientState } from '../ports/explanation.ts'
 import type { Publication } from '../publish/publication.ts'
 import type { PublishOutcome } from '../publish/publish.ts'
 import type { IncomingPublish } from '../publish/receive.ts'
@@ -28,32 +28,33 @@ export const explanationsPerSecondMax = 200
 export const explanationsOpenMax = 1000
 export const followersMax = 8
 
-export class Follower {
+export class Follower implements Following {
+  readonly #broker: Broker
   readonly asked: Followed
   readonly tell: (explanation: Explanation) => void
   missed = 0
+  begun = 0
 
-  constructor(asked: Followed, tell: (explanation: Explanation) => void) {
+  constructor(broker: Broker, asked: Followed, tell: (explanation: Explanation) => void) {
+    this.#broker = broker
     this.asked = asked
     this.tell = tell
   }
+
+  end(): void {
+    this.#broker.explainer?.leave(this)
+  }
 }
 
-/** Follows messages from here on. Returns what ends it; null: too many follow already. */
-export function follow(broker: Broker, asked: Followed, tell: (explanation: Explanation) => void): (() => void) | null {
+/** Follows messages from here on. Null: too many do already. */
+export function follow(broker: Broker, asked: Followed, tell: (explanation: Explanation) => void): Following | null {
   const explainer = broker.explainer ?? new Explainer(broker)
   if (explainer.followers.size >= followersMax) return null
-  const follower = new Follower(asked, tell)
+  const follower = new Follower(broker, asked, tell)
   explainer.followers.add(follower)
   broker.explainer = explainer
   broker.dropLedger.watcher = explainer
-  return () => {
-    explainer.followers.delete(follower)
-    if (explainer.followers.size > 0 || broker.explainer !== explainer) return
-    explainer.end()
-    broker.explainer = null
-    broker.dropLedger.watcher = null
-  }
+  return follower
 }
 
 export class Explainer {
@@ -149,7 +150,11 @@ export class Explainer {
     recipient.awaitedAt = { session: session.number, position }
   }
 
-  end(): void {
+  leave(follower: Follower): void {
+    this.followers.delete(follower)
+    if (this.followers.size > 0) return
+    this.#broker.explainer = null
+    this.#broker.dropLedger.watcher = null
     for (const explained of this.#open) this.#broker.deadlines.clear(explained.deadline!)
     this.#open.clear()
     this.#awaited.clear()
@@ -161,13 +166,17 @@ export class Explainer {
       const { asked } = follower
       if (asked.namespace !== namespace || !topicMatchesFilter(asked.filter, topic)) continue
       if (asked.clientId !== undefined && asked.clientId !== publisher) continue
+      if (asked.messagesMax !== undefined && follower.begun >= asked.messagesMax) continue
       followers ??= []
       followers.push(follower)
     }
     if (followers === null) return null
-    if (this.#mayBegin()) return new ExplainedMessage(this.#broker, followers)
-    for (const follower of followers) follower.missed++
-    return null
+    const mayBegin = this.#mayBegin()
+    for (const follower of followers) {
+      if (mayBegin) follower.begun++
+      else follower.missed++
+    }
+    return mayBegin ? new ExplainedMessage(this.#broker, followers) : null
   }
 
   #mayBegin(): boolean {
@@ -211,12 +220,7 @@ export class Explainer {
     this.#tellIfSettled(made)
   }
 
-  #settle(
-    session: Session,
-    position: number,
-    state: RecipientState,
-    why: string,
-  ): void {
+  #settle(session: Session, position: number, state: RecipientState, why: string): void {
     const recipient = this.#awaited.get(session.number)?.get(position)
     if (recipient === undefined) return
     recipient.become(state, why)

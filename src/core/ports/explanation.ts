@@ -75,4 +75,13 @@ export interface Followed {
   recipient?: string | undefined
   /** How long an acknowledgement is waited for. */
   waitMs: number
+  /** So many and no more. */
+  messagesMax?: number | undefined
+}
+
+/** What somebody follows. */
+export interface Following {
+  /** Messages that he is told of, or will be when they are settled. */
+  readonly begun: number
+  end(): void
 }
