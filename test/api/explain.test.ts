@@ -75,7 +75,7 @@ it('ends with the gateway', async () => {
 
 it('is about its own namespace for a token of one namespace', async () => {
   const api = await startApi({ namespaces: { lab: {} } })
-  const token = api.gateway.addApiToken('lab', 'operator', 'lab')
+  const token = api.gateway.addApiToken('lab', 'operator', { namespace: 'lab' })
   const explain = (body: object) => api.call('/explain/publish', { method: 'POST', body, token })
   expect((await explain({ topic: 'a', waitMs: 0 })).body).toMatchObject({ namespace: 'lab' })
   expectProblem(await explain({ topic: 'a', namespace: 'default' }), 403)
