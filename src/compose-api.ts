@@ -9,6 +9,7 @@ import type { ListenerAccess } from './auth/listener-access.ts'
 import { authenticatesAnywhere } from './config/access-settings.ts'
 import { listenersOf } from './config/listeners.ts'
 import { namespaceOf, readOnlyBecause } from './config/namespace-of.ts'
+import { queueOf } from './config/queue-of.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
 import { follow } from './core/explain/explainer.ts'
@@ -153,10 +154,13 @@ function readingsOf(inForce: InForce, { broker, listeners, access, history }: Ap
       const listener = listenersOf(config).find(({ name }) => name === asked.listener)
       const place = namespaceOf(config, { user: asked.user, namespace, listener })
       const readOnly = question.action === 'publish' ? readOnlyBecause(config, place.name, question.topic) : undefined
-      const refusal = place.refusal ?? readOnly
+      const queue = question.action === 'subscribe' ? queueOf(config, place.name, question) : undefined
+      const refusal = place.refusal ?? readOnly ?? queue?.refusal
       if (refusal !== undefined) return { allowed: false, because: refusal }
       const own = access.of(asked.listener)
-      if (own !== undefined) return own.explain({ ...asked, user: asked.user }, question)
+      const consumed =
+        queue?.refusal === undefined && queue !== undefined ? ({ action: 'consume', ...queue } as const) : question
+      if (own !== undefined) return own.explain({ ...asked, user: asked.user }, consumed)
       return { allowed: true, because: 'no authentication and no authorization is configured' }
     },
     version,

@@ -90,7 +90,8 @@ export interface RuleQuestion {
   certificate: Record<string, string>
   question:
     | { action: 'publish' | 'receive'; topic: string; qos: Qos; retain: boolean }
-    | { action: 'subscribe'; filter: string; qos: Qos }
+    /** `filter`: without `$share/group/`, which `shared` tells of. */
+    | { action: 'subscribe'; filter: string; shared: boolean; qos: Qos }
 }
 
 export interface ApiReadings {

@@ -10,6 +10,7 @@ import { accessSettings } from '../config/access-settings.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { loadConfig } from '../config/load.ts'
 import { namespaceOf, type Place, readOnlyBecause } from '../config/namespace-of.ts'
+import { queueOf } from '../config/queue-of.ts'
 import type { GatewayConfig } from '../config/schema.ts'
 import type { Qos } from '../mqtt/packet.ts'
 import { isValidTopicName, parseTopicFilter } from '../mqtt/topic.ts'
@@ -28,6 +29,8 @@ interface Flags {
   publish?: string
   subscribe?: string
   receive?: string
+  produce?: string
+  consume?: string
   qos: Qos
   retain?: boolean
 }
@@ -49,6 +52,8 @@ export function registerExplain(program: Command, context: CliContext): void {
     .option('--publish <topic>', 'may it publish to this topic?')
     .option('--subscribe <filter>', 'may it subscribe to this filter?')
     .option('--receive <topic>', 'may it receive messages of this topic?')
+    .option('--produce <queue>', 'may it publish to this queue?')
+    .option('--consume <queue>', 'may it take messages of this queue?')
     .addOption(new Option('--qos <qos>', 'QoS of the message or the subscription').argParser(qosOf).default(0))
     .option('--retain', 'the message is to be retained')
     .option('--follow [filter]', 'show what becomes of messages of this topic filter (default all), as they pass')
@@ -77,15 +82,31 @@ function qosOf(text: string): Qos {
   throw new InvalidArgumentError('Expected 0, 1 or 2.')
 }
 
-function answer(flags: Flags, context: CliContext): void {
+function answer(given: Flags, context: CliContext): void {
+  const flags = withQueueNames(given)
   const question = questionOf(flags)
   const { config } = loadConfig({ file: flags.config, environment: context.environment })
   const listener = listenerNamed(flags.listener, config)
   const place = namespaceOf(config, { user: flags.user, namespace: flags.namespace, listener })
-  const { allowed, because } = judge(config, place, listener, flags, question)
+  const asked = queueQuestion(config, place, flags) ?? question
+  const { allowed, because } =
+    'refusal' in asked ? { allowed: false, because: asked.refusal } : judge(config, place, listener, flags, asked)
   const where = place.name === 'default' ? '' : `namespace: ${place.name}\n`
   context.stdout.write(`${allowed ? 'allowed' : 'denied'}\n${because}\n${where}`)
   if (!allowed) throw new CliError('', ExitCode.fatal)
+}
+
+/** Undefined: it is about no queue. */
+function queueQuestion(
+  config: GatewayConfig,
+  { name }: Place,
+  { subscribe }: Flags,
+): Question | { refusal: string } | undefined {
+  if (subscribe === undefined) return undefined
+  const { filter, shared } = parseTopicFilter(subscribe)!
+  const queue = queueOf(config, name, { filter, shared: shared !== undefined })
+  if (queue === undefined || queue.refusal !== undefined) return queue
+  return { action: 'consume', ...queue }
 }
 
 function judge(
@@ -101,6 +122,19 @@ function judge(
   const settings = accessSettings(config, listener)
   if (settings === undefined) return { allowed: true, because: 'no authentication and no authorization is configured' }
   return explain(explainable(loadAccess(settings)), askedBy(flags), question)
+}
+
+/** Queues by their names alone are the addresses that clients use. */
+function withQueueNames({ consume, produce, ...flags }: Flags): Flags {
+  const given = [consume, produce, flags.publish, flags.subscribe, flags.receive].filter((one) => one !== undefined)
+  if (given.length !== 1) {
+    throw new CliError(
+      'explain needs one of --publish, --subscribe, --receive, --produce, --consume, --follow and --send',
+      ExitCode.usage,
+    )
+  }
+  if (consume !== undefined) return { ...flags, subscribe: `$queue/${consume}`, qos: 1 }
+  return produce === undefined ? flags : { ...flags, publish: `$queue/${produce}` }
 }
 
 /** Undefined: none was named, and what holds for all of them is asked. */
@@ -123,15 +157,12 @@ function askedBy({ user, client, group, address, listener, cert }: Flags): Asked
 }
 
 function questionOf({ publish, subscribe, receive, qos, retain = false }: Flags): Question {
-  const given = [publish, subscribe, receive].filter((one) => one !== undefined)
-  if (given.length !== 1)
-    throw new CliError('explain needs one of --publish, --subscribe, --receive, --follow and --send', ExitCode.usage)
   if (subscribe !== undefined) {
     const parsed = parseTopicFilter(subscribe)
     if (parsed === undefined) throw new CliError(`not a topic filter: ${subscribe}`, ExitCode.usage)
     return { action: 'subscribe', filter: parsed.filter, qos }
   }
-  const topic = given[0]!
+  const topic = publish ?? receive!
   if (!isValidTopicName(topic)) throw new CliError(`not a topic name: ${topic}`, ExitCode.usage)
   return { action: publish === undefined ? 'receive' : 'publish', topic, qos, retain }
 }

@@ -8,6 +8,7 @@ import { authenticates, isReachable } from '../config/access.ts'
 import { authenticatesAnywhere } from '../config/access-settings.ts'
 import type { ConfigIssue } from '../config/config-error.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
+import { queuesOf } from '../config/queues.ts'
 import { type GatewayConfig, isAuthenticated } from '../config/schema.ts'
 import { certificateFiles } from '../listeners/certificate-files.ts'
 import { CertificateError, type CertificateFacts, loadCertificates } from '../listeners/certificates.ts'
@@ -34,6 +35,7 @@ export function warningsOf(config: GatewayConfig, now: number): ConfigIssue[] {
     ...namelessWarnings(config),
     ...expiryWarnings(config, now),
     ...readableWarnings(config),
+    ...queueWarnings(config),
   ]
 }
 
@@ -54,6 +56,29 @@ function namelessWarnings(config: GatewayConfig): ConfigIssue[] {
   return named.map(([name]) => {
     const message = 'nobody is asked who he is, so nobody is here by his name: authentication is not configured'
     return { path: ['namespaces', name, 'users'], message }
+  })
+}
+
+/** Jobs that are lost, or stay with a consumer for good, by what somebody wrote. */
+function queueWarnings(config: GatewayConfig): ConfigIssue[] {
+  return queuesOf(config).flatMap(({ namespace, name, definition }) => {
+    const at = [
+      ...(Object.hasOwn(config.queues, name) && namespace === 'default' ? [] : ['namespaces', namespace]),
+      'queues',
+      name,
+    ]
+    const { deadLetter, filter, attemptsMax, settle, ackTimeoutMs } = definition
+    const issues: ConfigIssue[] = []
+    // A queue without a filter may be one of dead letters, which end there.
+    if (deadLetter === false && filter !== null) {
+      const message = `messages that fail ${attemptsMax} times, or are rejected, are dropped: there is no queue for them`
+      issues.push({ path: [...at, 'deadLetter'], message })
+    }
+    if (settle === 'explicit' && ackTimeoutMs === 0) {
+      const message = 'a consumer that forgets a message keeps it for as long as it is connected'
+      issues.push({ path: [...at, 'ackTimeoutMs'], message })
+    }
+    return issues
   })
 }
 

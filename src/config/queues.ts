@@ -134,7 +134,11 @@ export const queueSchema = z.strictObject(
   'expected what this queue is as names and values, or {} for the defaults',
 )
 
-export const queuesSchema = z.record(queueName(), queueSchema, `expected queues by name; ${nameError}`)
+export const queuesSchema = z.record(
+  queueName(),
+  queueSchema,
+  'expected queues by their names, of letters, digits, -, . and _, with a letter or a digit first',
+)
 
 type QueueOptions = z.output<typeof queueSchema>
 export type QueuesOptions = z.output<typeof queuesSchema>

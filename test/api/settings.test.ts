@@ -135,6 +135,16 @@ describe('POST /explain', () => {
     expect(await explain({ publish: 'a', namespace: 'nowhere' })).toMatchObject({ allowed: false })
   })
 
+  it('knows queues: a subscription to one is judged as consuming it', async () => {
+    const rules = "authorization: { rules: [{ allow: subscribe, topic: 'shop/#' }] }\n"
+    const call = await start(`${plain}${rules}queues: { orders: { filter: shop/+/orders }, all: { filter: '#' } }\n`)
+    const explain = async (subscribe: string) => (await call('POST', '/explain', { subscribe })).body
+    expect(await explain('$queue/orders')).toMatchObject({ allowed: true })
+    expect(await explain('$queue/all')).toMatchObject({ allowed: false })
+    expect(await explain('$queue/other')).toMatchObject({ allowed: false, because: 'no queue is called other' })
+    expect(await explain('$share/g/$queue/orders')).toMatchObject({ allowed: false })
+  })
+
   it('takes one question at a time', async () => {
     const call = await start(plain)
     expect((await call('POST', '/explain', { user: 'alice' })).status).toBe(400)

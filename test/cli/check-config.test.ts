@@ -40,6 +40,16 @@ describe('check-config refuses', () => {
       'listeners: [{ kind: tls, port: 1, cert: no.crt, key: no.key }]',
       "mqtide.yaml:1:13: listeners.0: no.crt: can't be read (ENOENT)",
     ],
+    [
+      'two queues of one name',
+      'queues:\n  a: { filter: x }\n  a: { filter: y }',
+      'mqtide.yaml:3:3: Map keys must be unique',
+    ],
+    [
+      'a queue with a slash in its name',
+      'queues:\n  a/b: {}',
+      'mqtide.yaml:2:3: queues.a/b: expected queues by their names, of letters, digits, -, . and _',
+    ],
   ])('%s', async (_name, text, fault) => {
     const { exitCode, stderr } = await check(text)
     expect(exitCode).toBe(2)
@@ -62,6 +72,17 @@ describe('check-config warns, and says ok, of', () => {
 
   test('users of a namespace where nobody is asked who he is', () =>
     warned('namespaces: { lab: { users: [alice] } }\n', '1:22: namespaces.lab.users: nobody is asked who he is'))
+
+  test('a queue that drops what fails, and one whose consumers may keep messages for ever', async () => {
+    await warned(
+      'queues:\n  a: { filter: x, deadLetter: false }\n  b: { deadLetter: false }\n',
+      '2:19: queues.a.deadLetter: messages that fail 10 times, or are rejected, are dropped',
+    )
+    await warned(
+      'namespaces: { lab: { queues: { a: { settle: explicit, ackTimeoutMs: 0 } } } }\n',
+      '1:55: namespaces.lab.queues.a.ackTimeoutMs: a consumer that forgets a message keeps it',
+    )
+  })
 
   test('limits above what this process may open, where somebody said them', async () => {
     await warned(

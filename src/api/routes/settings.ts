@@ -1,5 +1,6 @@
 /** What is set while the gateway runs: the configuration read again, the log level, a backup; and why something is refused. */
 import { createRoute, z } from '@hono/zod-openapi'
+import type { Qos } from '../../mqtt/packet.ts'
 import { isValidTopicName, parseTopicFilter } from '../../mqtt/topic.ts'
 import { Problem } from '../problem.ts'
 import { type Api, json, needs, problems } from '../route.ts'
@@ -173,6 +174,11 @@ function addBackup(api: Api): void {
   })
 }
 
+function subscribing(text: string, qos: Qos) {
+  const { filter, shared } = parseTopicFilter(text)!
+  return { action: 'subscribe', filter, shared: shared !== undefined, qos } as const
+}
+
 function addExplain(api: Api): void {
   api.openapi(explain, (context) => {
     const { publish, subscribe, receive, qos, retain, ...asked } = context.req.valid('json')
@@ -184,9 +190,7 @@ function addExplain(api: Api): void {
     const name = given[0]!
     const action = publish === undefined ? 'receive' : 'publish'
     const question =
-      subscribe === undefined
-        ? ({ action, topic: name, qos, retain } as const)
-        : ({ action: 'subscribe', filter: parseTopicFilter(subscribe)!.filter, qos } as const)
+      subscribe === undefined ? ({ action, topic: name, qos, retain } as const) : subscribing(subscribe, qos)
     const answer = context.get('sources').readings.explain({ ...asked, question })
     if (answer === undefined) throw new Problem(501, 'code of the program that runs this gateway decides')
     return context.json({ allowed: answer.allowed, because: answer.because }, 200)
