@@ -14,6 +14,8 @@ const keepWrappers = '--wasm-wrapper-tiering-budget=1000000000'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts', 'device-simulator/test/**/*.test.ts'],
+    // Where somebody starts vitest itself, npm has not built it.
+    globalSetup: 'test/dashboard/built.ts',
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: 'forks',

@@ -164,7 +164,7 @@ function readingsOf(inForce: InForce, { broker, listeners, access, history }: Ap
       return { allowed: true, because: 'no authentication and no authorization is configured' }
     },
     version,
-    history: (step) => history.read(step),
+    history: (step, since) => history.read(step, since),
     listeners: () =>
       listeners().map(({ settings: { name, kind, durability, room }, address }) => {
         const { host, port } = address ?? {}

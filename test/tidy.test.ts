@@ -28,9 +28,15 @@ const parameterExceptions: Record<string, string> = {
 }
 
 const codeFolders = ['src', 'device-simulator', 'bench', 'test', 'scripts']
+/** What a browser or vitest starts with. */
+const pagesAndSetups = ['src/dashboard/main.tsx', 'test/dashboard/built.ts']
 const codePaths = codeFolders.flatMap((folder) => filesBelow(folder, ['.ts', '.tsx', '.mts']))
 const markdownPaths = filesBelow('.', ['.md'])
-const { sources, unparsed } = parseSources(codePaths, ['tsconfig.json', 'scripts/tsconfig.json'])
+const { sources, unparsed } = parseSources(codePaths, [
+  'tsconfig.json',
+  'scripts/tsconfig.json',
+  'src/dashboard/tsconfig.json',
+])
 
 const pure = ['src/mqtt/', 'src/core/']
 const product = ['src/', 'device-simulator/']
@@ -145,7 +151,7 @@ describe('the tidy rules', () => {
     const programs = Object.values(npmScripts()).flatMap((script) => script.match(/\S+\.ts\b/g) ?? [])
     const used = reachable(
       sources.filter(({ path }) => {
-        const program = [...programs, 'src/main.ts', 'src/gateway.ts'].includes(path)
+        const program = [...programs, 'src/main.ts', 'src/gateway.ts', ...pagesAndSetups].includes(path)
         return program || path.endsWith('.test.ts') || /^(bench|scripts)\//.test(path)
       }),
     )

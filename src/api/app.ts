@@ -14,6 +14,7 @@ import { addClients } from './routes/clients.ts'
 import { addDrops } from './routes/drops.ts'
 import { addExplain } from './routes/explain.ts'
 import { addHistory } from './routes/history.ts'
+import { addIdentity } from './routes/identity.ts'
 import { addPublish } from './routes/publish.ts'
 import { addReadings } from './routes/readings.ts'
 import { addRetained } from './routes/retained.ts'
@@ -48,6 +49,7 @@ export function createApi(sources: ApiSources): Api {
   addPublish(api)
   addReadings(api)
   addHistory(api)
+  addIdentity(api)
   addDrops(api, pages)
   addExplain(api)
   addSettings(api)

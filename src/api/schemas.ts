@@ -1,5 +1,6 @@
 /** The shapes of answers and of what they have in common, as schemas: they check, they type, and the OpenAPI document is made of them. */
 import { z } from '@hono/zod-openapi'
+import { roles } from './sources.ts'
 
 const count = () => z.number().int().min(0)
 const time = () => z.iso.datetime().describe('UTC.')
@@ -132,6 +133,20 @@ export const dropSchema = z
     lastAt: time(),
   })
   .openapi('Drop')
+
+const rights = ['read', 'publish', 'operate', 'configure'] as const
+
+export const identitySchema = z
+  .object({
+    token: z.string().nullable().describe('Its name; null: none was brought, and none is needed to read.'),
+    role: z.enum(roles).nullable(),
+    namespace: z.string().nullable().describe('It may see and change this one only; null: the whole gateway.'),
+    may: z.array(z.enum(rights)).describe('operate: disconnect and delete; configure: reload, log level, backup.'),
+    authentication: z.boolean().describe('Clients are asked who they are, and every call needs a token.'),
+    version: z.string().describe("The gateway's."),
+  })
+  .openapi('Identity')
+export type Identity = z.infer<typeof identitySchema>
 
 export const topicSchema = z
   .object({ namespace, topic: z.string(), recipients: count(), groups: count().describe('Shared subscriptions.') })

@@ -98,7 +98,7 @@ export interface ApiReadings {
   /** Which rule decides; undefined: code of the program's does. */
   explain(asked: RuleQuestion): { allowed: boolean; because: string } | undefined
   version: string
-  history(step: '1s' | '1m'): { times: number[]; series: Record<string, number[]> }
+  history(step: '1s' | '1m', since: number): { times: number[]; series: Record<string, number[]> }
   listeners(): ListenerView[]
   /** By series name. */
   metrics(): Record<string, number>

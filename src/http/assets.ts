@@ -1,10 +1,13 @@
 /**
- * The page's files by their path in the URL: our own from `page/`, MQTT.js's browser bundle from the installed package.
+ * The dashboard's files by their path in the URL, as they were built from `src/dashboard/`, and MQTT.js's browser bundle from the
+ * installed package. What there is, is read once from the folder: no part of a URL leads to a file.
  *
  * Each is read when it's first asked for and then kept, plain and compressed; together they are below half a megabyte. A
- * browser keeps its copy too, but asks each time whether it still holds (ETag), so that an update shows at once.
+ * browser keeps its copy too, but asks each time whether it still holds (ETag), so that an update shows at once; what has a
+ * hash of its content in its name it need not ask for again.
  */
 import { createHash } from 'node:crypto'
+import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import { createRequire } from 'node:module'
@@ -28,22 +31,55 @@ interface Loaded {
 const empty = Buffer.alloc(0)
 const compress = promisify(gzip)
 
-export function createAssets(): Map<string, Asset> {
-  const page = (name: string) => new URL(`./page/${name}`, import.meta.url)
-  return new Map([
-    ['/', assetOf('text/html; charset=utf-8', () => page('index.html'))],
-    ['/page.js', assetOf('text/javascript; charset=utf-8', () => page('page.js'))],
-    ['/page.css', assetOf('text/css; charset=utf-8', () => page('page.css'))],
-    ['/favicon.svg', assetOf('image/svg+xml', () => page('favicon.svg'))],
-    ['/mqtt.min.js', assetOf('text/javascript; charset=utf-8', browserBundle)],
-  ])
+const types: Readonly<Record<string, string>> = {
+  html: 'text/html; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  css: 'text/css; charset=utf-8',
+  svg: 'image/svg+xml',
+}
+
+/** Beside the program in the package, where the checkout's build puts it else. */
+export const dashboardFolder = new URL(
+  import.meta.url.endsWith('.ts') ? '../../dist/dashboard/' : '../../dashboard/',
+  import.meta.url,
+)
+
+export function createAssets(folder = dashboardFolder): Map<string, Asset> {
+  const assets = new Map([['/mqtt.min.js', assetOf({ contentType: types['js']!, lasting: false }, browserBundle)]])
+  const page = (name: string) => () => new URL(`./page/${name}`, import.meta.url)
+  assets.set('/page.html', assetOf({ contentType: types['html']!, lasting: false }, page('index.html')))
+  assets.set('/page.js', assetOf({ contentType: types['js']!, lasting: false }, page('page.js')))
+  assets.set('/page.css', assetOf({ contentType: types['css']!, lasting: false }, page('page.css')))
+  for (const name of namesIn(folder)) {
+    const contentType = types[name.slice(name.lastIndexOf('.') + 1)]
+    if (contentType === undefined) continue
+    const path = name === 'index.html' ? '/' : `/${name}`
+    assets.set(
+      path,
+      assetOf({ contentType, lasting: name.startsWith('assets/') }, () => new URL(name, folder)),
+    )
+  }
+  return assets
+}
+
+/** With `/` between folder and file; none where nothing was built. */
+function namesIn(folder: URL): string[] {
+  try {
+    return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => name.replaceAll('\\', '/'))
+  } catch {
+    return []
+  }
 }
 
 function browserBundle(): string {
   return createRequire(import.meta.url).resolve('mqtt/dist/mqtt.min')
 }
 
-function assetOf(contentType: string, locate: () => string | URL): Asset {
+/** `lasting`: what is at this path never changes. */
+function assetOf(
+  { contentType, lasting }: { contentType: string; lasting: boolean },
+  locate: () => string | URL,
+): Asset {
   let loading: Promise<Loaded> | undefined
   return async (request) => {
     loading ??= load(locate).catch((error: unknown) => {
@@ -53,7 +89,7 @@ function assetOf(contentType: string, locate: () => string | URL): Asset {
     const { plain, compressed, etag } = await loading
     const headers: OutgoingHttpHeaders = {
       'content-type': contentType,
-      'cache-control': 'no-cache',
+      'cache-control': lasting ? 'public, max-age=31536000, immutable' : 'no-cache',
       vary: 'accept-encoding',
       etag,
     }

@@ -132,6 +132,7 @@ function createRoutes({ health, metrics, version }: HttpSources): ReadonlyMap<st
       }),
     ],
   ])
+  routes.set('/', () => plain(503, 'The dashboard is not built here: run `npm run dashboard` and start again.\n'))
   for (const [path, asset] of createAssets()) {
     routes.set(path, async (request) => {
       const { status, headers, body } = await asset(request.headers)

@@ -68,8 +68,9 @@ export class MetricsHistory {
     if (this.#seconds++ % 60 === 0) this.#rings['1m'].push(this.#sample)
   }
 
-  read(step: HistoryStep): History {
-    const { samples } = this.#rings[step]
+  /** Samples taken later than `since`. */
+  read(step: HistoryStep, since = 0): History {
+    const samples = this.#rings[step].samples.filter(([time]) => time! > since)
     const column = (at: number): number[] => samples.map((sample) => sample[at]!)
     const series = Object.fromEntries(this.#names.map((name, i) => [name, column(i + 1)]))
     return { times: column(0), series }

@@ -107,6 +107,7 @@ async function callEverything(api: Api): Promise<void> {
     '/metrics',
     '/log-level',
     '/metrics/history',
+    '/identity',
   ]
   const session = ['/sessions/device', '/sessions/device/subscriptions', '/sessions/device/queue']
   for (const path of [...paths, '/sessions', ...session, '/subscriptions', '/topics', '/drops', '/routes?topic=a'])

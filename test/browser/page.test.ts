@@ -27,7 +27,7 @@ describePeer('a browser', ['chromium'], (programs) => {
     complaints = []
     page.on('pageerror', (error) => complaints.push(error.message))
     page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()))
-    await page.goto(home(gateway) + path)
+    await page.goto(`${home(gateway)}page.html${path}`)
     await page.waitForSelector('#connection[data-state=connected]')
     await eventually(() => gateway.metrics()['mqtt_subscriptions']).toBe(subscriptions)
     return page

@@ -80,7 +80,7 @@ describe('page', () => {
   test('/ and everything it refers to come from this server, without inline script or style', async () => {
     const html = await (await get('/')).text()
     const references = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!)
-    expect(references).toContain('/mqtt.min.js')
+    expect(references.filter((reference) => reference.startsWith('/assets/')).length).toBeGreaterThan(1)
     for (const reference of references) {
       expect(reference).toMatch(/^\/[^/]/)
       expect((await get(reference)).status, reference).toBe(200)

@@ -53,6 +53,8 @@ export const layers: readonly Layer[] = [
   { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
   // It meets the broker through the views of the inspection port, and everything else as functions it is given.
   { of: 'src/api/', imports: ['src/mqtt/', 'src/auth/wildcard.ts'], types: ['src/core/ports/'] },
+  // The page in the browser: the API's answers are typed by the schemas that they are made by.
+  { of: 'src/dashboard/', imports: [], types: ['src/api/schemas.ts'] },
   // Metrics, $SYS and the log put names to what the core counts, at the level that the configuration gives.
   { of: 'src/observe/', imports: ['src/mqtt/'], types: ['src/core/', 'src/config/schema.ts'] },
   // Defaults, strategies and levels are said once, by who lives by them; the configuration gives them words and bounds.

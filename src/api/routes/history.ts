@@ -9,7 +9,16 @@ const history = createRoute({
   tags: ['Gateway'],
   summary: 'The main figures since the start: every second for ten minutes, or every minute for a day',
   ...needs({ role: 'viewer', open: true }),
-  request: { query: z.object({ step: z.enum(['1s', '1m']).default('1s') }) },
+  request: {
+    query: z.object({
+      step: z.enum(['1s', '1m']).default('1s'),
+      since: z.coerce
+        .number()
+        .min(0)
+        .default(0)
+        .describe('Only what was taken later, in milliseconds since the epoch.'),
+    }),
+  },
   responses: {
     200: json(
       z.object({
@@ -27,7 +36,7 @@ const history = createRoute({
 
 export function addHistory(api: Api): void {
   api.openapi(history, (context) => {
-    const { step } = context.req.valid('query')
-    return context.json({ step, ...context.get('sources').readings.history(step) }, 200)
+    const { step, since } = context.req.valid('query')
+    return context.json({ step, ...context.get('sources').readings.history(step, since) }, 200)
   })
 }
