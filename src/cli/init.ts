@@ -5,10 +5,11 @@
  * What exists is not touched: of the configuration only with --force, of users and keys never.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { makeDirectory } from '../store/make-directory.ts'
 import { type CliContext, CliError } from './context.ts'
 import { type ConfigChoices, configText, usersText } from './init-text.ts'
 
@@ -35,7 +36,7 @@ function init({ directory, tls = false, force = false }: Flags, { stdout, stderr
   const at = (name: string): string => join(directory, name)
   if (!force && existsSync(at(names.config))) throw new CliError(`${at(names.config)} exists; --force replaces it`)
   try {
-    mkdirSync(directory, { recursive: true })
+    makeDirectory(directory)
     const certificate = tls ? certificateIn(directory) : 'not-wanted'
     if (certificate === 'impossible')
       stderr.write('mqtide: openssl is not there: the listener with TLS is commented out\n')

@@ -9,9 +9,10 @@
  * SQLite itself would throw away a log that lost its database, and would notice a truncated file only when it reads one of
  * the missing pages. Both are looked for here.
  */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, readSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import Database from 'better-sqlite3'
+import { makeDirectory } from './make-directory.ts'
 import { DamagedRowError, StoreError } from './store.ts'
 
 export const databaseName = 'mqtide.db'
@@ -40,7 +41,7 @@ export function remedy(dataDir: string): string {
 /** Makes the directory with its parents, and the entry of each in its own parent durable. */
 export function prepareDataDir(dataDir: string): void {
   try {
-    const outermost = mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    const outermost = makeDirectory(dataDir, 0o700)
     if (outermost === undefined) return
     const last = dirname(resolve(outermost))
     for (let parent = dirname(resolve(dataDir)); parent !== last; parent = dirname(parent)) syncDirectory(parent)

@@ -40,6 +40,18 @@ describe('mqtide init', () => {
     expect(() => loadConfig({ file: at('mqtide.yaml') })).not.toThrow()
   })
 
+  test('says so at once where no folder can be made', async () => {
+    const refused = await runCommand(['init', '--directory', '/proc/nobody/conf'])
+    expect([refused.exitCode, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining("ENOENT: no such file or directory, mkdir '/proc/nobody'"),
+    ])
+    mkdirSync(folder)
+    writeFileSync(at('file'), '')
+    expect(await runCommand(['init', '--directory', at('file/conf')])).toMatchObject({ exitCode: 1 })
+    expect(await runCommand(['init', '--directory', at('a/b/c')])).toMatchObject({ exitCode: 0 })
+  })
+
   test('replaces no configuration without --force, and never users', async () => {
     await init()
     writeFileSync(at('mqtide.yaml'), 'mine')

@@ -39,6 +39,16 @@ describe('a secret', () => {
     expect(text.match(/"\*\*\*"/g)).toHaveLength(3)
   })
 
+  test('in the query of an address is shown as stars too, the rest of it is not', () => {
+    const http = { url: `http://127.0.0.1/ask?key=${planted}`, superuserUrl: `http://127.0.0.1/super?${planted}#x` }
+    const config = parseGatewayOptions({
+      authentication: { http, jwt: { jwksUrl: `https://id.example/keys?key=${planted}` } },
+    })
+    const text = JSON.stringify(withoutSecrets(config))
+    expect(text).not.toContain(planted)
+    for (const kept of ['/ask?***"', '/super?***"', 'https://id.example/keys?***"']) expect(text).toContain(kept)
+  })
+
   test.each([
     ['of the wrong kind', { jwt: { secret: [planted] } }],
     ['too long', { jwt: { secret: planted.repeat(1000) } }],
