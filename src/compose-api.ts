@@ -1,8 +1,9 @@
 /** The part of the composition root that gives the HTTP API what it asks for: views, actions, tokens. */
 import { setTimeout } from 'node:timers/promises'
 import { type ApiHandler, createApiHandler } from './api/handler.ts'
+import { createMetricsRefusal, type MetricsRefusal } from './api/metrics-access.ts'
 import { Problem } from './api/problem.ts'
-import type { ApiActions, ApiReadings, ApiSettings, OwnMessage, Published } from './api/sources.ts'
+import type { ApiActions, ApiReadings, ApiSettings, ApiSources, OwnMessage, Published } from './api/sources.ts'
 import { AddressThrottle, defaultAddressThrottle } from './auth/address-throttle.ts'
 import { ApiTokens, tokensPath, writeFirstToken } from './auth/api-tokens.ts'
 import type { ListenerAccess } from './auth/listener-access.ts'
@@ -60,10 +61,15 @@ interface InForce {
   readonly config: GatewayConfig
 }
 
-export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts): ApiHandler {
+export interface ComposedApi {
+  api: ApiHandler
+  metricsRefusal: MetricsRefusal
+}
+
+export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts): ComposedApi {
   const { broker, clock, log } = parts
   const inspection = new BrokerInspection(broker)
-  return createApiHandler({
+  const sources: ApiSources = {
     authenticated: () => authenticatesAnywhere(inForce.config),
     inspection,
     explain: (asked, tell) => follow(broker, asked, tell),
@@ -79,7 +85,8 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
     auditRefusal: (fields, text) => log.warn({ audit: true, ...fields }, text),
     onStatus: (status) => broker.counters.apiAnswers.add(String(status)),
     onError: (error) => log.error({ err: error }, 'a call of the API failed'),
-  })
+  }
+  return { api: createApiHandler(sources), metricsRefusal: createMetricsRefusal(sources) }
 }
 
 function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, committer }: ApiParts): ApiActions {

@@ -4,7 +4,7 @@ import type { Server } from 'node:net'
 import type { Server as TlsServer } from 'node:tls'
 import { networkList } from './auth/rule.ts'
 import { ConfigError } from './config/config-error.ts'
-import { type ListenerConfig, listenersOf } from './config/listeners.ts'
+import { type ListenerConfig, listenersOf, type MetricsAccess } from './config/listeners.ts'
 import { type ProxyOptions, proxyFields } from './config/proxies.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import { type TlsOptions as ListenerTls, tlsFields } from './config/tls.ts'
@@ -35,6 +35,7 @@ export interface ListenerParts {
   health: Health
   log: Log
   api: NonNullable<HttpSources['api']>
+  metricsRefusal: NonNullable<HttpSources['metricsRefusal']>
 }
 
 /** The listeners of a configuration, and what those of another one would be. */
@@ -45,13 +46,14 @@ export interface ComposedListeners {
 
 export function createListeners(
   config: GatewayConfig,
-  { broker, engine, health, log, api }: ListenerParts,
+  { broker, engine, health, log, api, metricsRefusal }: ListenerParts,
 ): ComposedListeners {
   const sources: HttpSources = {
     health: () => health.report(),
     metrics: () => metricsText(broker.totals(), broker.gauges(), set.all.map(gaugesOf)),
     version,
     api,
+    metricsRefusal,
   }
   const { httpSocketsMax } = config.limits
   const httpSockets = new HttpSockets(httpSocketsMax, () => broker.counters.connectionsRefused++)
@@ -80,7 +82,7 @@ function recipeOf({ own: _, places: __, tls, proxy, ...given }: ListenerConfig, 
   return JSON.stringify([given, told, allowedHosts, allowedOrigins, limits.connectTimeoutMs])
 }
 
-type CreationParts = Omit<ServerParts, 'tls' | 'proxies'> & { log: Log; index: number }
+type CreationParts = Omit<ServerParts, 'tls' | 'proxies' | 'metrics'> & { log: Log; index: number }
 
 function createListener(given: ListenerConfig, room: Room, { log, index, ...parts }: CreationParts): Listener {
   const { name, kind, host, port, path, durability, namespace } = given
@@ -89,7 +91,7 @@ function createListener(given: ListenerConfig, room: Room, { log, index, ...part
   const certificates = given.tls && certificatesOf(given.tls, index, log)
   const tls = certificates && tlsOf(certificates, given, config)
   const proxies = given.proxy && trustedProxies(given.proxy)
-  const server = createServer(settings, { ...parts, tls, proxies })
+  const server = createServer(settings, { ...parts, tls, proxies, metrics: given.metrics })
   if (given.proxy?.proxyProtocol === true) {
     expectProxyHeaders(engine, server, { name, room, proxies, headerTimeoutMs: handshakeTimeoutMs(given, config) })
   }
@@ -134,11 +136,13 @@ interface ServerParts {
   /** Of kinds tls, wss and https. */
   tls: Omit<TlsListenerOptions, keyof ListenerOptions> | undefined
   proxies: TrustedProxies | undefined
+  /** Of kinds http and https: who may read `/metrics`. */
+  metrics: MetricsAccess
 }
 
 /** What each kind of listener is made of. */
 function createServer(settings: ListenerSettings, parts: ServerParts): Server {
-  const { engine, sources, httpSockets, config, tls, proxies } = parts
+  const { engine, sources, httpSockets, config, tls, proxies, metrics } = parts
   const { kind, host } = settings
   switch (kind) {
     case 'tcp':
@@ -155,7 +159,7 @@ function createServer(settings: ListenerSettings, parts: ServerParts): Server {
       const addressOf = (request: IncomingMessage) => clientOfRequest(request, proxies).address
       const isPlain = kind === 'ws' || kind === 'wss'
       const server = createHttpServer(
-        { hostCheck, addressOf },
+        { hostCheck, addressOf, metrics },
         isPlain ? undefined : sources,
         tls && tlsServerOptions(tls),
       )

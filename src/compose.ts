@@ -98,11 +98,11 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   }
   const inForce = { config }
   const history = new MetricsHistory(() => mainFigures(broker))
-  const api = composeApi(inForce, apiTokens, {
+  const answers = composeApi(inForce, apiTokens, {
     ...{ ...core, clock, log, history, durable: store.durable, reload: world.reload },
     listeners: () => listeners.set.all,
   })
-  const listeners: ComposedListeners = createListeners(config, { broker, engine, health, log, api })
+  const listeners: ComposedListeners = createListeners(config, { broker, engine, health, log, ...answers })
   return {
     ...core,
     config,

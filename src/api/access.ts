@@ -58,7 +58,7 @@ export function requireRole({ role, open = false, byNamespace = false }: Need) {
   return createMiddleware<ApiEnvironment>(async (context, next) => {
     const bearer = context.get('bearer')
     if (bearer === null && !open) throw unauthorized('this call needs a token, always: Authorization: Bearer TOKEN')
-    const refusal = bearer === null ? undefined : refusalOf(bearer, role, byNamespace)
+    const refusal = bearer === null ? undefined : refusalOf(bearer, { role, byNamespace })
     if (refusal !== undefined) {
       const { address } = context.get('caller')
       context
@@ -73,7 +73,11 @@ export function requireRole({ role, open = false, byNamespace = false }: Need) {
   })
 }
 
-function refusalOf(bearer: Bearer, role: Role, byNamespace: boolean): { reason: string; text: string } | undefined {
+/** Undefined: the bearer may. */
+export function refusalOf(
+  bearer: Bearer,
+  { role, byNamespace = false }: Need,
+): { reason: string; text: string } | undefined {
   if (roles.indexOf(bearer.role) < roles.indexOf(role)) {
     return { reason: 'role', text: `this call needs role ${role}; the token ${bearer.name} has role ${bearer.role}` }
   }

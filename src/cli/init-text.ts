@@ -23,7 +23,7 @@ listeners:
   - { name: web, kind: http, host: 127.0.0.1, port: 8083 }
   # Everybody, over TLS. ${tls ? 'The certificate signs itself: clients trust it as their authority (--cafile server.crt).' : 'Needs a certificate and its key (mqtide init --tls makes one).'}
   ${off}- { name: tls, kind: tls, host: 0.0.0.0, port: 8883, cert: server.crt, key: server.key }
-  # MQTT over WebSocket for browsers; kind https would show the page and /metrics to everybody.
+  # MQTT over WebSocket for browsers; kind https would show the page to everybody too, and /metrics unless it says metrics: token.
   ${off}- { name: wss, kind: wss, host: 0.0.0.0, port: 8084, cert: server.crt, key: server.key }
 
 # Names by which browsers may ask for port 8083 and 8084, besides localhost and addresses, and pages of elsewhere that may connect.

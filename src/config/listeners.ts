@@ -17,6 +17,10 @@ import { isTlsKind, type TlsOptions, tlsFields, tlsIssues } from './tls.ts'
 export const listenerKinds = ['tcp', 'tls', 'ws', 'wss', 'http', 'https', 'unix'] as const
 export type ListenerKind = (typeof listenerKinds)[number]
 
+/** Who may read `/metrics`. */
+export const metricsAccesses = ['open', 'token', 'off'] as const
+export type MetricsAccess = (typeof metricsAccesses)[number]
+
 const listenersMax = 100
 
 export const listenerLimitsSchema = z.strictObject(
@@ -51,6 +55,9 @@ export const listenerSchema = z.strictObject(
     durability: oneOf(...durabilities)
       .optional()
       .describe("What its clients' acknowledged messages survive; unset, what durability says."),
+    metrics: oneOf(...metricsAccesses)
+      .optional()
+      .describe('Who may read its /metrics, of kinds http and https; unset, what metrics says.'),
     authentication: z
       .union([z.literal(false), authenticationSchema], 'expected the ways to authenticate, or false for none')
       .optional()
@@ -86,6 +93,7 @@ export interface OptionsWithListeners {
   durability: Durability
   mqttDurability?: Durability | undefined
   httpDurability?: Durability | undefined
+  metrics: MetricsAccess
   listeners?: readonly GivenListener[] | undefined
 }
 
@@ -97,6 +105,7 @@ export interface ListenerConfig {
   durability: Durability
   namespace: string | undefined
   limits: ListenerLimits
+  metrics: MetricsAccess
   /** What it says itself of who may connect and what they may do. */
   own: Pick<GivenListener, 'authentication' | 'authorization' | 'allowAnonymous'>
   /** Of kind unix: where its socket is. */
@@ -122,7 +131,16 @@ export function listenersOf(options: OptionsWithListeners): ListenerConfig[] {
 }
 
 function listed(options: OptionsWithListeners, given: GivenListener, index: number): ListenerConfig[] {
-  const { kind, port = 0, host, durability = options.durability, limits, path, namespace } = given
+  const {
+    kind,
+    port = 0,
+    host,
+    durability = options.durability,
+    limits,
+    path,
+    namespace,
+    metrics = options.metrics,
+  } = given
   if (given.port === undefined && kind !== 'unix') return []
   const at = ['listeners', index]
   const places = { port: [...at, 'port'], host: host === undefined ? ['host'] : [...at, 'host'] }
@@ -130,12 +148,12 @@ function listed(options: OptionsWithListeners, given: GivenListener, index: numb
   const proxy = given.proxyProtocol === true || given.trustedProxies !== undefined ? given : undefined
   const { authentication, authorization, allowAnonymous } = given
   const own = { authentication, authorization, allowAnonymous }
-  const its = { name: nameOf(given), kind, host: host ?? options.host, port, durability, namespace, limits }
+  const its = { name: nameOf(given), kind, host: host ?? options.host, port, durability, namespace, limits, metrics }
   return [{ ...its, own, path, tls, proxy, places }]
 }
 
 function byShorthand(
-  { host, durability: global }: OptionsWithListeners,
+  { host, durability: global, metrics }: OptionsWithListeners,
   kind: 'tcp' | 'http',
   option: 'mqttPort' | 'httpPort',
   port: number | false,
@@ -143,7 +161,7 @@ function byShorthand(
 ): ListenerConfig[] {
   if (port === false) return []
   const places = { port: [option], host: ['host'] }
-  const none = { namespace: undefined, limits: {}, own: {}, path: undefined, tls: undefined, proxy: undefined }
+  const none = { metrics, namespace: undefined, limits: {}, own: {}, path: undefined, tls: undefined, proxy: undefined }
   return [{ name: `${kind}-${port}`, kind, host, port, durability: durability ?? global, ...none, places }]
 }
 
@@ -174,7 +192,14 @@ function combined(name: (typeof shorthands)[number]): ConfigIssue {
 function kindIssues(listener: GivenListener, index: number): ConfigIssue[] {
   const { kind, port, path, host } = listener
   const at = ['listeners', index]
-  const issues = [...tlsIssues(kind, listener, at), ...proxyIssues(kind, listener, at)]
+  const speaksHttp = kind === 'http' || kind === 'https'
+  const issues = [
+    ...(listener.metrics !== undefined && !speaksHttp
+      ? [{ path: [...at, 'metrics'], message: 'belongs to listeners of kinds http and https' }]
+      : []),
+    ...tlsIssues(kind, listener, at),
+    ...proxyIssues(kind, listener, at),
+  ]
   if (kind === 'unix') {
     if (path === undefined) issues.push({ path: [...at, 'path'], message: 'missing: expected the path of the socket' })
     for (const [name, value] of Object.entries({ port, host })) {

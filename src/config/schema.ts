@@ -26,7 +26,7 @@ import { ConfigError, type ConfigIssue, describeIssues } from './config-error.ts
 import { flag, oneOf, portOrOff, text, wholeNumber } from './fields.ts'
 import { hostIssues } from './hosts.ts'
 import { limitsSchema } from './limits.ts'
-import { listenerIssues, listenerLimitsSchema, listenerSchema, listenersSchema } from './listeners.ts'
+import { listenerIssues, listenerLimitsSchema, listenerSchema, listenersSchema, metricsAccesses } from './listeners.ts'
 import {
   exportSchema,
   namespaceIssues,
@@ -119,6 +119,11 @@ export const gatewayOptionsSchema = z.strictObject(
     httpDurability: oneOf(...durabilities)
       .optional()
       .describe('The same for clients of the listener at httpPort; unset, it is what durability says.'),
+    metrics: oneOf(...metricsAccesses)
+      .default('open')
+      .describe(
+        'Who may read /metrics: open everybody who reaches the port, token whoever brings a token of the API, off nobody.',
+      ),
     quarantineStore: flag()
       .default(false)
       .describe('Set a damaged database aside at start and go on with what can be read of it.'),

@@ -23,6 +23,8 @@ export interface HttpSources {
   health(): { ready: boolean; checks: Record<string, string> }
   /** Prometheus' text format. */
   metrics(): Promise<string>
+  /** Where metrics take a token: why this one does not do; undefined: it does. */
+  metricsRefusal?(authorization: string | undefined, address: string): Promise<MetricsRefusal | undefined>
   version: string
   /** Answers what is below `/api/v1`. `local`: a program of this machine asks, and no page of somebody else's. */
   api?: (request: IncomingMessage, response: ServerResponse, caller: { address: string; local: boolean }) => void
@@ -33,6 +35,14 @@ export interface HttpPeers {
   hostCheck: HostCheck
   /** Of whoever asks, also behind a proxy that is trusted to name him. */
   addressOf(request: IncomingMessage): string
+  /** Who may read `/metrics`. */
+  metrics?: 'open' | 'token' | 'off'
+}
+
+interface MetricsRefusal {
+  status: number
+  detail: string
+  headers: Readonly<Record<string, string>>
 }
 
 interface Answer {
@@ -78,8 +88,9 @@ const securityHeaders = {
 }
 
 /** A server that isn't listening yet. Without sources it answers no request but upgrades. */
-export function createHttpServer({ hostCheck, addressOf }: HttpPeers, sources?: HttpSources, tls?: TlsOptions): Server {
-  const routes = sources && createRoutes(sources)
+export function createHttpServer(peers: HttpPeers, sources?: HttpSources, tls?: TlsOptions): Server {
+  const { hostCheck, addressOf } = peers
+  const routes = sources && createRoutes(sources, peers)
   const options = {
     maxHeaderSize: headerBytesMax,
     headersTimeout: headersTimeoutMs,
@@ -113,7 +124,8 @@ function isForApi({ url = '' }: IncomingMessage): boolean {
   return /^\/api\/v1(\/|\?|$)/.test(url)
 }
 
-function createRoutes({ health, metrics, version }: HttpSources): ReadonlyMap<string, Route> {
+function createRoutes(sources: HttpSources, peers: HttpPeers): ReadonlyMap<string, Route> {
+  const { health, version } = sources
   const routes = new Map<string, Route>([
     ['/livez', () => json(200, { status: 'alive', version })],
     [
@@ -123,16 +135,9 @@ function createRoutes({ health, metrics, version }: HttpSources): ReadonlyMap<st
         return json(ready ? 200 : 503, { status: ready ? 'ready' : 'not ready', checks, version })
       },
     ],
-    [
-      '/metrics',
-      async () => ({
-        status: 200,
-        headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8', 'cache-control': 'no-store' },
-        body: await metrics(),
-      }),
-    ],
   ])
   routes.set('/', () => plain(503, 'The dashboard is not built here: run `npm run dashboard` and start again.\n'))
+  if (peers.metrics !== 'off') routes.set('/metrics', (request) => metricsAnswer(request, sources, peers))
   for (const [path, asset] of createAssets()) {
     routes.set(path, async (request) => {
       const { status, headers, body } = await asset(request.headers)
@@ -140,6 +145,16 @@ function createRoutes({ health, metrics, version }: HttpSources): ReadonlyMap<st
     })
   }
   return routes
+}
+
+async function metricsAnswer(request: IncomingMessage, sources: HttpSources, peers: HttpPeers): Promise<Answer> {
+  if (peers.metrics === 'token') {
+    const { authorization } = request.headers
+    const refusal = await sources.metricsRefusal!(authorization, peers.addressOf(request))
+    if (refusal !== undefined) return plain(refusal.status, `${refusal.detail}\n`, refusal.headers)
+  }
+  const headers = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8', 'cache-control': 'no-store' }
+  return { status: 200, headers, body: await sources.metrics() }
 }
 
 async function answer(

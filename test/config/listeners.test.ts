@@ -14,7 +14,7 @@ function faults(options: object): string[] {
 }
 
 const listenersFor = (options: GatewayOptions) =>
-  listenersOf(parseGatewayOptions(options)).map(({ places: _, own: __, ...listener }) => listener)
+  listenersOf(parseGatewayOptions(options)).map(({ places: _, own: __, metrics: ___, ...listener }) => listener)
 
 describe('the listeners', () => {
   test('without a list are the two that mqttPort and httpPort stand for', () => {
