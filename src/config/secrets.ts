@@ -19,7 +19,7 @@ export function isSecret(path: readonly PropertyKey[]): boolean {
 export function withoutSecrets<T>(options: T): T {
   const hidden = (value: unknown, path: readonly PropertyKey[]): unknown => {
     if (isSecret(path)) return shown
-    if (typeof value === 'string' && isAddress(path)) return value.replace(/\?[^]*$/, `?${shown}`)
+    if (typeof value === 'string' && isAddress(path)) return value.replace(/\?.*$/s, `?${shown}`)
     if (Array.isArray(value)) return value.map((item, index) => hidden(item, [...path, index]))
     if (typeof value !== 'object' || value === null) return value
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, hidden(inner, [...path, key])]))
