@@ -5,6 +5,7 @@
  *     request -> who asks (`access.ts`) -> may he -> bounded body -> schema -> handler -> answer or problem
  */
 import type { HttpBindings } from '@hono/node-server'
+import { jsonWebSocketSchema } from '../json/document.ts'
 import { authenticate } from './access.ts'
 import { documentPage } from './document-page.ts'
 import { Pages } from './listing.ts'
@@ -92,5 +93,6 @@ function addDocument(api: Api, version: string): void {
     return document
   }
   api.get('/openapi.json', (context) => context.json(made()))
+  api.get('/json-websocket.schema.json', (context) => context.json(jsonWebSocketSchema))
   api.get('/', (context) => context.html(documentPage(made())))
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
 import { createMiddleware } from 'hono/factory'
+import { depthOf } from '../json/depth.ts'
 import type { ApiEnvironment } from './environment.ts'
 import { Problem } from './problem.ts'
 
@@ -46,21 +47,4 @@ async function readText(incoming: IncomingMessage | Http2ServerRequest): Promise
 
 function tooLarge(): Problem {
   return new Problem(413, `a body has at most ${bodyBytesMax} bytes`)
-}
-
-/** Of brackets outside texts. */
-export function depthOf(json: string): number {
-  let depth = 0
-  let deepest = 0
-  let inText = false
-  for (let i = 0; i < json.length; i++) {
-    const code = json.charCodeAt(i)
-    if (inText) {
-      if (code === 0x5c) i++
-      else if (code === 0x22) inText = false
-    } else if (code === 0x22) inText = true
-    else if (code === 0x5b || code === 0x7b) deepest = Math.max(deepest, ++depth)
-    else if (code === 0x5d || code === 0x7d) depth--
-  }
-  return deepest
 }

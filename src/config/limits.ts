@@ -19,6 +19,9 @@ export const limitsSchema = z.strictObject(
     packetBytesMax: wholeNumber(16, packetBytesOfProtocolMax)
       .default(core.packetBytesMax)
       .describe('Largest packet accepted from a client; announced to MQTT 5.0 clients as Maximum Packet Size.'),
+    jsonMessageBytesMax: wholeNumber(1024, 64 * MiB)
+      .default(core.jsonMessageBytesMax)
+      .describe('Longest message accepted on the JSON WebSocket; a longer one ends its connection (close code 4149).'),
     connectTimeoutMs: wholeNumber(10, 3_600_000)
       .default(core.connectTimeoutMs)
       .describe('How long a new connection may take until its CONNECT packet is complete.'),

@@ -110,6 +110,8 @@ export class Counters extends Traffic {
   connectionsRefused = 0
   /** PUBLISHes that were not taken, by the reason code's name. */
   readonly publishesRefused = new LabelledCounter()
+  /** Operations of clients of JSON that were answered by an error and not asked of the core, alike. */
+  readonly jsonRequestsRefused = new LabelledCounter()
   /** Filters of SUBSCRIBE that were not granted, alike. */
   readonly subscriptionsRefused = new LabelledCounter()
   /** Answers of single steps of authentication, by step and answer. */

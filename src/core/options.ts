@@ -16,6 +16,8 @@ export type SessionOwnership = 'adopt' | 'strict' | 'none'
 export interface BrokerOptions {
   /** Maximum Packet Size, announced to 5.0 clients. */
   packetBytesMax: number
+  /** Longest text of a client of JSON. */
+  jsonMessageBytesMax: number
   /** Incoming PUBLISHes at QoS 1 and 2 that a 5.0 client may have unanswered. */
   receiveMaximum: number
   /** Topic aliases that a 5.0 client may set. */
@@ -139,6 +141,7 @@ export type ChangeableLimits = Pick<
 
 export const defaultBrokerOptions: BrokerOptions = {
   packetBytesMax: 16 * 1024 * 1024,
+  jsonMessageBytesMax: 256 * 1024,
   receiveMaximum: 1000,
   topicAliasMaximum: 64,
   outgoingTopicAliasMaximum: 64,

@@ -16,3 +16,14 @@ export interface ByteStream {
   end(): void
   destroy(): void
 }
+
+/** A stream of texts, each of which its transport puts something around. */
+export interface TextStream extends ByteStream {
+  readonly bytesAfter: number
+  /** What stands before a text of so many bytes. */
+  bytesBefore(textBytes: number): number
+  /** Writes what stands before and after a text into `target`, where all of it begins at `at`. */
+  writeAround(target: Buffer, at: number, textBytes: number): void
+  /** Said to the peer when the stream ends. */
+  endsBecause(reasonCode: number, text: string): void
+}

@@ -11,7 +11,6 @@
 import { Client } from '../core/connection/client.ts'
 import { turnStepsMax } from '../core/cost.ts'
 import type { Link } from '../core/ports/link.ts'
-import { Decoder } from '../mqtt/decoder.ts'
 import { PacketType } from '../mqtt/packet.ts'
 import { ProtocolError } from '../mqtt/protocol-error.ts'
 import { type ReasonCode, reasonName } from '../mqtt/reason-code.ts'
@@ -20,12 +19,13 @@ import { arrive, noteFullAddress } from './arrival.ts'
 import type { ByteStream } from './byte-stream.ts'
 import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
-import { ackBytes, HeldFrames } from './held-frames.ts'
+import { HeldFrames } from './held-frames.ts'
 import { InputMemory } from './input-memory.ts'
-import { Output } from './output.ts'
-import { chunkMemory, copy, patch } from './output-buffers.ts'
+import { mqttWire } from './mqtt-wire.ts'
+import type { Output } from './output.ts'
 import { pausedFor, Reading } from './reading.ts'
 import type { Room } from './room.ts'
+import type { PacketDecoder, Wire } from './wire.ts'
 
 /** How long an end waits for what is held; a full disk can keep a commit longer. */
 const heldMsMax = 5000
@@ -34,7 +34,7 @@ export class Connection implements Link {
   readonly #engine: Engine
   readonly #room: Room
   readonly #stream: ByteStream
-  readonly #decoder: Decoder
+  readonly #decoder: PacketDecoder
   readonly client: Client
   readonly durability: number
   inboundInflight = 0
@@ -49,23 +49,24 @@ export class Connection implements Link {
   #closed = false
   readonly #reading: Reading
 
-  /** `durability` and `room`: of the listener that accepted it. */
-  constructor(engine: Engine, stream: ByteStream, durability: Durability, room: Room = engine.room) {
+  /** `durability` and `room`: of the listener that accepted it. `wire`: what it speaks. */
+  constructor(
+    engine: Engine,
+    stream: ByteStream,
+    durability: Durability,
+    room: Room = engine.room,
+    wire: Wire = mqttWire,
+  ) {
     this.#engine = engine
     this.#room = room
     this.#stream = stream
-    this.#output = new Output(stream, engine, this)
     this.#memory = new InputMemory(engine.broker.budgets)
     this.#reading = new Reading(stream)
     this.durability = levelOf(durability)
     this.client = new Client(engine.broker, this, stream.peer)
-    this.#decoder = new Decoder(this.client, {
-      role: 'server',
-      packetBytesMax: engine.broker.options.packetBytesMax,
-      connectPacketBytesMax: Math.min(400_000, engine.broker.options.packetBytesMax),
-      limits: engine.broker.options,
-      memory: chunkMemory,
-    })
+    const { decoder, output } = wire(engine, this, stream)
+    this.#decoder = decoder
+    this.#output = output
     arrive(engine, room, this)
     // A fault that its peer meets may come before there is a client id to refuse.
     if (engine.broker.bans.refuses('', stream.peer.address)) this.client.end('banned')
@@ -92,11 +93,12 @@ export class Connection implements Link {
     return this.#output.bytes + held
   }
 
-  onData(chunk: Buffer): void {
+  /** `ends`: of a wire that consists of messages, whether one ends with the chunk. */
+  onData(chunk: Buffer, ends = false): void {
     if (this.#closing || this.#closed) return
     this.#engine.beginTurn()
     this.client.namespace.traffic.bytesReceived += chunk.length
-    this.#decode(() => this.#decoder.push(chunk))
+    this.#decode(() => this.#decoder.push(chunk, ends))
   }
 
   /** `stores`: what was read had to be stored. Others are read on while the store is behind. */
@@ -136,8 +138,8 @@ export class Connection implements Link {
       return
     }
     this.client.namespace.traffic.packetsSent[frame[start]! >> 4]!++
-    const at = this.#reserve(end - start)
-    copy(frame, start, end, this.#output.chunk!, at)
+    if (!this.#dirty) this.#markDirty()
+    this.#output.put(frame, start, end)
   }
 
   writePublish(
@@ -149,20 +151,14 @@ export class Connection implements Link {
     packetId: number,
   ): void {
     if (this.#holdAll && this.#held !== null) {
-      const own = Buffer.from(frame.subarray(start, end))
-      patch(own, 0, firstByte, packetIdAt === 0 ? 0 : packetIdAt - start, packetId)
+      const at = packetIdAt === 0 ? 0 : packetIdAt - start
+      const own = this.#output.copyOfPublish(frame.subarray(start, end), firstByte, at, packetId)
       this.#held.push(own, 0, false)
       return
     }
     this.client.namespace.traffic.packetsSent[PacketType.publish]!++
-    const at = this.#reserve(end - start)
-    const chunk = this.#output.chunk!
-    copy(frame, start, end, chunk, at)
-    chunk[at] = firstByte
-    if (packetIdAt > 0) {
-      chunk[at + packetIdAt - start] = packetId >> 8
-      chunk[at + packetIdAt - start + 1] = packetId
-    }
+    if (!this.#dirty) this.#markDirty()
+    this.#output.writePublish(frame, start, end, firstByte, packetIdAt, packetId)
   }
 
   hold(frame: Uint8Array, ticket: number, freesReceiveSlot: boolean): void {
@@ -184,6 +180,17 @@ export class Connection implements Link {
 
   holdAll(): void {
     this.#holdAll = this.#held !== null
+  }
+
+  /** A text of the wire's own, of which the core knows nothing. */
+  say(text: string): void {
+    const bytes = Buffer.from(text, 'utf8')
+    if (this.#holdAll && this.#held !== null) {
+      this.#held.push(bytes, 0, false)
+      return
+    }
+    if (!this.#dirty) this.#markDirty()
+    this.#output.put(bytes, 0, bytes.length)
   }
 
   pauseReading(): void {
@@ -283,9 +290,9 @@ export class Connection implements Link {
         this.#writeAck(first.ack >> 16, first.ack & 0xffff)
         continue
       }
-      packetsSent[frame[0]! >> 4]!++
-      const at = this.#reserve(frame.length)
-      copy(frame, 0, frame.length, this.#output.chunk!, at)
+      packetsSent[this.#output.typeOf(frame)]!++
+      if (!this.#dirty) this.#markDirty()
+      this.#output.put(frame, 0, frame.length)
     }
     this.inboundInflight = Math.max(0, this.inboundInflight - answered)
     if (held.first !== undefined) return false
@@ -324,18 +331,8 @@ export class Connection implements Link {
 
   #writeAck(firstByte: number, packetId: number): void {
     this.client.namespace.traffic.packetsSent[firstByte >> 4]!++
-    const at = this.#reserve(ackBytes)
-    const chunk = this.#output.chunk!
-    chunk[at] = firstByte
-    chunk[at + 1] = 2
-    chunk[at + 2] = packetId >> 8
-    chunk[at + 3] = packetId
-  }
-
-  /** Makes room for a frame in the output's chunk. Returns where it begins. */
-  #reserve(bytes: number): number {
     if (!this.#dirty) this.#markDirty()
-    return this.#output.reserve(bytes)
+    this.#output.putAck(firstByte, packetId)
   }
 
   /** Whether a packet that batch `ticket` backs need not be held. An acknowledgement is counted in either case. */

@@ -1,5 +1,5 @@
 /**
- * The output of one connection: bytes gathered in chunks through the turn, written at its end, and counted until the kernel has
+ * The output of one connection: frames put into chunks through the turn, written at its end, and counted until the kernel has
  * taken them. While the socket is behind nothing is given to it, so that all that waits is counted here. Beyond `limit` the
  * connection is full: its own limit, or 64 KiB while the output of all connections together is beyond its budget.
  *
@@ -9,7 +9,8 @@
 import type { Client } from '../core/connection/client.ts'
 import type { ByteStream } from './byte-stream.ts'
 import type { Engine } from './engine.ts'
-import { giveBackChunk, largeChunkBytes, takeChunk } from './output-buffers.ts'
+import { ackBytes } from './held-frames.ts'
+import { copy, giveBackChunk, largeChunkBytes, patch, takeChunk } from './output-buffers.ts'
 
 /** What may wait for one connection though all together have more than they may. */
 export const fairOutputBytes = 64 * 1024
@@ -61,6 +62,53 @@ export class Output {
     if (chunk === null || at + bytes > chunk.length) return this.#reserveAnew(bytes)
     this.#length += bytes
     return at
+  }
+
+  /** Puts a frame into the output. */
+  put(frame: Uint8Array, start: number, end: number): void {
+    const at = this.reserve(end - start)
+    copy(frame, start, end, this.chunk!, at)
+  }
+
+  /** Puts a PUBLISH, with what is its recipient's own in it. */
+  writePublish(
+    frame: Uint8Array,
+    start: number,
+    end: number,
+    firstByte: number,
+    packetIdAt: number,
+    packetId: number,
+  ): void {
+    const at = this.reserve(end - start)
+    const chunk = this.chunk!
+    copy(frame, start, end, chunk, at)
+    chunk[at] = firstByte
+    if (packetIdAt > 0) {
+      chunk[at + packetIdAt - start] = packetId >> 8
+      chunk[at + packetIdAt - start + 1] = packetId
+    }
+  }
+
+  /** Puts an acknowledgement of four bytes. */
+  putAck(firstByte: number, packetId: number): void {
+    const at = this.reserve(ackBytes)
+    const chunk = this.chunk!
+    chunk[at] = firstByte
+    chunk[at + 1] = 2
+    chunk[at + 2] = packetId >> 8
+    chunk[at + 3] = packetId
+  }
+
+  /** A copy of a PUBLISH, with what is its recipient's own in it. */
+  copyOfPublish(frame: Uint8Array, firstByte: number, packetIdAt: number, packetId: number): Uint8Array {
+    const own = Buffer.from(frame)
+    patch(own, 0, firstByte, packetIdAt, packetId)
+    return own
+  }
+
+  /** The type of a packet that was held. */
+  typeOf(frame: Uint8Array): number {
+    return frame[0]! >> 4
   }
 
   /** Gives everything to the stream. */

@@ -1,9 +1,11 @@
 /**
  * The frames that a WebSocket client sends (RFC 6455, section 5), read as a stream of bytes: what a frame carries is unmasked
  * where it lies and handed on as it arrives, whatever length the frame declares. Between two chunks a connection keeps a few
- * numbers and at most one control frame. MQTT takes no notice of where frames and messages end [MQTT-6.0.0-2].
+ * numbers and at most one control frame. MQTT is binary and takes no notice of where frames and messages end [MQTT-6.0.0-2]; where
+ * texts are spoken, each message is one.
  *
- * The payloads in one chunk are moved together, so that the sink is called once per chunk, also where each frame has one byte.
+ * The payloads in one chunk are moved together, so that the sink is called once per chunk, also where each frame has one byte; with
+ * texts, once per chunk and message.
  */
 
 /** Why a WebSocket is closed, as the close frame says it (section 7.4.1). */
@@ -13,6 +15,14 @@ export const CloseCode = {
   unsupportedData: 1003,
   messageTooBig: 1009,
 } as const
+
+/** Of the text in a close frame. */
+export const closeBytesMax = 123
+
+/** A reason code of MQTT as a code for a close frame: 4000 and more are free for applications. */
+export function ofReason(reasonCode: number): number {
+  return reasonCode === 0 ? CloseCode.normal : 4000 + reasonCode
+}
 
 /** The client's fault. */
 export class FrameError extends Error {
@@ -27,7 +37,8 @@ export class FrameError extends Error {
 
 /** Who gets what the frames carry. The bytes are valid until the call returns. */
 export interface FrameSink {
-  onPayload(bytes: Buffer): void
+  /** `ends`: a text ends with them, of which there may be none. */
+  onPayload(bytes: Buffer, ends: boolean): void
   onPing(payload: Buffer): void
   /** The client's close frame, with the code that it gives. What follows it is not read. */
   onClose(code: number | undefined): void
@@ -39,6 +50,7 @@ const noBytes = Buffer.alloc(0)
 
 export class FrameReader {
   readonly #sink: FrameSink
+  readonly #texts: boolean
   /** The first byte of the current frame; -1 where a frame begins. */
   #first = -1
   /** The payload's length, or what has been read of it; -1 before the second byte. */
@@ -58,8 +70,10 @@ export class FrameReader {
   #start = 0
   #end = 0
 
-  constructor(sink: FrameSink) {
+  /** `texts`: whether messages are texts. */
+  constructor(sink: FrameSink, texts = false) {
     this.#sink = sink
+    this.#texts = texts
   }
 
   /**
@@ -114,8 +128,11 @@ export class FrameReader {
       if (!final) throw protocolError('a control frame is fragmented')
       return byte
     }
-    if (opcode === Opcode.text) throw new FrameError(CloseCode.unsupportedData, 'MQTT needs binary frames')
     if (opcode > Opcode.binary) throw protocolError(`${opcode} is no opcode`)
+    if (opcode === (this.#texts ? Opcode.binary : Opcode.text)) {
+      const text = this.#texts ? 'JSON needs text frames' : 'MQTT needs binary frames'
+      throw new FrameError(CloseCode.unsupportedData, text)
+    }
     if ((opcode === Opcode.continuation) !== this.#fragmented) {
       throw protocolError(this.#fragmented ? 'a message begins within another one' : 'there is no message to continue')
     }
@@ -169,11 +186,13 @@ export class FrameReader {
 
   #endFrame(chunk: Buffer): void {
     const opcode = this.#first & 0x0f
+    const endsText = this.#texts && opcode < Opcode.close && this.#first >= 0x80
     const payload = this.#control
     this.#first = -1
     this.#length = -1
     this.#mask = 0
     this.#control = noBytes
+    if (endsText) this.#handOn(chunk, true)
     if (opcode === Opcode.ping) this.#sink.onPing(payload)
     if (opcode !== Opcode.close) return
     const code = closeCodeOf(payload)
@@ -182,11 +201,11 @@ export class FrameReader {
     this.#sink.onClose(code)
   }
 
-  #handOn(chunk: Buffer): void {
-    if (this.#start === this.#end) return
+  #handOn(chunk: Buffer, ends = false): void {
+    if (this.#start === this.#end && !ends) return
     const payload = chunk.subarray(this.#start, this.#end)
     this.#start = this.#end = 0
-    this.#sink.onPayload(payload)
+    this.#sink.onPayload(payload, ends)
   }
 }
 

@@ -1,33 +1,29 @@
 /**
- * MQTT over WebSocket (section 6 of 5.0 and 3.1.1), on our own frames in both directions. Incoming ones are read as a stream
- * (`websocket-frames.ts`), in the same buffer and with the same limits as TCP; outgoing ones are one binary message per turn,
- * its header put into the room before the first packet (docs/decisions/030-websocket-as-a-stream.md).
+ * WebSockets, on our own frames in both directions. Incoming ones are read as a stream (`websocket-frames.ts`), in the same buffer
+ * and with the same limits as TCP. MQTT (section 6 of 5.0 and 3.1.1) leaves as one binary message per turn, its header put into the
+ * room before the first packet (docs/decisions/030-websocket-as-a-stream.md); `mqtide.v1.json` as a text message for each text.
  *
  * Control frames are written whole between those, so nothing ever stands within a frame of the other kind.
  */
-import { createHash } from 'node:crypto'
-import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Peer } from '../core/ports/peer.ts'
-import type { ByteStream } from '../engine/byte-stream.ts'
+import type { TextStream } from '../engine/byte-stream.ts'
 import { Connection } from '../engine/connection.ts'
 import type { Engine, ListenerOptions } from '../engine/engine.ts'
+import { jsonWire } from '../engine/json-wire.ts'
 import type { HostCheck } from '../http/host-check.ts'
 import { type ClientAddress, clientOfRequest, type TrustedProxies } from './client-address.ts'
 import { peerOf } from './peer.ts'
 import { readingInPlace } from './reading-in-place.ts'
 import { endLingering, keepAliveProbeMs, lingerMs } from './tcp.ts'
-import { CloseCode, FrameError, FrameReader, type FrameSink } from './websocket-frames.ts'
+import { CloseCode, closeBytesMax, FrameError, FrameReader, type FrameSink, ofReason } from './websocket-frames.ts'
+import { handshakeFor, pathOf, refusalOf, type Spoken, spokenAt, webSocketVersion } from './websocket-handshake.ts'
 
-/** Subprotocols of MQTT, in the order in which they are chosen from those that a client offers. */
-const subprotocols = ['mqtt', 'mqttv5', 'mqttv3.1.1', 'mqttv3.1'] as const
-const paths = new Set(['/', '/mqtt'])
-/** Section 1.3 of RFC 6455. */
-const acceptSuffix = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
-const webSocketVersion = '13'
 /** A frame's header from the server: 2 bytes, and 2 or 8 more for the length (RFC 6455, section 5.2). */
 const headerBytesMax = 10
+const textFinal = 0x81
 const binaryFinal = 0x82
 const closeFinal = 0x88
 const pongFinal = 0x8a
@@ -39,32 +35,41 @@ interface Accepted {
 }
 
 /** A WebSocket after its handshake: the engine's byte stream, and what becomes of the client's frames. */
-class WebSocketStream implements ByteStream, FrameSink {
+class WebSocketStream implements TextStream, FrameSink {
   readonly peer: Peer
-  readonly headroomBytes: number = headerBytesMax
+  readonly headroomBytes: number
+  readonly bytesAfter = 0
+  readonly #spoken: Spoken
   readonly #engine: Engine
   readonly #socket: Socket
   readonly #connection: Connection
-  readonly #frames = new FrameReader(this)
+  readonly #frames: FrameReader
   /** Our close frame is written, after which nothing may be. */
   #closing = false
   #pongUnderWay = false
   /** To be answered next. */
   #ping: Buffer | null = null
   #reason = 'closed_by_peer'
+  /** What the close frame says; null: nothing but that it is over. */
+  #ending: { code: number; text: string } | null = null
   #paused = false
   /** The client has closed while what it had sent before still waits to be decoded. */
   #closedWith: { code: number | undefined } | null = null
 
   constructor(engine: Engine, accepted: Socket, { request, client }: Accepted, options: ListenerOptions) {
     this.#engine = engine
+    const spoken = spokenAt(request)
+    this.#spoken = spoken
+    this.#frames = new FrameReader(this, spoken === 'json')
+    this.headroomBytes = spoken === 'json' ? 0 : headerBytesMax
     const [, bearer] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? []
     this.peer = { ...peerOf(accepted, options, client), ...(bearer !== undefined && { bearer }) }
     const socket = readingInPlace(accepted, (chunk) => this.onChunk(chunk))
     this.#socket = socket
     // Our answer, before any frame.
     socket.write(handshakeFor(request))
-    this.#connection = new Connection(engine, this, options.durability, options.room)
+    const wire = spoken === 'json' ? jsonWire : undefined
+    this.#connection = new Connection(engine, this, options.durability, options.room, wire)
     engine.connections.add(this.#connection)
     socket.on('error', () => {
       this.#reason = 'socket_error'
@@ -81,8 +86,8 @@ class WebSocketStream implements ByteStream, FrameSink {
     }
   }
 
-  onPayload(bytes: Buffer): void {
-    this.#connection.onData(bytes)
+  onPayload(bytes: Buffer, ends: boolean): void {
+    this.#connection.onData(bytes, ends)
   }
 
   /** Answers the last ping only where several came before an answer could leave, as section 5.5.3 allows. */
@@ -125,22 +130,33 @@ class WebSocketStream implements ByteStream, FrameSink {
     this.#connection.onClosed(this.#reason)
   }
 
-  #writeClose(code: number | undefined): void {
+  #writeClose(code: number | undefined, text = ''): void {
     const socket = this.#socket
     if (this.#closing || socket.destroyed || socket.writableEnded) return
     this.#closing = true
-    const payload = Buffer.alloc(code === undefined ? 0 : 2)
-    if (code !== undefined) payload.writeUInt16BE(code)
-    socket.write(controlFrame(closeFinal, payload))
+    socket.write(controlFrame(closeFinal, closePayload(code, text)))
   }
 
   write(buffer: Buffer, start: number, end: number): boolean {
     const socket = this.#socket
     if (this.#closing || socket.destroyed || socket.writableEnded) return true
-    socket.write(buffer.subarray(writeHeader(buffer, start, end - start), end))
+    const from = this.#spoken === 'json' ? start : writeHeader(buffer, start, end - start, binaryFinal)
+    socket.write(buffer.subarray(from, end))
     if (socket.writableLength === 0) return true
     socket.write(nothing, this.#onWritten)
     return false
+  }
+
+  bytesBefore(textBytes: number): number {
+    return headerBytes(textBytes)
+  }
+
+  writeAround(target: Buffer, at: number, textBytes: number): void {
+    writeHeader(target, at + headerBytes(textBytes), textBytes, textFinal)
+  }
+
+  endsBecause(reasonCode: number, text: string): void {
+    this.#ending = { code: ofReason(reasonCode), text }
   }
 
   readonly #onWritten = (): void => this.#connection.onDrain()
@@ -164,7 +180,7 @@ class WebSocketStream implements ByteStream, FrameSink {
   /** Waits a while for the client's close frame, which ends the connection in order (section 7.1.1). */
   end(): void {
     const socket = this.#socket
-    this.#writeClose(CloseCode.normal)
+    this.#writeClose(this.#ending?.code ?? CloseCode.normal, this.#ending?.text)
     if (this.#closedWith !== null) {
       endLingering(socket)
       return
@@ -185,23 +201,32 @@ function controlFrame(firstByte: number, payload: Buffer): Buffer {
   return Buffer.concat([Buffer.of(firstByte, payload.length), payload])
 }
 
-/** Puts the header of one binary message directly before `start`. Returns where it begins. */
-function writeHeader(buffer: Buffer, start: number, bytes: number): number {
+function closePayload(code: number | undefined, text: string): Buffer {
+  if (code === undefined) return nothing
+  const payload = Buffer.alloc(2 + closeBytesMax)
+  payload.writeUInt16BE(code)
+  // Node writes whole characters only.
+  return payload.subarray(0, 2 + payload.write(text, 2, closeBytesMax, 'utf8'))
+}
+
+function headerBytes(payloadBytes: number): number {
+  return payloadBytes < 126 ? 2 : payloadBytes < 65_536 ? 4 : 10
+}
+
+/** Puts the header of one message directly before `start`. Returns where it begins. */
+function writeHeader(buffer: Buffer, start: number, bytes: number, firstByte: number): number {
+  const at = start - headerBytes(bytes)
+  buffer[at] = firstByte
   if (bytes < 126) {
-    buffer[start - 2] = binaryFinal
-    buffer[start - 1] = bytes
-    return start - 2
+    buffer[at + 1] = bytes
+  } else if (bytes < 65_536) {
+    buffer[at + 1] = 126
+    buffer.writeUInt16BE(bytes, at + 2)
+  } else {
+    buffer[at + 1] = 127
+    buffer.writeBigUInt64BE(BigInt(bytes), at + 2)
   }
-  if (bytes < 65_536) {
-    buffer[start - 4] = binaryFinal
-    buffer[start - 3] = 126
-    buffer.writeUInt16BE(bytes, start - 2)
-    return start - 4
-  }
-  buffer[start - 10] = binaryFinal
-  buffer[start - 9] = 127
-  buffer.writeBigUInt64BE(BigInt(bytes), start - 8)
-  return start - 10
+  return at
 }
 
 export interface WebSocketLimits extends ListenerOptions {
@@ -210,7 +235,7 @@ export interface WebSocketLimits extends ListenerOptions {
   proxies: TrustedProxies | undefined
 }
 
-/** Serves upgrades of the HTTP server on the MQTT paths; everything else about HTTP is the server's own. */
+/** Serves upgrades of the HTTP server on the paths of MQTT and JSON; everything else about HTTP is the server's own. */
 export function acceptWebSockets(engine: Engine, server: Server, limits: WebSocketLimits): void {
   const { counters } = engine.broker
   server.on('upgrade', (request: IncomingMessage, duplex: Duplex, head: Buffer) => {
@@ -228,7 +253,7 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
       return
     }
     const client = clientOfRequest(request, limits.proxies)
-    const refusal = refusalOf(request, limits)
+    const refusal = refusalOf(request, limits.hostCheck)
     if (refusal !== undefined || !limits.room.makePlace()) {
       counters.connectionsRefused++
       const [status, text] = refusal ?? ['503 Service Unavailable', 'too many connections']
@@ -271,63 +296,4 @@ function answerWithoutUpgrade(server: Server, request: IncomingMessage, socket: 
     endLingering(socket)
   })
   server.emit('request', request, response)
-}
-
-/** Our half of the handshake (section 4.2.2). */
-function handshakeFor({ headers }: IncomingMessage): string {
-  const accept = createHash('sha1').update(`${headers['sec-websocket-key']}${acceptSuffix}`).digest('base64')
-  const offered = offeredSubprotocols(headers['sec-websocket-protocol'])
-  const chosen = subprotocols.find((one) => offered.includes(one))
-  return [
-    'HTTP/1.1 101 Switching Protocols',
-    'Upgrade: websocket',
-    'Connection: Upgrade',
-    `Sec-WebSocket-Accept: ${accept}`,
-    ...(chosen === undefined ? [] : [`Sec-WebSocket-Protocol: ${chosen}`]),
-    '\r\n',
-  ].join('\r\n')
-}
-
-function offeredSubprotocols(header: string | undefined): string[] {
-  return header === undefined ? [] : header.split(',').map((name) => name.trim())
-}
-
-/** Without the query, where some clients put their password. */
-function pathOf(request: IncomingMessage): string {
-  return (request.url ?? '/').split('?', 1)[0]!.slice(0, 100)
-}
-
-type Refusal = [status: string, text: string]
-
-/** HTTP status and text; undefined: it may be upgraded. */
-function refusalOf(request: IncomingMessage, limits: WebSocketLimits): Refusal | undefined {
-  const path = pathOf(request)
-  if (!paths.has(path)) return ['404 Not Found', `no WebSocket at ${path}: MQTT is at /mqtt and at /`]
-  const led = limits.hostCheck(request.headers)
-  if (led !== undefined) return [`${led.status} ${STATUS_CODES[led.status]}`, led.text]
-  const offered = request.headers['sec-websocket-protocol']
-  const names = offeredSubprotocols(offered)
-  if (offered !== undefined && !subprotocols.some((one) => names.includes(one))) {
-    return [
-      '400 Bad Request',
-      `none of the subprotocols offered is served; set the client's to one of ${subprotocols.join(', ')}`,
-    ]
-  }
-  return handshakeFault(request)
-}
-
-/** What is wrong with the client's half of the handshake (section 4.2.1). */
-function handshakeFault({ method, headers }: IncomingMessage): Refusal | undefined {
-  if (method !== 'GET') return ['405 Method Not Allowed', 'a WebSocket is opened with GET']
-  if (headers.upgrade?.toLowerCase() !== 'websocket') return ['400 Bad Request', 'only WebSocket is served by upgrade']
-  if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) {
-    return ['400 Bad Request', 'a request for a WebSocket has no body']
-  }
-  if (headers['sec-websocket-version'] !== webSocketVersion) {
-    return ['426 Upgrade Required', `only version ${webSocketVersion} of WebSocket is served`]
-  }
-  if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) {
-    return ['400 Bad Request', 'Sec-WebSocket-Key is not 16 bytes in Base64']
-  }
-  return undefined
 }

@@ -167,6 +167,12 @@ const metrics: readonly Metric[] = [
     ['step', 'answer'],
     (c) => c.authenticationSteps,
   ),
+  labelled(
+    'mqtide_json_requests_refused_total',
+    'Operations of clients of JSON with something wrong in them, by reason.',
+    'reason',
+    (c) => c.jsonRequestsRefused,
+  ),
   labelled('mqtt_publishes_refused_total', 'PUBLISH packets refused, by reason.', 'reason', (c) => c.publishesRefused),
   labelled(
     'mqtt_subscriptions_refused_total',

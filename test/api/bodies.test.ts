@@ -3,7 +3,8 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { bodyBytesMax, bodyDepthMax, depthOf } from '../../src/api/body.ts'
+import { bodyBytesMax, bodyDepthMax } from '../../src/api/body.ts'
+import { depthOf } from '../../src/json/depth.ts'
 import { connectClient } from '../e2e/gateway.ts'
 import { type Api, expectProblem, startApi } from './api.ts'
 

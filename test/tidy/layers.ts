@@ -20,7 +20,8 @@ export const ports = ['src/store/store.ts', 'src/auth/authenticator.ts']
 
 export const layers: readonly Layer[] = [
   { of: 'src/mqtt/', imports: [], pure: true },
-  { of: 'src/core/', imports: ['src/mqtt/'], pure: true },
+  { of: 'src/json/', imports: ['src/mqtt/'], pure: true },
+  { of: 'src/core/', imports: ['src/mqtt/', 'src/json/'], pure: true },
   ...ports.map((of): Layer => ({ of, imports: ['src/mqtt/'], types: ['src/core/'] })),
   // The store's port in bytes: what the engine packs and every store reads.
   {
@@ -28,10 +29,10 @@ export const layers: readonly Layer[] = [
     imports: ['src/store/packing.ts', 'src/store/records/'],
     types: ['src/mqtt/', 'src/store/store.ts'],
   },
-  { of: 'src/engine/', imports: ['src/core/', 'src/mqtt/', 'src/store/batch.ts', ...ports] },
+  { of: 'src/engine/', imports: ['src/core/', 'src/mqtt/', 'src/json/', 'src/store/batch.ts', ...ports] },
   {
     of: 'src/listeners/',
-    imports: ['src/mqtt/', 'src/engine/connection.ts'],
+    imports: ['src/mqtt/', 'src/engine/connection.ts', 'src/engine/json-wire.ts'],
     types: [
       'src/engine/byte-stream.ts',
       'src/engine/room.ts',
@@ -52,7 +53,7 @@ export const layers: readonly Layer[] = [
   },
   { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
   // It meets the broker through the views of the inspection port, and everything else as functions it is given.
-  { of: 'src/api/', imports: ['src/mqtt/', 'src/auth/wildcard.ts'], types: ['src/core/ports/'] },
+  { of: 'src/api/', imports: ['src/mqtt/', 'src/json/', 'src/auth/wildcard.ts'], types: ['src/core/ports/'] },
   // The page in the browser: the API's answers are typed by the schemas that they are made by.
   { of: 'src/dashboard/', imports: [], types: ['src/api/schemas.ts'] },
   // Metrics, $SYS and the log put names to what the core counts, at the level that the configuration gives.

@@ -4,12 +4,14 @@
  * A `Client` is the decoder's sink. Before CONNECT is accepted only CONNECT and AUTH are served; what it may do afterwards
  * reads like section 3 of the specification. Faults are thrown as `ProtocolError` and come back through `onFault`.
  */
+
+import type { PayloadForm } from '../../json/operations.ts'
+import type { JsonSink } from '../../json/packets.ts'
 import { encodeAck, encodeDisconnect, encodePingresp } from '../../mqtt/encoder.ts'
 import {
   type AuthPacket,
   type ConnectPacket,
   type DisconnectPacket,
-  type PacketSink,
   PacketType,
   type Properties,
   type ProtocolVersion,
@@ -26,7 +28,7 @@ import type { Namespace } from '../namespace.ts'
 import type { ClientLimits, Exchange, Grant } from '../ports/authority.ts'
 import type { Link } from '../ports/link.ts'
 import type { Peer } from '../ports/peer.ts'
-import { onPuback, onPubcomp, onPubrec, unknownAcknowledgement } from '../publish/acknowledge.ts'
+import { onAck, onPuback, onPubcomp, onPubrec, unknownAcknowledgement } from '../publish/acknowledge.ts'
 import { pump } from '../publish/deliver.ts'
 import type { PublishRates } from '../publish/publish-rates.ts'
 import { onPublish, onPubrel } from '../publish/receive.ts'
@@ -43,10 +45,10 @@ import { changeGrant } from './rights.ts'
 
 const pingresp = encodePingresp()
 
-export class Client implements PacketSink {
+export class Client implements JsonSink {
   readonly broker: Broker
   readonly link: Link
-  readonly peer: Peer
+  peer: Peer
   /** 0 until CONNECT. */
   version: ProtocolVersion | 0 = 0
   clientId = ''
@@ -73,6 +75,8 @@ export class Client implements PacketSink {
   /** Whether the client wants reason strings and user properties [MQTT-3.1.2-29]. */
   problemInformation = true
   inflightMax = 0
+  /** How a client of JSON gets payloads; null: it speaks MQTT. */
+  payloadForm: PayloadForm | null = null
   maximumPacketSize = Infinity
   /** Topics behind the client's aliases, by alias. */
   incomingAliases: (TopicEntry | undefined)[] | null = null
@@ -115,10 +119,16 @@ export class Client implements PacketSink {
     onConnect(this.broker, this, packet)
   }
 
-  onPublish(frame: PublishFrame): void {
+  onPublish(frame: PublishFrame): number {
     this.#count(PacketType.publish)
-    onPublish(this.broker, this, this.#session(), frame)
+    const reasonCode = onPublish(this.broker, this, this.#session(), frame)
     yieldWhereDue(this.broker.cost, this.link)
+    return reasonCode
+  }
+
+  onAck(packetId: number): void {
+    this.#count(PacketType.puback)
+    if (!onAck(this.broker, this.#session(), packetId)) unknownAcknowledgement(this, 'ack', packetId)
   }
 
   onPuback(packetId: number): void {

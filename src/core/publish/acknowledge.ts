@@ -80,6 +80,17 @@ export function onPubcomp(broker: Broker, session: Session, packetId: number): b
   return true
 }
 
+/**
+ * What a client of JSON says to a message at whatever QoS: at QoS 2, which it does not have, the exchange ends with it. Returns
+ * false for an identifier that is not in flight.
+ */
+export function onAck(broker: Broker, session: Session, packetId: number): boolean {
+  const position = session.window.find(packetId)
+  if (position < 0 || session.queue.at(position)?.qos !== 2) return onPuback(broker, session, packetId)
+  onPubrec(broker, session, packetId, 0)
+  return onPubcomp(broker, session, packetId)
+}
+
 /** Counted, and no fault: the session may have been replaced meanwhile. */
 export function unknownAcknowledgement({ broker, clientId }: Client, name: string, packetId: number): void {
   broker.counters.unknownAcknowledgements++

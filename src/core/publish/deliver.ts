@@ -159,6 +159,13 @@ export function pump(broker: Broker, session: Session): void {
         return
       }
     }
+    if (delivery.state === DeliveryState.released && client.payloadForm !== null) {
+      // Begun when its session spoke MQTT, and taken: a client of JSON has no PUBREL to answer.
+      queue.clear(position)
+      if (session.stored) broker.journal.dequeue(session, position, delivery)
+      queue.skip()
+      continue
+    }
     if (delivery.state === DeliveryState.released) {
       queue.sendPosition++
       window.inflight++

@@ -6,6 +6,8 @@
  * subscription identifiers) are encoded when first needed and shared. Only where the message outlives the turn is it copied
  * out, once, as a `Message`.
  */
+import { encodeJsonMessage } from '../../json/json-message.ts'
+import { type PayloadForm, payloadForms } from '../../json/operations.ts'
 import type { ProtocolVersion, PublishFrame, Qos } from '../../mqtt/packet.ts'
 import { type EncodedPublish, encodePublish, forwardProperties, type PublishParts } from '../../mqtt/publish.ts'
 import type { Session } from '../session/session.ts'
@@ -28,6 +30,8 @@ export class Publication implements Dispatched {
   #parts: PublishParts | null = null
   #expiry = -1
   readonly #variants = new Array<EncodedPublish | null>(6).fill(null)
+  /** As JSON, by form, QoS and RETAIN; made when the first such client is there. */
+  #texts: (EncodedPublish | null)[] | null = null
   #identified: EncodedPublish | null = null
   #identifiedBy: readonly number[] | null = null
   #identifiedVariant = -1
@@ -85,6 +89,7 @@ export class Publication implements Dispatched {
     this.#parts = null
     this.#identified = null
     this.#variants.fill(null)
+    this.#texts?.fill(null)
   }
 
   /** The message as a thing of its own; copied on the first call. */
@@ -110,6 +115,14 @@ export class Publication implements Dispatched {
       this.#identifiedVariant = variant
     }
     return this.#identified
+  }
+
+  /** As JSON, without `dup`. */
+  json(form: PayloadForm, qos: Qos, retain: boolean): EncodedPublish {
+    this.#texts ??= new Array<EncodedPublish | null>(payloadForms.length * 6).fill(null)
+    const variant = (payloadForms.indexOf(form) * 3 + qos) * 2 + (retain ? 1 : 0)
+    this.#made = true
+    return (this.#texts[variant] ??= encodeJsonMessage(this.parts, { form, qos, retain, dup: false, packetId: 0 }))
   }
 
   get parts(): PublishParts {

@@ -23,7 +23,8 @@ export class IncomingPublish {
   refusal: number = ReasonCode.success
 }
 
-export function onPublish(broker: Broker, client: Client, session: Session, frame: PublishFrame): void {
+/** Returns the reason code of what became of it. */
+export function onPublish(broker: Broker, client: Client, session: Session, frame: PublishFrame): number {
   const { options } = broker
   const { traffic } = client.namespace
   traffic.messagesReceived[frame.qos]!++
@@ -51,25 +52,26 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
   publish.frame = frame
   publish.entry = entry
   publish.refusal = refusal
-  if (broker.explainer === null) accept(broker, publish)
-  else broker.explainer.incoming(publish, () => accept(broker, publish))
+  if (broker.explainer === null) return accept(broker, publish)
+  let reasonCode: number = ReasonCode.success
+  broker.explainer.incoming(publish, () => {
+    reasonCode = accept(broker, publish)
+  })
+  return reasonCode
 }
 
-function accept(broker: Broker, publish: IncomingPublish): void {
+function accept(broker: Broker, publish: IncomingPublish): number {
   const { qos } = publish.frame!
   switch (qos) {
     case 0:
       // [MQTT-4.3.1-1] no answer.
-      route(broker, publish)
-      return
+      return route(broker, publish)
     case 1:
-      onPublishQos1(broker, publish)
-      return
+      return onPublishQos1(broker, publish)
     case 2:
-      onPublishQos2(broker, publish)
-      return
+      return onPublishQos2(broker, publish)
     default:
-      qos satisfies never
+      return qos satisfies never
   }
 }
 
@@ -113,7 +115,8 @@ function topicOf(broker: Broker, client: Client, frame: PublishFrame): TopicEntr
 /** [MQTT-3.3.4-9] of the client's side: it may not have more unanswered than it was told. */
 function enterWindow(broker: Broker, client: Client): void {
   const { link } = client
-  if (client.version === 5 && link.inboundInflight >= broker.options.receiveMaximum) {
+  // A client of JSON was told of none.
+  if (client.version === 5 && client.payloadForm === null && link.inboundInflight >= broker.options.receiveMaximum) {
     throw new ProtocolError(ReasonCode.receiveMaximumExceeded, 'more PUBLISH packets unanswered than Receive Maximum')
   }
   link.inboundInflight++
@@ -165,7 +168,7 @@ function noteRefusal({ counters, audit }: Broker, client: Client, { topic }: Top
   return refusal
 }
 
-function onPublishQos1(broker: Broker, publish: IncomingPublish): void {
+function onPublishQos1(broker: Broker, publish: IncomingPublish): number {
   const { journal } = broker
   const client = publish.client!
   const { packetId } = publish.frame!
@@ -174,10 +177,11 @@ function onPublishQos1(broker: Broker, publish: IncomingPublish): void {
   const reasonCode = route(broker, publish)
   const ticket = journal.appended === appended ? 0 : journal.ticket
   answer(client, PacketType.puback, packetId, reasonCode, ticket)
+  return reasonCode
 }
 
 /** Method A of figure 4.3: the message goes on at PUBLISH, its identifier is kept until PUBREL [MQTT-4.3.3-10]. */
-function onPublishQos2(broker: Broker, publish: IncomingPublish): void {
+function onPublishQos2(broker: Broker, publish: IncomingPublish): number {
   const { journal } = broker
   const client = publish.client!
   const session = publish.session!
@@ -187,7 +191,7 @@ function onPublishQos2(broker: Broker, publish: IncomingPublish): void {
   if (known !== undefined) {
     // Sent again: it waits for the same commit as the first, and is not delivered again.
     answer(client, PacketType.pubrec, packetId, 0, known)
-    return
+    return ReasonCode.success
   }
   enterWindow(broker, client)
   const appended = journal.appended
@@ -197,6 +201,7 @@ function onPublishQos2(broker: Broker, publish: IncomingPublish): void {
   const ticket = journal.appended === appended ? 0 : journal.ticket
   if (accepted) session.incoming.set(packetId, ticket)
   answer(client, PacketType.pubrec, packetId, reasonCode, ticket)
+  return reasonCode
 }
 
 export function onPubrel(broker: Broker, client: Client, session: Session, packetId: number): void {

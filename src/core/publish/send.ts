@@ -1,4 +1,6 @@
 /** Encodes and writes PUBLISH and PUBREL for one client, within its Maximum Packet Size and with its topic aliases. */
+import { encodeJsonMessage } from '../../json/json-message.ts'
+import type { PayloadForm } from '../../json/operations.ts'
 import { encodeAck } from '../../mqtt/encoder.ts'
 import { PacketType, type Qos } from '../../mqtt/packet.ts'
 import { encodePublish, type PublishParts } from '../../mqtt/publish.ts'
@@ -58,6 +60,12 @@ export function sendPublication(
   const { publication } = broker
   const retain = publication.retain && recipient.retainAsPublished
   const firstByte = (PacketType.publish << 4) | (qos << 1) | (retain ? 1 : 0)
+  if (client.payloadForm !== null) {
+    const { bytes, packetIdAt } = publication.json(client.payloadForm, qos, retain)
+    if (bytes.length > client.maximumPacketSize) return tooLarge(client, publication.entry!.topic)
+    client.link.writePublish(bytes, 0, bytes.length, firstByte, packetIdAt, packetId)
+    return countSent(client, qos, publication.payloadLength)
+  }
   const { frame } = publication
   const is5 = client.version === 5
   const plain = !is5 || (recipient.identifiers.length === 0 && client.outgoingAliases === null)
@@ -75,9 +83,12 @@ export function sendPublication(
     if (bytes.length > client.maximumPacketSize) return tooLarge(client, publication.entry!.topic)
     client.link.writePublish(bytes, 0, bytes.length, firstByte, packetIdAt, packetId)
   }
-  const { traffic } = client.namespace
+  return countSent(client, qos, publication.payloadLength)
+}
+
+function countSent({ namespace: { traffic } }: Client, qos: Qos, payloadBytes: number): true {
   traffic.messagesSent[qos]!++
-  traffic.publishBytesSent += publication.payloadLength
+  traffic.publishBytesSent += payloadBytes
   return true
 }
 
@@ -92,11 +103,7 @@ export function sendDelivery(broker: Broker, session: Session, delivery: Deliver
     expiryIntervalSeconds: remainingExpiry(message, broker.now),
     subscriptionIdentifiers: delivery.identifiers,
   })
-  if (!sent) return false
-  const { traffic } = session.namespace
-  traffic.messagesSent[delivery.qos]!++
-  traffic.publishBytesSent += message.payload.length
-  return true
+  return sent && countSent(session.client!, delivery.qos, message.payload.length)
 }
 
 /** Sends a message that is not being routed, at QoS 0. */
@@ -109,13 +116,11 @@ export function sendQos0(
 ): void {
   const expiryIntervalSeconds = remainingExpiry(message, broker.now)
   const outgoing = { qos: 0, retain, dup: false, packetId: 0, expiryIntervalSeconds, subscriptionIdentifiers } as const
-  if (!sendParts(client, message.name, message, outgoing)) return
-  const { traffic } = client.namespace
-  traffic.messagesSent[0]!++
-  traffic.publishBytesSent += message.payload.length
+  if (sendParts(client, message.name, message, outgoing)) countSent(client, 0, message.payload.length)
 }
 
 function sendParts(client: Client, topic: string, parts: PublishParts, outgoing: OutgoingPublish): boolean {
+  if (client.payloadForm !== null) return sendText(client, topic, client.payloadForm, parts, outgoing)
   const aliases = client.outgoingAliases
   const topicAlias = aliases === null ? 0 : aliases.of(topic)
   const omitTopic = topicAlias > 0 && aliases!.known
@@ -125,6 +130,19 @@ function sendParts(client: Client, topic: string, parts: PublishParts, outgoing:
     return tooLarge(client, topic)
   }
   client.link.write(bytes)
+  return true
+}
+
+function sendText(
+  client: Client,
+  topic: string,
+  form: PayloadForm,
+  parts: PublishParts,
+  { qos, retain, dup, packetId }: OutgoingPublish,
+): boolean {
+  const { bytes, packetIdAt } = encodeJsonMessage(parts, { form, qos, retain, dup, packetId })
+  if (bytes.length > client.maximumPacketSize) return tooLarge(client, topic)
+  client.link.writePublish(bytes, 0, bytes.length, PacketType.publish << 4, packetIdAt, packetId)
   return true
 }
 

@@ -1,0 +1,92 @@
+/**
+ * A message as JSON text, on its way out. One text serves all clients that get the same form: where it has a packet identifier,
+ * five characters are left for it, so that it is set in a copy of the bytes; spaces in front of a number are JSON.
+ */
+import type { Properties, Qos } from '../mqtt/packet.ts'
+import { type EncodedPublish, type PublishParts, publishProperties } from '../mqtt/publish.ts'
+import { decodeUtf8 } from '../mqtt/utf8.ts'
+import { depthOf } from './depth.ts'
+import type { PayloadForm } from './operations.ts'
+
+export const packetIdCharacters = 5
+/** Of a payload that is sent as a JSON value; deeper ones are sent as text. */
+const payloadDepthMax = 100
+
+export interface JsonMessageOptions {
+  form: PayloadForm
+  qos: Qos
+  retain: boolean
+  dup: boolean
+  /** Ignored at QoS 0. */
+  packetId: number
+}
+
+export function encodeJsonMessage(parts: PublishParts, options: JsonMessageOptions): EncodedPublish {
+  const { qos, retain, dup, packetId } = options
+  const head = `{"op":"message",${fieldsOf(parts, options.form)},"qos":${qos},"retain":${retain}`
+  const tail = qos === 0 ? '}' : `${dup ? ',"dup":true' : ''},"packet":${packetIdText(packetId)}}`
+  const bytes = Buffer.from(head + tail, 'utf8')
+  return { bytes, packetIdAt: qos === 0 ? 0 : bytes.length - 1 - packetIdCharacters, expiryAt: 0 }
+}
+
+function packetIdText(packetId: number): string {
+  return String(packetId).padStart(packetIdCharacters)
+}
+
+export function writePacketId(target: Uint8Array, at: number, packetId: number): void {
+  let rest = packetId
+  for (let index = at + packetIdCharacters - 1; index >= at; index--) {
+    target[index] = rest > 0 ? 0x30 + (rest % 10) : 0x20
+    rest = Math.floor(rest / 10)
+  }
+}
+
+/** Topic, payload and properties, without brackets around. */
+function fieldsOf({ topic, payload, forwardProperties }: PublishParts, form: PayloadForm): string {
+  // What was published is well-formed.
+  const name = decodeUtf8(topic, 0, topic.length) ?? ''
+  const [encoding, value] = payloadOf(payload, form)
+  const properties = forwardProperties.length === 0 ? '' : propertiesOf(publishProperties(forwardProperties))
+  return `"topic":${JSON.stringify(name)},"payload":${value},"encoding":"${encoding}"${properties}`
+}
+
+function payloadOf(payload: Uint8Array, form: PayloadForm): [encoding: PayloadForm, json: string] {
+  const text = form === 'base64' ? undefined : textOf(payload)
+  if (text === undefined) {
+    return ['base64', `"${Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('base64')}"`]
+  }
+  if (form === 'json' && isJson(text)) return ['json', text]
+  return ['utf8', JSON.stringify(text)]
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Undefined for bytes that are no text. A payload may hold U+0000, which MQTT's strings may not. */
+function textOf(payload: Uint8Array): string | undefined {
+  const text = decodeUtf8(payload, 0, payload.length)
+  if (text !== undefined || !payload.includes(0)) return text
+  try {
+    return utf8.decode(payload)
+  } catch {
+    return undefined
+  }
+}
+
+function isJson(text: string): boolean {
+  if (depthOf(text) > payloadDepthMax) return false
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function propertiesOf(properties: Properties): string {
+  const { correlationData, ...others } = properties
+  const shown =
+    correlationData === undefined
+      ? others
+      : { ...others, correlationData: Buffer.from(correlationData).toString('base64') }
+  return `,"properties":${JSON.stringify(shown)}`
+}

@@ -1,0 +1,192 @@
+/** A client's operations as the packets that the core knows, of MQTT 5.0. */
+import { emptyPublishFrame, fillPublishFrame, type PublishRules } from '../mqtt/decode-publish.ts'
+import { encodeProperties } from '../mqtt/encoder.ts'
+import {
+  type ConnectPacket,
+  noBytes,
+  type PacketSink,
+  PacketType,
+  type Properties,
+  type PublishFrame,
+  type SubscribePacket,
+  type Will,
+} from '../mqtt/packet.ts'
+import { unlimited } from '../mqtt/packet-limits.ts'
+import { encodePublish, type PublishOptions } from '../mqtt/publish.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
+import { isValidTopicName } from '../mqtt/topic.ts'
+import { encodeUtf8, isEncodable } from '../mqtt/utf8.ts'
+import type {
+  ConnectOperation,
+  FilterRequest,
+  MessageProperties,
+  PayloadForm,
+  PublishOperation,
+  WillFields,
+} from './operations.ts'
+
+/** The core's client, as the JSON decoder meets it. */
+export interface JsonSink extends PacketSink {
+  /** How it gets payloads. */
+  payloadForm: PayloadForm | null
+  /** May bring a token, as the Authorization header of a WebSocket's handshake does. */
+  peer: { readonly bearer?: string }
+  /** Returns the reason code of what became of it, also at QoS 0. */
+  onPublish(frame: PublishFrame): number
+  /** A message is taken, at whatever QoS above 0 it came. */
+  onAck(packetId: number): void
+}
+
+/** Something is wrong with one request; the connection goes on. */
+export class RequestFault extends Error {
+  override name = 'RequestFault'
+  readonly reasonCode: number
+
+  constructor(reasonCode: number, message: string) {
+    super(message)
+    this.reasonCode = reasonCode
+  }
+}
+
+/** @throws RequestFault */
+export function connectPacketOf(operation: ConnectOperation): ConnectPacket {
+  const { clientId = '', sessionExpirySeconds = 0, keepAliveSeconds: keepAlive = 0, username, token } = operation
+  const properties: Properties = {}
+  if (sessionExpirySeconds > 0) properties.sessionExpiryInterval = sessionExpirySeconds
+  if (operation.messageBytesMax !== undefined) properties.maximumPacketSize = operation.messageBytesMax
+  if (operation.inflightMessagesMax !== undefined) properties.receiveMaximum = operation.inflightMessagesMax
+  const packet: ConnectPacket = {
+    version: 5,
+    cleanStart: operation.clean ?? sessionExpirySeconds === 0,
+    keepAlive,
+    clientId: mqttText(clientId, 'clientId'),
+    properties,
+  }
+  if (username !== undefined) packet.username = mqttText(username, 'username')
+  // Where tokens are configured to stand in the password, that is where this one stands.
+  const password = operation.password ?? token
+  if (password !== undefined) packet.password = Buffer.from(password, 'utf8')
+  if (operation.will !== undefined) packet.will = willOf(operation.will)
+  return packet
+}
+
+function willOf(will: WillFields): Will {
+  const { topic, qos = 0, retain = false, delaySeconds = 0 } = will
+  checkTopic(topic, 'will.topic')
+  const payload = payloadOf(will)
+  if (payload.length > 65_535) throw new RequestFault(ReasonCode.packetTooLarge, 'will.payload: at most 65,535 bytes')
+  return {
+    ...{ topic, payload, qos, retain, forwardProperties: noBytes },
+    properties: delaySeconds > 0 ? { willDelayInterval: delaySeconds } : {},
+  }
+}
+
+/** @throws RequestFault */
+export function subscribePacketOf(filters: readonly FilterRequest[]): Omit<SubscribePacket, 'packetId'> {
+  const subscriptions = filters.map(
+    ({ filter, qos = 0, noLocal = false, retainAsPublished = false, retainHandling = 0 }) => {
+      checkFilter(filter)
+      if (noLocal && filter.startsWith('$share/')) {
+        throw new RequestFault(ReasonCode.protocolError, 'noLocal has no place in a shared subscription')
+      }
+      return { topicFilter: filter, qos, noLocal, retainAsPublished, retainHandling }
+    },
+  )
+  return { subscriptions, properties: {} }
+}
+
+/** What could not have come by MQTT. What else may be wrong with a filter is the core's to say. @throws RequestFault */
+export function checkFilter(filter: string): void {
+  if (!isEncodable(filter)) throw new RequestFault(ReasonCode.topicFilterInvalid, 'filters: not a topic filter')
+}
+
+const rules: PublishRules = { sender: 'client', version5: true, limits: unlimited }
+
+/**
+ * The PUBLISH that a client of MQTT would have sent.
+ *
+ * @param newPacketId called at QoS 1, when nothing can be wrong any more
+ * @throws RequestFault
+ */
+export function publishFrameOf(
+  operation: PublishOperation,
+  packetBytesMax: number,
+  newPacketId: () => number,
+): PublishFrame {
+  const { topic, qos = 0, retain = false, properties = {} } = operation
+  checkTopic(topic, 'topic')
+  const payload = payloadOf(operation)
+  if (payload.length + topic.length > packetBytesMax) throw tooLarge(packetBytesMax)
+  const { messageExpiryInterval: expiryIntervalSeconds = -1, ...forwarded } = properties
+  const parts = { topic: encodeUtf8(topic), payload, forwardProperties: encodedProperties(forwarded) }
+  const options: PublishOptions = {
+    ...{ qos, retain, dup: false, packetId: 0, topicAlias: 0, omitTopic: false },
+    ...{ expiryIntervalSeconds, subscriptionIdentifiers: [] },
+  }
+  const { bytes, packetIdAt } = encodePublish(5, parts, options)
+  if (bytes.length > packetBytesMax) throw tooLarge(packetBytesMax)
+  if (qos > 0) {
+    const packetId = newPacketId()
+    bytes[packetIdAt] = packetId >> 8
+    bytes[packetIdAt + 1] = packetId & 0xff
+  }
+  const frame = emptyPublishFrame()
+  frame.buffer = bytes
+  frame.end = bytes.length
+  let bodyStart = 2
+  while (bytes[bodyStart - 1]! >= 0x80) bodyStart++
+  fillPublishFrame(frame, bodyStart, rules)
+  return frame
+}
+
+function tooLarge(packetBytesMax: number): RequestFault {
+  return new RequestFault(ReasonCode.packetTooLarge, `a message has at most ${packetBytesMax} bytes`)
+}
+
+function encodedProperties(given: Omit<MessageProperties, 'messageExpiryInterval'>): Uint8Array {
+  const { correlationData, ...others } = given
+  if (others.contentType !== undefined) mqttText(others.contentType, 'properties.contentType')
+  for (const text of (others.userProperties ?? []).flat()) mqttText(text, 'properties.userProperties')
+  if (others.responseTopic !== undefined) checkTopic(others.responseTopic, 'properties.responseTopic')
+  const properties: Properties = others
+  if (correlationData !== undefined) {
+    const bytes = bytesOf(correlationData, 'properties.correlationData')
+    if (bytes.length > 65_535) {
+      throw new RequestFault(ReasonCode.protocolError, 'properties.correlationData: at most 65,535 bytes')
+    }
+    properties.correlationData = bytes
+  }
+  return encodeProperties(PacketType.publish, properties)
+}
+
+function checkTopic(topic: string, place: string): void {
+  if (!isEncodable(topic) || !isValidTopicName(topic)) {
+    throw new RequestFault(ReasonCode.topicNameInvalid, `${place}: not a topic name`)
+  }
+}
+
+function mqttText(text: string, place: string): string {
+  if (isEncodable(text)) return text
+  const because = 'MQTT carries no U+0000, no half of a surrogate pair and no more than 65,535 bytes'
+  throw new RequestFault(ReasonCode.protocolError, `${place}: ${because}`)
+}
+
+/** Without an encoding a string is text, and anything else is JSON. */
+export function payloadOf({ payload, encoding }: { payload?: unknown; encoding?: string }): Uint8Array {
+  if (payload === undefined) return noBytes
+  const form = encoding ?? (typeof payload === 'string' ? 'utf8' : 'json')
+  if (form === 'json') return Buffer.from(JSON.stringify(payload), 'utf8')
+  if (typeof payload !== 'string') {
+    throw new RequestFault(ReasonCode.payloadFormatInvalid, `payload: expected a string for ${form}`)
+  }
+  if (form === 'base64') return bytesOf(payload, 'payload')
+  if (payload.isWellFormed()) return Buffer.from(payload, 'utf8')
+  throw new RequestFault(ReasonCode.payloadFormatInvalid, 'payload: half of a surrogate pair')
+}
+
+function bytesOf(base64: string, place: string): Uint8Array {
+  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(base64)) {
+    throw new RequestFault(ReasonCode.payloadFormatInvalid, `${place}: expected base64`)
+  }
+  return Buffer.from(base64, 'base64')
+}
