@@ -4,7 +4,8 @@
  *
  * A turn that holds nothing but references whose recipients are connected waits up to `elisionWaitMs` for their
  * acknowledgements; when the last has come, it is as good as committed and its frames leave without any disk (see
- * `turn-journal.ts`). Everything else is handed over at once.
+ * `turn-journal.ts`). Everything else is handed over at once, up to `batchBytesMax`: what is beyond it waits for the next batch, since a
+ * batch is written as one buffer, and nobody is served meanwhile.
  *
  * `committed` is a barrier that moves over the turns in order: past a turn once the store has it and every other leg that was
  * opened for it (`openLeg`) is done too, for instance a second place that has to have it. Each batch is committed at the
@@ -34,9 +35,13 @@ export interface CommitterOptions {
   clock: Clock
   /** How long acknowledgements of recipients that are connected are waited for, to save the write. Default 2 ms. */
   elisionWaitMs?: number
+  /** Of one batch, unless a single turn is larger. */
+  batchBytesMax?: number
 }
 
 const elisionWaitMsDefault = 2
+/** Packing so much takes a few milliseconds. */
+const batchBytesMaxDefault = 8 * 1024 * 1024
 
 export class Committer extends TurnJournal implements Commits {
   committed = 0
@@ -44,6 +49,7 @@ export class Committer extends TurnJournal implements Commits {
   readonly #events: CommitterEvents
   readonly #pendingBytesMax: number
   readonly #elisionWaitMs: number
+  readonly #batchBytesMax: number
   #cancelWait: (() => void) | null = null
   #flyingBytes = 0
   /** The store has every turn up to this one, or it needs no store. */
@@ -62,6 +68,7 @@ export class Committer extends TurnJournal implements Commits {
   constructor(store: Store, events: CommitterEvents, options: CommitterOptions) {
     super(store.durable, options.clock, levelOf(options.durability))
     this.#elisionWaitMs = options.elisionWaitMs ?? elisionWaitMsDefault
+    this.#batchBytesMax = options.batchBytesMax ?? batchBytesMaxDefault
     this.#store = store
     this.#events = events
     this.#pendingBytesMax = options.pendingBytesMax
@@ -153,14 +160,24 @@ export class Committer extends TurnJournal implements Commits {
 
   /** How many turns from the oldest on are to be handed over now. */
   #due(): number {
-    const sealed = this.sealed
-    if (this.#hurry) {
-      this.#hurry = false
-      return sealed.length
-    }
-    const now = this.time.now()
+    const { sealed } = this
     let due = sealed.length
-    while (due > 0 && this.#mayWait(sealed[due - 1]!, now)) due--
+    if (!this.#hurry) {
+      const now = this.time.now()
+      while (due > 0 && this.#mayWait(sealed[due - 1]!, now)) due--
+    }
+    const fitting = this.#fitting(due)
+    if (fitting === sealed.length) this.#hurry = false
+    return fitting
+  }
+
+  /** How many of the oldest turns one batch takes: one at least. */
+  #fitting(due: number): number {
+    let bytes = 0
+    for (let turn = 0; turn < due; turn++) {
+      bytes += this.sealed[turn]!.bytes
+      if (bytes > this.#batchBytesMax && turn > 0) return turn
+    }
     return due
   }
 
@@ -224,9 +241,15 @@ export class Committer extends TurnJournal implements Commits {
     for (const { reject } of this.#waiters.splice(0)) reject(error)
   }
 
-  /** A commit waits behind the reads under way: when a thousand sessions come back at once, the others wait here. */
+  /**
+   * Those before whose asking nothing waits to be handed over. A commit waits behind the reads under way: when a thousand sessions come back at once, the
+   * others wait here.
+   */
   #readPages(): void {
-    for (const { session, fromPosition, sharedFilter } of this.pages.splice(0, pageReadsMax - this.#pageReads)) {
+    const waiting = this.sealed.length === 0 ? Infinity : this.sealed[0]!.ticket
+    const due = this.pages.findIndex(({ ticket }) => ticket >= waiting)
+    const count = Math.min(pageReadsMax - this.#pageReads, due < 0 ? this.pages.length : due)
+    for (const { session, fromPosition, sharedFilter } of this.pages.splice(0, count)) {
       this.#pageReads++
       this.#store.readQueue(session.number, fromPosition, pageMessagesMax, pageBytesMax, sharedFilter).then(
         (page) => this.#onPage(page),

@@ -15,7 +15,7 @@ import type { Subscription } from '../core/subscriptions/subscription-index.ts'
 import { nextRetainedVersion } from '../store/batch.ts'
 import { BatchPacker, storedReference } from './batch-packer.ts'
 import type { Clock } from './clock.ts'
-import { type PendingReference, recordBytes, TurnRecords } from './turn-records.ts'
+import { type PageRequest, type PendingReference, recordBytes, TurnRecords } from './turn-records.ts'
 
 const nothing = (): void => {}
 
@@ -34,7 +34,8 @@ export abstract class TurnJournal implements Journal {
   protected pendingBytes = 0
   /** Every turn up to this one is committed or on its way. */
   protected handedOver = 0
-  protected pages: { session: Session; fromPosition: number; sharedFilter: string | undefined }[] = []
+  /** In the order of their tickets: a page is read behind everything that was appended before it was asked for. */
+  protected pages: PageRequest[] = []
   protected readonly time: Clock
   readonly #retained = new Map<string, number>()
   /** What the records of the moment ask for. */
@@ -200,7 +201,7 @@ export abstract class TurnJournal implements Journal {
   }
 
   requestPage(session: Session, fromPosition: number, sharedFilter?: string): void {
-    this.pages.push({ session, fromPosition, sharedFilter })
+    this.pages.push({ session, fromPosition, sharedFilter, ticket: this.ticket })
   }
 
   #append(write: (packer: BatchPacker) => void, urgent = true): void {

@@ -51,3 +51,11 @@ export const pageMessagesMax = 1000
 export const pageBytesMax = 1024 * 1024
 /** At once. */
 export const pageReadsMax = 4
+
+export interface PageRequest {
+  readonly session: Session
+  readonly fromPosition: number
+  readonly sharedFilter: string | undefined
+  /** The turn in which it was asked for. */
+  readonly ticket: number
+}
