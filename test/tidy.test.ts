@@ -28,8 +28,9 @@ const parameterExceptions: Record<string, string> = {
 }
 
 const codeFolders = ['src', 'device-simulator', 'bench', 'test', 'scripts']
-/** What a browser or vitest starts with. */
-const pagesAndSetups = ['src/dashboard/main.tsx', 'test/dashboard/built.ts']
+/** Where others come in: programs that import ours, a browser, vitest. */
+const libraries = ['src/gateway.ts', 'src/client/index.ts', 'src/client/react.ts']
+const entries = ['src/main.ts', ...libraries, 'src/dashboard/main.tsx', 'test/dashboard/built.ts']
 const codePaths = codeFolders.flatMap((folder) => filesBelow(folder, ['.ts', '.tsx', '.mts']))
 const markdownPaths = filesBelow('.', ['.md'])
 const { sources, unparsed } = parseSources(codePaths, [
@@ -151,7 +152,7 @@ describe('the tidy rules', () => {
     const programs = Object.values(npmScripts()).flatMap((script) => script.match(/\S+\.ts\b/g) ?? [])
     const used = reachable(
       sources.filter(({ path }) => {
-        const program = [...programs, 'src/main.ts', 'src/gateway.ts', ...pagesAndSetups].includes(path)
+        const program = [...programs, ...entries].includes(path)
         return program || path.endsWith('.test.ts') || /^(bench|scripts)\//.test(path)
       }),
     )

@@ -5,10 +5,10 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -32,6 +32,27 @@ for await (const { topic, payload, qos } of gateway.subscribe('a/#')) {
   await createGateway({ mqttPrt: 1883 })
   console.log(right, wrong, gateway.metrics(), gateway.addresses.mqtt?.port)
 }
+`
+
+/** The same for what pages import. */
+const page = `
+import { connect, type Message, MqtideError } from 'mqtide/client'
+import { useTopic, useTopics } from 'mqtide/react'
+const connection = connect('http://127.0.0.1:8083', { clientId: 'page', token: async () => 'fresh' })
+connection.subscribe('a/#', ({ topic, json }) => [topic.length, json], { qos: 1 })
+for await (const { topic, text, bytes } of connection.subscribe('a/#')) {
+  const right: [string, string, Uint8Array] = [topic, text, bytes]
+  // @ts-expect-error a topic is no number
+  const wrong: number = topic
+  // @ts-expect-error no such option
+  connect('http://127.0.0.1:8083', { clientID: 'page' })
+  // @ts-expect-error JSON has no QoS 2
+  await connection.publish('a', right, { qos: 2 })
+  console.log(wrong, MqtideError)
+}
+const hook: (topic: string) => Message | undefined = useTopic
+const topics: ReadonlyMap<string, Message> = useTopics('a/#')
+console.log(hook, topics)
 `
 
 describe('the package, packed and installed elsewhere', () => {
@@ -80,27 +101,26 @@ describe('the package, packed and installed elsewhere', () => {
   })
 
   it('type-checks in a strict project that uses it, down to the messages', async () => {
-    await writeFile(join(folder, 'consumer.mts'), consumer)
-    const tsc = createRequire(import.meta.url)
-      .resolve('typescript/package.json')
-      .replace('package.json', 'bin/tsc')
-    const types = join(checkout, 'node_modules/@types')
-    const strict = [
-      '--strict',
-      '--noEmit',
-      '--module',
-      'nodenext',
-      '--target',
-      'es2024',
-      '--typeRoots',
-      types,
-      '--types',
-      'node',
-    ]
-    const { stdout } = await run(process.execPath, [tsc, ...strict, 'consumer.mts'], { cwd: folder }).catch(
-      (error: { stdout: string }) => error,
-    )
-    expect(stdout).toBe('')
+    expect(await typeCheck('consumer.mts', consumer, ['--lib', 'es2024', '--types', 'node'])).toBe('')
+  })
+
+  it('brings the client for pages and its React hooks, with types, for browsers and for Node', async () => {
+    // React is the project's own.
+    for (const name of ['react', '@types/react']) {
+      const target = join(folder, 'node_modules', name)
+      await mkdir(dirname(target), { recursive: true })
+      await symlink(join(checkout, 'node_modules', name), target)
+    }
+    expect(await typeCheck('page.mts', page, ['--lib', 'es2024,dom', '--types', 'react'])).toBe('')
+    expect(await typeCheck('page.mts', page, ['--lib', 'es2024', '--types', 'node,react'])).toBe('')
+    const script = `
+      import { connect } from 'mqtide/client'
+      import { ConnectionProvider, useTopic } from 'mqtide/react'
+      const connection = connect('http://127.0.0.1:9')
+      await connection.close()
+      console.log(connection.state, typeof ConnectionProvider, typeof useTopic)`
+    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script], { cwd: folder })
+    expect(stdout.trim()).toBe('closed function function')
   })
 
   it('starts by its command, answers /livez, serves the page, and ends with 0 on SIGTERM', async () => {
@@ -157,5 +177,18 @@ describe('the package, packed and installed elsewhere', () => {
       return exit
     }
     return { mqtt, http, stop }
+  }
+
+  /** What the compiler says of a strict project with one file. */
+  async function typeCheck(name: string, text: string, surroundings: readonly string[]): Promise<string> {
+    await writeFile(join(folder, name), text)
+    const tsc = createRequire(import.meta.url)
+      .resolve('typescript/package.json')
+      .replace('package.json', 'bin/tsc')
+    const types = ['--typeRoots', join(checkout, 'node_modules/@types')]
+    const strict = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2024']
+    const words = [tsc, ...strict, ...types, ...surroundings, name]
+    const { stdout } = await run(process.execPath, words, { cwd: folder }).catch((error: { stdout: string }) => error)
+    return stdout
   }
 })

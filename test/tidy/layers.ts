@@ -74,6 +74,8 @@ export const layers: readonly Layer[] = [
     ],
     types: [...ports, 'src/auth/access-files.ts', 'src/core/publish/export.ts'],
   },
+  // What runs in browsers: nothing of the gateway, nothing of Node. React is the peer of one file.
+  { of: 'src/client/', imports: [] },
   { of: 'src/compose', imports: ['src/'] },
   { of: 'src/world.ts', imports: [], types: ['src/engine/clock.ts', 'src/store/store.ts'] },
   { of: 'src/gateway.ts', imports: ['src/'] },
