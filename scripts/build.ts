@@ -5,7 +5,7 @@
  * be reading it.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,4 +20,3 @@ const run = (program: string, ...words: string[]) => {
 }
 run(tsc, '-p', 'tsconfig.build.json')
 run('scripts/dashboard.js')
-cpSync(join(root, 'src/http/page'), join(root, 'dist/src/http/page'), { recursive: true })

@@ -3,7 +3,9 @@ import type { ComponentType } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { type ApiError, token, usePolled } from './api.ts'
 import { type Identity, IdentityContext } from './identity.ts'
+import { Clients } from './pages/clients.tsx'
 import { Overview } from './pages/overview.tsx'
+import { Topics } from './pages/topics.tsx'
 import { linkTo, usePlace } from './routes.ts'
 import { chooseLanguage, languageInUse, languages, text } from './text/text.ts'
 import { chooseTheme, themeInUse, themes } from './theme.ts'
@@ -13,6 +15,8 @@ type PageName = keyof typeof text.pages
 
 const pages: Partial<Record<PageName, ComponentType>> = {
   overview: Overview,
+  clients: Clients,
+  topics: Topics,
 }
 const pageNames = Object.keys(pages) as PageName[]
 
@@ -97,9 +101,6 @@ function Frame({ reachable, onChange }: { reachable: boolean; onChange(): void }
               </a>
             </li>
           ))}
-          <li>
-            <a href="/page.html">{text.pages.topics}</a>
-          </li>
         </ul>
       </nav>
       <main id="main" ref={main} tabIndex={-1}>

@@ -124,10 +124,10 @@ function HeadCell<Row>({ column, sort, onSort }: HeadCellProps<Row>) {
   return (
     <th scope="col" class={cellClass(column)} aria-sort={direction}>
       <button type="button" class="sort" onClick={() => onSort(sort === first ? other : first)}>
-        {column.title}
         <span aria-hidden="true" class="arrow">
           {direction === 'ascending' ? '↑' : direction === 'descending' ? '↓' : ''}
         </span>
+        {column.title}
       </button>
     </th>
   )

@@ -46,10 +46,6 @@ export const dashboardFolder = new URL(
 
 export function createAssets(folder = dashboardFolder): Map<string, Asset> {
   const assets = new Map([['/mqtt.min.js', assetOf({ contentType: types['js']!, lasting: false }, browserBundle)]])
-  const page = (name: string) => () => new URL(`./page/${name}`, import.meta.url)
-  assets.set('/page.html', assetOf({ contentType: types['html']!, lasting: false }, page('index.html')))
-  assets.set('/page.js', assetOf({ contentType: types['js']!, lasting: false }, page('page.js')))
-  assets.set('/page.css', assetOf({ contentType: types['css']!, lasting: false }, page('page.css')))
   for (const name of namesIn(folder)) {
     const contentType = types[name.slice(name.lastIndexOf('.') + 1)]
     if (contentType === undefined) continue

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { connect } from 'node:net'
-import { gunzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createAssets } from '../../src/http/assets.ts'
 import { createHttpServer, type HttpSources } from '../../src/http/http.ts'
 
 let server: Server
@@ -76,7 +77,35 @@ describe('health and metrics', () => {
   })
 })
 
-describe('page', () => {
+/** As the dashboard's build has named them. */
+const assets = [...createAssets().keys()]
+const scriptPath = assets.find((path) => path.startsWith('/assets/') && path.endsWith('.js'))!
+const stylePath = assets.find((path) => path.endsWith('.css'))!
+
+describe('the dashboard', () => {
+  test('its first view is below 100 KB as it goes over the network', async () => {
+    const html = await (await get('/')).text()
+    const references = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!)
+    let bytes = gzipSync(html).length
+    for (const reference of references) {
+      const answer = await raw(
+        `GET ${reference} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n`,
+      )
+      bytes += Number(/content-length: (\d+)/i.exec(answer)![1])
+    }
+    expect(bytes).toBeGreaterThan(10_000)
+    expect(bytes).toBeLessThan(100_000)
+  })
+
+  test('a file with the hash of its content in its name is kept by browsers, the page itself asked for each time', async () => {
+    expect((await get(scriptPath)).headers.get('cache-control')).toContain('immutable')
+    expect((await get('/')).headers.get('cache-control')).toBe('no-cache')
+  })
+
+  test('where it was not built, the gateway says how', () => {
+    expect([...createAssets(new URL('file:///nowhere/')).keys()]).toEqual(['/mqtt.min.js'])
+  })
+
   test('/ and everything it refers to come from this server, without inline script or style', async () => {
     const html = await (await get('/')).text()
     const references = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!)
@@ -90,8 +119,8 @@ describe('page', () => {
 
   test.each([
     ['/', 'text/html; charset=utf-8'],
-    ['/page.js', 'text/javascript; charset=utf-8'],
-    ['/page.css', 'text/css; charset=utf-8'],
+    [scriptPath, 'text/javascript; charset=utf-8'],
+    [stylePath, 'text/css; charset=utf-8'],
     ['/mqtt.min.js', 'text/javascript; charset=utf-8'],
     ['/favicon.svg', 'image/svg+xml'],
   ])('%s is %s, and a browser may load nothing from elsewhere', async (path, type) => {
@@ -104,18 +133,18 @@ describe('page', () => {
   })
 
   test('a browser that has the file already gets 304, after a change of the tag 200', async () => {
-    const first = await get('/page.css')
+    const first = await get(stylePath)
     const tag = first.headers.get('etag')!
-    const again = await get('/page.css', { headers: { 'if-none-match': `"other", ${tag}` } })
+    const again = await get(stylePath, { headers: { 'if-none-match': `"other", ${tag}` } })
     expect(again.status).toBe(304)
     expect(await again.text()).toBe('')
-    expect((await get('/page.css', { headers: { 'if-none-match': '"other"' } })).status).toBe(200)
+    expect((await get(stylePath, { headers: { 'if-none-match': '"other"' } })).status).toBe(200)
   })
 
   test('a compressed answer holds the same bytes as a plain one', async () => {
-    const plain = await raw('GET /page.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+    const plain = await raw(`GET ${scriptPath} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`)
     const packed = await raw(
-      'GET /page.js HTTP/1.1\r\nHost: a\r\nAccept-Encoding: br, gzip\r\nConnection: close\r\n\r\n',
+      `GET ${scriptPath} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: br, gzip\r\nConnection: close\r\n\r\n`,
     )
     const bodyOf = (answer: string) => Buffer.from(answer.slice(answer.indexOf('\r\n\r\n') + 4), 'latin1')
     expect(packed).toMatch(/content-encoding: gzip/)
@@ -140,14 +169,15 @@ describe('what is refused', () => {
 
   test.each([
     '/nope',
-    '/page/index.html',
+    '/index.html',
+    '/built-from.txt',
     '/../../../../etc/passwd',
     '/%2e%2e/%2e%2e/etc/passwd',
-    '/page.js/../http.ts',
+    '/assets/../http.ts',
     '//etc/passwd',
     '/constructor',
     '/__proto__',
-    'http://other.example/page.js',
+    'http://other.example/mqtt.min.js',
   ])('%s is 404', async (path) => {
     expect(await raw(`GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`)).toMatch(/^HTTP\/1.1 404 /)
   })

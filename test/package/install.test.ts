@@ -125,7 +125,10 @@ describe('the package, packed and installed elsewhere', () => {
 
   it('starts by its command, answers /livez, serves the page, and ends with 0 on SIGTERM', async () => {
     const { http, stop } = await start('--in-memory')
-    for (const path of ['/livez', '/', '/page.js', '/mqtt.min.js']) {
+    const html = await (await fetch(http)).text()
+    const references = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!)
+    expect(references.length).toBeGreaterThan(2)
+    for (const path of ['/livez', '/mqtt.min.js', ...references]) {
       expect((await fetch(`${http}${path}`)).status, path).toBe(200)
     }
     expect(await stop()).toEqual([0, null])
