@@ -103,11 +103,13 @@ function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, c
     async endSession(owner) {
       const session = find(owner)
       if (session === undefined) return false
-      engine.run(() => {
+      const end = (): void => {
         session.client?.disconnect(ReasonCode.administrativeAction)
         // One that does not outlive its connection is over by now.
         if (!session.ended) endSession(broker, session)
-      })
+      }
+      const { client } = session
+      engine.run(() => (client === null ? end() : client.withDurability(end)))
       await committer.settled()
       return true
     },
@@ -131,7 +133,7 @@ async function publish(
   packetBytesMax: number,
   parts: { engine: Engine; committer: Committer },
 ): Promise<Published> {
-  if (message.payload.length + message.topic.length > packetBytesMax) return 'too-large'
+  if (message.payload.length + Buffer.byteLength(message.topic) > packetBytesMax) return 'too-large'
   const namespace = parts.engine.broker.namespaces.get(name)
   if (namespace === undefined) return 'no-namespace'
   try {
@@ -178,7 +180,7 @@ function readingsOf(inForce: InForce, { broker, listeners, access, history }: Ap
         return { name, kind, host, port, durability, clients: room.clients, handshakes: room.handshakes }
       }),
     metrics: () => flatMetrics(broker.totals(), broker.gauges()),
-    budgets: () => ({ ...broker.gauges().budgets }),
+    budgets: () => ({ ...broker.budgetReadings() }),
     limits: () => {
       const limits = Object.entries(inForce.config.limits)
       return Object.fromEntries(limits.filter((entry): entry is [string, number] => typeof entry[1] === 'number'))

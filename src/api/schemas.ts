@@ -232,10 +232,21 @@ export const namespaceQuery = z
   .optional()
   .describe('The namespace; unless said, that of the token, else `default`.')
 export const ownerQuery = z.object({ namespace: namespaceQuery })
+/**
+ * A name as a level of a path. `.` and `..` are steps in every URL, also percent-encoded: they are written `~.` and `~..`, and what looks like
+ * those has one more `~` in front.
+ */
+export function fromPath(level: string): string {
+  return /^~+\.\.?$/.test(level) ? level.slice(1) : level
+}
+
+export const pathText = 'Percent-encoded: plant%2F1. The names . and .. are written ~. and ~.. here.'
+
 export const clientIdParam = z.object({
   clientId: z
     .string()
     .min(1)
     .max(65_535)
-    .openapi({ param: { name: 'clientId', in: 'path' } }),
+    .transform(fromPath)
+    .openapi({ type: 'string', param: { name: 'clientId', in: 'path' }, description: pathText }),
 })

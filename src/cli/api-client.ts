@@ -126,11 +126,8 @@ function bodyOf<Body>(text: string, url: string): Body {
 
 /** A client id or a topic as a level of a path. */
 export function inPath(name: string): string {
-  // Taken for steps within the path, also percent-encoded.
-  if (name === '.' || name === '..') {
-    throw new CliError(`${name} can't be named in a path of the HTTP API`, ExitCode.usage)
-  }
-  return encodeURIComponent(name)
+  // These alone are taken for steps within the path, also percent-encoded (docs/api.md).
+  return encodeURIComponent(/^~*\.\.?$/.test(name) ? `~${name}` : name)
 }
 
 function urlOf(config: Parameters<typeof listenersOf>[0]): string {
@@ -150,7 +147,9 @@ function checkedUrl(url: string): string {
   if (!URL.canParse(url) || !/^https?:/.test(url)) {
     throw new CliError(`${url} is no URL such as http://127.0.0.1:8083`, ExitCode.usage)
   }
-  return new URL(url).origin
+  const { origin, pathname } = new URL(url)
+  // Of a gateway behind a proxy that serves it below a path.
+  return `${origin}${pathname.replace(/\/+$/, '')}`
 }
 
 function tokenIn(given: string | undefined, first: string | undefined): string | undefined {

@@ -1,6 +1,7 @@
 /** `mqtide backup FILE`: a consistent copy of the database, also while the gateway runs. */
+import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
-import type { CliContext } from './context.ts'
+import { type CliContext, CliError } from './context.ts'
 import { type DirectoryFlags, dataDirOf, withStoreErrors } from './store-directory.ts'
 
 export function registerBackup(program: Command, context: CliContext): void {
@@ -14,7 +15,9 @@ export function registerBackup(program: Command, context: CliContext): void {
     .action(async (file: string, flags: DirectoryFlags & { force?: boolean }) => {
       const { backupStore } = await import('../store/backup.ts')
       const dataDir = dataDirOf(flags, context)
-      const { bytes } = withStoreErrors(() => backupStore(dataDir, file, { overwrite: flags.force === true }))
+      const overwrite = flags.force === true
+      if (!overwrite && existsSync(file)) throw new CliError(`${file} exists; --force replaces it`)
+      const { bytes } = withStoreErrors(() => backupStore(dataDir, file, { overwrite }))
       context.stdout.write(`${file}: ${bytes} bytes, checked\n`)
     })
 }

@@ -257,7 +257,7 @@ export class Broker {
     )
   }
 
-  /** Counted by walking all sessions: for scrapes, not for the hot path. */
+  /** Running totals, and a few steps for each namespace. */
   gauges(): Gauges {
     const namespaces = new Map([...this.namespaces.values()].map((one) => [one.name, one.gauges()] as const))
     const total = (of: keyof NamespaceGauges): number => [...namespaces.values()].reduce((sum, one) => sum + one[of], 0)
@@ -277,11 +277,11 @@ export class Broker {
       bannedClients: this.bans.count,
       routeCacheBytes: this.topics.bytes,
       dropLinesLost: this.dropLedger.linesLost,
-      budgets: this.#readBudgets(),
+      budgets: this.budgetReadings(),
     }
   }
 
-  #readBudgets(): Record<keyof Budgets, BudgetReading> {
+  budgetReadings(): Record<keyof Budgets, BudgetReading> {
     const { budgets, counters } = this
     budgets.routeCacheBytes.used = this.topics.bytes
     budgets.routeCacheBytes.refused = counters.routeCacheEvictions

@@ -14,6 +14,7 @@ import type { BrokerOptions, NamespaceQuotas } from './options.ts'
 import type { Message } from './publish/message.ts'
 import { namespaceBuckets, type PublishBucket, UserRates } from './publish/rate-buckets.ts'
 import { RetainedMessages } from './retained/retained-messages.ts'
+import type { QueueTotals } from './session/message-log.ts'
 import type { Session } from './session/session.ts'
 import { type Subscription, SubscriptionIndex } from './subscriptions/subscription-index.ts'
 
@@ -76,6 +77,8 @@ export class Namespace {
   readonly userRates = new UserRates()
   /** What its publishers share besides; empty: they may publish as fast as they can together. */
   publishBuckets: readonly PublishBucket[]
+  /** Kept by the queues and windows of its sessions. */
+  readonly queueTotals: QueueTotals = { waiting: 0, inflight: 0 }
   /** By client id. */
   readonly sessions = new Map<string, Session>()
   /** How many sessions each principal has. */
@@ -200,16 +203,9 @@ export class Namespace {
     return previous
   }
 
-  /** Counted by walking its sessions: for scrapes, not for the hot path. */
   gauges(): NamespaceGauges {
     const { index, retained, quotas, sessions } = this
     const refusals = Object.values(quotas).reduce((sum, { refused }: Budget) => sum + refused, 0)
-    let queuedMessages = 0
-    let inflightMessages = 0
-    for (const { queue, window } of sessions.values()) {
-      queuedMessages += queue.waiting
-      inflightMessages += window.inflight
-    }
     return {
       connections: quotas.connections.used,
       sessions: sessions.size,
@@ -217,9 +213,9 @@ export class Namespace {
       sharedSubscriptions: index.sharedCount,
       retainedMessages: retained.count,
       retainedBytes: retained.bytes,
-      queuedMessages,
+      queuedMessages: this.queueTotals.waiting,
       queuedBytes: quotas.queuedBytes.used,
-      inflightMessages,
+      inflightMessages: this.queueTotals.inflight,
       refusals,
     }
   }

@@ -34,7 +34,7 @@ export function backupStore(dataDir: string, file: string, { overwrite = false }
   if (!existsSync(path))
     throw new StoreError('io', `${path} does not exist: there is nothing to back up in ${dataDir}.`)
   if (existsSync(target) && !overwrite) {
-    throw new StoreError('io', `${file} exists. Choose another name, or add --force to replace it.`)
+    throw new StoreError('io', `${file} exists: choose another name`)
   }
   const partial = `${target}.partial`
   try {

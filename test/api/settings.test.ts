@@ -98,7 +98,11 @@ describe('a backup', () => {
     const { status, body } = await call('POST', '/backup', { name: 'night.db' })
     expect({ status, file: body['file'] }).toEqual({ status: 200, file: file('data/backups/night.db') })
     expect(statSync(file('data/backups/night.db'))).toMatchObject({ size: body['bytes'] })
-    expect((await call('POST', '/backup', { name: 'night.db' })).status).toBe(409)
+    const again = await call('POST', '/backup', { name: 'night.db' })
+    expect([again.status, again.body['detail']]).toEqual([
+      409,
+      expect.stringMatching(/night\.db exists: choose another name$/),
+    ])
     const restored = await runCommand(['restore', file('data/backups/night.db'), '--data-dir', file('other')])
     expect(restored.exitCode).toBe(0)
   })

@@ -42,7 +42,19 @@ export class Process {
   get fault(): string | undefined {
     const { failure, broker } = this.#parts
     if (failure.error !== undefined) return String(failure.error.stack)
-    return broker.counters.internalErrors > 0 ? 'an internal error: repeat with MQTIDE_TORTURE_LOG=error' : undefined
+    if (broker.counters.internalErrors > 0) return 'an internal error: repeat with MQTIDE_TORTURE_LOG=error'
+    return this.#wrongTotals()
+  }
+
+  /** What is counted as it changes has to be what there is. */
+  #wrongTotals(): string | undefined {
+    const sessions = [...this.#parts.broker.sessionsByNumber.values()]
+    const counted = [...this.#parts.broker.namespaces.values()].map(({ queueTotals }) => queueTotals)
+    const waiting = sessions.reduce((sum, { queue }) => sum + queue.waiting, 0)
+    const inflight = sessions.reduce((sum, { window }) => sum + window.inflight, 0)
+    const total = (of: 'waiting' | 'inflight') => counted.reduce((sum, one) => sum + one[of], 0)
+    if (total('waiting') === waiting && total('inflight') === inflight) return undefined
+    return `wrong totals: ${total('waiting')} of ${waiting} wait, ${total('inflight')} of ${inflight} are in flight`
   }
 
   /** Counts what was written down for the store. */

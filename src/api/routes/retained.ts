@@ -6,7 +6,7 @@ import type { Pages } from '../listing.ts'
 import { namespaceOf } from '../namespace.ts'
 import { Problem } from '../problem.ts'
 import { type Api, json, needs, problems } from '../route.ts'
-import { namespaceQuery, ownerQuery, pageOf, pageQuery, retainedSchema } from '../schemas.ts'
+import { fromPath, namespaceQuery, ownerQuery, pageOf, pageQuery, pathText, retainedSchema } from '../schemas.ts'
 import { messageBody } from '../views.ts'
 
 const tags = ['Retained messages']
@@ -28,8 +28,9 @@ const topicParam = z.object({
   topic: z
     .string()
     .max(65_535)
+    .transform(fromPath)
     .refine((topic) => isValidTopicName(topic), { error: 'not a topic name' })
-    .openapi({ param: { name: 'topic', in: 'path' }, description: 'Percent-encoded: plant%2F1.' }),
+    .openapi({ type: 'string', param: { name: 'topic', in: 'path' }, description: pathText }),
 })
 
 const list = createRoute({

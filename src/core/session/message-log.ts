@@ -23,6 +23,12 @@ export interface LogEntry {
 
 const ringSizeMin = 8
 
+/** Running totals over all sessions of a namespace, for whoever looks: nobody walks a hundred thousand sessions for them. */
+export interface QueueTotals {
+  waiting: number
+  inflight: number
+}
+
 export class MessageLog<Entry extends LogEntry> {
   #ring: (Entry | null)[] | null = null
   #mask = 0
@@ -33,8 +39,6 @@ export class MessageLog<Entry extends LogEntry> {
   /** From here on, entries are in the store only. */
   residentEnd = 0
   nextPosition = 0
-  /** Not yet sent, in memory and in the store. */
-  waiting = 0
   /** Of those, the ones in memory. */
   resident = 0
   /** Everything below this position is recorded as sent, with this turn at the latest. Only for a log that is stored. */
@@ -68,10 +72,23 @@ export class MessageLog<Entry extends LogEntry> {
   /** Of the bytes that wait in all logs of a namespace. */
   readonly #waitingBytes: Budget
   #bytes = 0
+  readonly #totals: QueueTotals
+  #waiting = 0
 
-  constructor(budget: QueueBudget, waitingBytes: Budget) {
+  constructor(budget: QueueBudget, waitingBytes: Budget, totals: QueueTotals = { waiting: 0, inflight: 0 }) {
     this.#budget = budget
     this.#waitingBytes = waitingBytes
+    this.#totals = totals
+  }
+
+  /** Not yet sent, in memory and in the store. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  set waiting(waiting: number) {
+    this.#totals.waiting += waiting - this.#waiting
+    this.#waiting = waiting
   }
 
   /** Bytes of what waits, in memory and in the store. What was sent is bounded by the window instead. */

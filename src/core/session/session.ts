@@ -82,8 +82,8 @@ export class Session implements Destination {
 
   constructor(number: number, clientId: string, version: ProtocolVersion, namespace: Namespace) {
     this.namespace = namespace
-    this.queue = new MessageLog(namespace.budgets.queueBytes, namespace.quotas.queuedBytes)
-    this.window = new Window(this.queue)
+    this.queue = new MessageLog(namespace.budgets.queueBytes, namespace.quotas.queuedBytes, namespace.queueTotals)
+    this.window = new Window(this.queue, namespace.queueTotals)
     this.number = number
     this.clientId = clientId
     this.version = version

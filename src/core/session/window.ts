@@ -7,7 +7,7 @@
  * that an identifier is never in use twice.
  */
 import type { Delivery } from './delivery.ts'
-import type { MessageLog } from './message-log.ts'
+import type { MessageLog, QueueTotals } from './message-log.ts'
 
 /** 1 to 65,535 [MQTT-2.2.1-3]. */
 export const packetIds = 65_535
@@ -17,12 +17,23 @@ export function packetIdOf(position: number): number {
 }
 
 export class Window {
-  /** Sent and not yet acknowledged. */
-  inflight = 0
   readonly #log: MessageLog<Delivery>
+  readonly #totals: QueueTotals
+  #inflight = 0
 
-  constructor(log: MessageLog<Delivery>) {
+  constructor(log: MessageLog<Delivery>, totals: QueueTotals = { waiting: 0, inflight: 0 }) {
     this.#log = log
+    this.#totals = totals
+  }
+
+  /** Sent and not yet acknowledged. */
+  get inflight(): number {
+    return this.#inflight
+  }
+
+  set inflight(inflight: number) {
+    this.#totals.inflight += inflight - this.#inflight
+    this.#inflight = inflight
   }
 
   /** Whether one more may be in flight. */
