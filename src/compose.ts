@@ -14,6 +14,7 @@ import { type ComposedListeners, createListeners } from './compose-listeners.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
 import { exportsOf, namespacesOfUsers, quotasOf } from './config/namespaces.ts'
+import { queuesOf } from './config/queues.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
@@ -252,6 +253,7 @@ function brokerOptions(config: GatewayConfig): BrokerOptions {
     sharedGroups: sharedSubscriptions.groups,
     namespaces: quotasOf(config.namespaces),
     exports: exportsOf(config.namespaces),
+    queues: queuesOf(config),
   }
 }
 

@@ -9,11 +9,12 @@ import { guardedGrant } from './auth/guarded-grant.ts'
 import { composeGateway, type GatewayParts } from './compose.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
-import type { ListenerKind } from './config/listeners.ts'
-import { listenersOf } from './config/listeners.ts'
+import { type ListenerKind, listenersOf } from './config/listeners.ts'
 import { namespacesOfUsers, quotasOf } from './config/namespaces.ts'
+import { queuesOf } from './config/queues.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
+import { declareQueues } from './core/logs/queue-set.ts'
 import { defaultNamespaceName, type Namespace } from './core/namespace.ts'
 import { countLevels } from './core/topic-trie.ts'
 import type { Connection } from './engine/connection.ts'
@@ -261,6 +262,7 @@ export class Gateway {
       broker.namespace(name).openWith(quotas, broker.now)
     this.#startSysTopics()
     engine.run(() => {
+      declareQueues(broker, queuesOf(config))
       for (const { client } of [...broker.sessionsByNumber.values()]) {
         if (client === null) continue
         const { principal, peer, namespace } = client

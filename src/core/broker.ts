@@ -12,6 +12,8 @@ import { Counters, type Gauges, type NamespaceGauges, Traffic, totalOf } from '.
 import { Deadlines } from './deadlines.ts'
 import { DropLedger } from './drop-ledger.ts'
 import type { Explainer } from './explain/explainer.ts'
+import type { Lane } from './logs/lane.ts'
+import { declareQueues } from './logs/queue-set.ts'
 import { defaultNamespaceName, Namespace } from './namespace.ts'
 import { type BrokerOptions, type ChangeableLimits, changeableLimits } from './options.ts'
 import { type Audit, noAudit } from './ports/audit.ts'
@@ -28,6 +30,7 @@ import { IncomingPublish } from './publish/receive.ts'
 import { TopicCache } from './publish/route-cache.ts'
 import { SessionEndings } from './session/endings.ts'
 import { Session } from './session/session.ts'
+import { xorshift } from './subscriptions/shared-group.ts'
 
 /** What the core logs; pino fits. */
 export interface Log {
@@ -86,6 +89,8 @@ export class Broker {
   readonly cost: Cost = { steps: 0, stepsEnd: Infinity }
   /** Of all namespaces. */
   readonly sessionsByNumber = new Map<number, Session>()
+  /** Logs of queues, of all namespaces. Their numbers are among those of sessions. */
+  readonly lanesByNumber = new Map<number, Lane>()
   /** The one message being routed; routing never nests. */
   readonly publication = new Publication()
   /** The one PUBLISH being judged. */
@@ -105,6 +110,8 @@ export class Broker {
   nextSessionNumber = 1
   nextInProcessNumber = 1
   readonly #hashSeed: number
+  /** Never 0. */
+  #randomState: number
   readonly #assignedIdPrefix: string
   #assignedIds = 0
   readonly #awaitingCommit = new Set<Pumped>()
@@ -124,10 +131,18 @@ export class Broker {
     this.log = ports.log ?? silent
     this.#assignedIdPrefix = ports.assignedIdPrefix ?? 'mqtide-'
     this.#hashSeed = ports.hashSeed ?? hashSeedOfTests
+    this.#randomState = (this.#hashSeed | 1) >>> 0
     this.topics = new TopicCache(this.counters, options)
     this.defaultNamespace = this.namespace(defaultNamespaceName)
     for (const name of Object.keys(options.namespaces)) this.namespace(name)
     addExports(this, options.exports)
+    declareQueues(this, options.queues)
+  }
+
+  /** From 0 up to 1: the same in each run with the same seed. */
+  random(): number {
+    this.#randomState = xorshift(this.#randomState)
+    return this.#randomState / 0x100000000
   }
 
   /** The namespace of this name, made where there is none. */

@@ -60,6 +60,10 @@ export const dropReasons = [
   'will_refused',
   /** What another namespace exports could not be taken where it goes. */
   'export_refused',
+  /** Of a queue without dead letters: it failed too often, or nobody is to try it again. */
+  'queue_rejected',
+  /** Published to a queue that is not there. */
+  'no_queue',
 ] as const
 export type DropReason = (typeof dropReasons)[number]
 

@@ -10,6 +10,7 @@ import { Budget, type Budgets, subscriptionObjectBytes } from './budgets.ts'
 import type { Cost } from './cost.ts'
 import type { NamespaceGauges, Traffic } from './counters.ts'
 import type { DropLedger, DropLine } from './drop-ledger.ts'
+import type { Queue } from './logs/queue.ts'
 import type { BrokerOptions, NamespaceQuotas } from './options.ts'
 import type { Message } from './publish/message.ts'
 import { namespaceBuckets, type PublishBucket, UserRates } from './publish/rate-buckets.ts'
@@ -73,6 +74,8 @@ export class Namespace {
   dropLine: DropLine | null = null
   readonly dropLedger: DropLedger
   readonly index: SubscriptionIndex
+  /** By name. */
+  readonly queues = new Map<string, Queue>()
   readonly retained: RetainedMessages
   readonly userRates = new UserRates()
   /** What its publishers share besides; empty: they may publish as fast as they can together. */
@@ -87,7 +90,9 @@ export class Namespace {
   readonly topicSeed: number
   /** Below these, what others export to it stands: to be read only. */
   readonly importPrefixes: string[] = []
-  #exports = 0
+  /** Of the broker itself: what it exports, what queues take in. */
+  #own = 0
+  #consumers = 0
   #subscriptions = 0
   #subscriptionBytes = 0
   #retainedBytes = 0
@@ -164,9 +169,20 @@ export class Namespace {
   }
 
   /** It is no subscription of a client's: it does not count. */
-  addExport(subscription: Subscription, parsed: TopicFilter): void {
-    this.#exports++
+  addOwn(subscription: Subscription, parsed: TopicFilter): void {
+    this.#own++
     this.addSubscription(subscription, parsed)
+  }
+
+  removeOwn(subscription: Subscription): void {
+    this.#own--
+    this.removeSubscription(subscription)
+  }
+
+  /** A subscription to a queue, which is not in the index, came or went. */
+  countConsumer(by: 1 | -1): void {
+    this.#consumers += by
+    this.#countSubscriptions()
   }
 
   /** Only the server publishes there, and nothing of it is stored. */
@@ -209,7 +225,7 @@ export class Namespace {
     return {
       connections: quotas.connections.used,
       sessions: sessions.size,
-      subscriptions: index.count - this.#exports,
+      subscriptions: index.count - this.#own + this.#consumers,
       sharedSubscriptions: index.sharedCount,
       retainedMessages: retained.count,
       retainedBytes: retained.bytes,
@@ -222,7 +238,7 @@ export class Namespace {
 
   #countSubscriptions(): void {
     const { index, budgets } = this
-    const count = index.count - this.#exports
+    const count = index.count - this.#own + this.#consumers
     const bytes = index.bytes + subscriptionObjectBytes * count
     budgets.subscriptions.used += count - this.#subscriptions
     budgets.subscriptionBytes.used += bytes - this.#subscriptionBytes

@@ -1,5 +1,6 @@
 /** The core's settings. Names are those of the configuration; each limit has its unit in its name. */
 import type { Qos } from '../mqtt/packet.ts'
+import type { DeclaredQueue } from './logs/definition.ts'
 import type { ExportRule } from './publish/export.ts'
 import type { DispatchStrategy } from './subscriptions/shared-group.ts'
 
@@ -85,6 +86,8 @@ export interface BrokerOptions {
   namespaces: Readonly<Record<string, NamespaceQuotas>>
   /** What of one goes to another. Without loops. */
   exports: readonly ExportRule[]
+  /** That clients work on together. */
+  queues: readonly DeclaredQueue[]
 }
 
 /** Absent: what all namespaces have together. */
@@ -189,4 +192,5 @@ export const defaultBrokerOptions: BrokerOptions = {
   ratePauseMsMax: 10_000,
   namespaces: {},
   exports: [],
+  queues: [],
 }

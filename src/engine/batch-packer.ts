@@ -1,5 +1,6 @@
 /** Writes turns' records into one batch: bodies before what names them, and how far was sent of what is written. */
 
+import { QueuedMessage, storedPast } from '../core/logs/queued-message.ts'
 import type { QueuePlace } from '../core/ports/journal.ts'
 import type { Message } from '../core/publish/message.ts'
 import { DeliveryState } from '../core/session/delivery.ts'
@@ -22,14 +23,18 @@ export class BatchPacker {
     return this.writer.take()
   }
 
-  reference({ session, position, delivery, message }: PendingReference): void {
-    if ((delivery.state !== DeliveryState.waiting || delivery.dup) && position >= session.queue.marked) {
-      session.queue.marked = position + 1
-      this.#marks.add(session)
+  reference({ owner, position, delivery, message }: PendingReference): void {
+    if (delivery.state !== DeliveryState.waiting || delivery.dup) {
+      // What a queue has is never sent itself: it waits, and what is sent is a lease of it.
+      const session = owner as Session
+      if (position >= session.queue.marked) {
+        session.queue.marked = position + 1
+        this.#marks.add(session)
+      }
     }
     const alone = message.id === 0 && message.references === 1
     if (!alone) this.body(message)
-    const reference = storedReference({ session, position, delivery }, message.id)
+    const reference = storedReference({ owner, position, delivery }, message.id)
     if (!alone) this.writer.enqueue(reference)
     else {
       this.writer.enqueueMessage(reference, storedMessage(message))
@@ -46,14 +51,14 @@ export class BatchPacker {
   }
 }
 
-export function storedReference({ session, position, delivery }: QueuePlace, messageId: number): StoredReference {
+export function storedReference({ owner, position, delivery }: QueuePlace, messageId: number): StoredReference {
   return {
-    session: session.number,
+    session: owner.number,
     position,
     messageId,
     qos: delivery.qos,
     retain: delivery.retain,
-    sharedFilter: delivery.group?.filter ?? '',
+    sharedFilter: delivery instanceof QueuedMessage ? storedPast(delivery.past) : (delivery.group?.filter ?? ''),
     subscriptionIdentifiers: delivery.identifiers,
   }
 }

@@ -249,9 +249,9 @@ export class Committer extends TurnJournal implements Commits {
     const waiting = this.sealed.length === 0 ? Infinity : this.sealed[0]!.ticket
     const due = this.pages.findIndex(({ ticket }) => ticket >= waiting)
     const count = Math.min(pageReadsMax - this.#pageReads, due < 0 ? this.pages.length : due)
-    for (const { session, fromPosition, sharedFilter } of this.pages.splice(0, count)) {
+    for (const { owner, fromPosition, sharedFilter } of this.pages.splice(0, count)) {
       this.#pageReads++
-      this.#store.readQueue(session.number, fromPosition, pageMessagesMax, pageBytesMax, sharedFilter).then(
+      this.#store.readQueue(owner.number, fromPosition, pageMessagesMax, pageBytesMax, sharedFilter).then(
         (page) => this.#onPage(page),
         (error: unknown) => this.fail(error),
       )

@@ -5,7 +5,9 @@
  * references all went is not written either. Under load, online durable traffic so hardly touches the disk. The core does not
  * know of this.
  */
-import type { Journal, QueuePlace, SentMark } from '../core/ports/journal.ts'
+import type { Lane } from '../core/logs/lane.ts'
+import type { QueuedMessage } from '../core/logs/queued-message.ts'
+import type { Journal, LogOwner, QueuePlace, SentMark } from '../core/ports/journal.ts'
 import { type Message, messageBytes } from '../core/publish/message.ts'
 import { type Delivery, DeliveryState } from '../core/session/delivery.ts'
 import { storedSession } from '../core/session/recovery.ts'
@@ -79,7 +81,7 @@ export abstract class TurnJournal implements Journal {
   /** Nobody else routes to this process. */
   interest(): void {}
 
-  enqueue(session: Session, position: number, delivery: Delivery): void {
+  enqueue(owner: LogOwner, position: number, delivery: Delivery): void {
     const message = delivery.message!
     const turn = this.current
     delivery.ticket = this.ticket
@@ -88,17 +90,17 @@ export abstract class TurnJournal implements Journal {
     this.appended++
     this.#grow(messageBytes(message) + recordBytes)
     turn.live++
-    if (session.link === null) turn.urgent = true
+    if (owner.link === null) turn.urgent = true
     else if (delivery.qos === 2) {
       // Not even sent before its commit, which has to survive what its recipient's frames wait for: should it be lost after
       // it was sent, its packet identifier would go to another message, which the recipient then takes for this one.
       turn.urgent = true
-      turn.raise(session.link.durability)
+      turn.raise(owner.link.durability)
     }
-    turn.records.push({ session, position, delivery, message, elided: false })
+    turn.records.push({ owner, position, delivery, message, elided: false })
   }
 
-  dequeue(session: Session, position: number, delivery: Delivery | null): void {
+  dequeue({ number }: LogOwner, position: number, delivery: Delivery | null): void {
     if (delivery !== null && delivery.record >= 0 && delivery.ticket > this.handedOver) {
       const turn =
         delivery.ticket === this.ticket ? this.current : this.sealed[delivery.ticket - this.sealed[0]!.ticket]!
@@ -109,7 +111,6 @@ export abstract class TurnJournal implements Journal {
       this.elidedReferences++
       return
     }
-    const { number } = session
     const released = delivery?.state === DeliveryState.released
     // Nobody waits for a removal.
     this.#append(
@@ -127,10 +128,10 @@ export abstract class TurnJournal implements Journal {
   }
 
   /** The old reference is written first, even if its turn is still being gathered: an acknowledgement may wait for it. */
-  move(from: Session, fromPosition: number, old: Delivery | null, to: QueuePlace): void {
+  move(from: LogOwner, fromPosition: number, old: Delivery | null, to: QueuePlace): void {
     if (old !== null) old.record = -1
     to.delivery.ticket = this.ticket
-    if (to.session.link !== null) this.current.raise(to.session.link.durability)
+    if (to.owner.link !== null) this.current.raise(to.owner.link.durability)
     const reference = storedReference(to, 0)
     this.#append(({ writer }) => writer.move(from.number, fromPosition, reference))
   }
@@ -195,13 +196,31 @@ export abstract class TurnJournal implements Journal {
     this.#append(({ writer }) => writer.sent(number, own.end), false)
   }
 
+  log({ number, priority, queue }: Lane): void {
+    const { name, namespace, definition } = queue
+    const log = { number, namespace: namespace.storedName, name, priority, filter: definition.filter ?? '' }
+    this.#append(({ writer }) => writer.logPut(log))
+  }
+
+  /** Nobody waits for what is said of an attempt. */
+  attempt(queued: QueuedMessage): void {
+    const { lane, position, failed, returned, dueAt, reason } = queued
+    queued.attempted = true
+    const attempt = { log: lane.number, position, failed, returned, dueAt, reason }
+    this.#append(({ writer }) => writer.attemptPut(attempt), false)
+  }
+
+  attemptEnd({ number }: Lane, position: number): void {
+    this.#append(({ writer }) => writer.attemptDelete(number, position), false)
+  }
+
   /** What the clock has reached, for the next process. */
   clock(time: number, wallOffset: number): void {
     this.#append(({ writer }) => writer.clock(time, wallOffset))
   }
 
-  requestPage(session: Session, fromPosition: number, sharedFilter?: string): void {
-    this.pages.push({ session, fromPosition, sharedFilter, ticket: this.ticket })
+  requestPage(owner: LogOwner, fromPosition: number, sharedFilter?: string): void {
+    this.pages.push({ owner, fromPosition, sharedFilter, ticket: this.ticket })
   }
 
   #append(write: (packer: BatchPacker) => void, urgent = true): void {

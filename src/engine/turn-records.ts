@@ -1,13 +1,13 @@
 /** What one turn appended: its records, in order, and how they are to be committed. */
 
+import type { LogOwner } from '../core/ports/journal.ts'
 import type { Message } from '../core/publish/message.ts'
 import type { Delivery } from '../core/session/delivery.ts'
-import type { Session } from '../core/session/session.ts'
 import type { BatchPacker } from './batch-packer.ts'
 
 /** The record that may still be elided; all others are functions that write themselves when the batch is packed. */
 export interface PendingReference {
-  session: Session
+  owner: LogOwner
   position: number
   delivery: Delivery
   message: Message
@@ -53,7 +53,7 @@ export const pageBytesMax = 1024 * 1024
 export const pageReadsMax = 4
 
 export interface PageRequest {
-  readonly session: Session
+  readonly owner: LogOwner
   readonly fromPosition: number
   readonly sharedFilter: string | undefined
   /** The turn in which it was asked for. */

@@ -2,6 +2,7 @@
 import { type BatchRecords, batchFormat } from './batch.ts'
 import { FieldReader } from './packing.ts'
 import { Kind } from './records/kind.ts'
+import { unpackAttempt, unpackLog } from './records/log.ts'
 import { emptyMessage, unpackBody } from './records/message.ts'
 import { unpackMove } from './records/move.ts'
 import { emptyReference, type ReusedReference, unpackEntry } from './records/queue-entry.ts'
@@ -109,6 +110,15 @@ function readRareRecord(kind: number, fields: FieldReader, sink: BatchRecords): 
       break
     case Kind.willDelete:
       sink.willDelete(fields.number())
+      break
+    case Kind.logPut:
+      sink.logPut(unpackLog(fields))
+      break
+    case Kind.attemptPut:
+      sink.attemptPut(unpackAttempt(fields))
+      break
+    case Kind.attemptDelete:
+      sink.attemptDelete(fields.number(), fields.number())
       break
     default:
       throw new Error(`not a batch: record kind ${kind}`)

@@ -10,6 +10,7 @@
  */
 import { FieldWriter } from './packing.ts'
 import { Kind } from './records/kind.ts'
+import { packAttempt, packLog } from './records/log.ts'
 import { packBody } from './records/message.ts'
 import { packMove } from './records/move.ts'
 import { packEntryFields } from './records/queue-entry.ts'
@@ -17,7 +18,16 @@ import { packRetainedKey } from './records/retained.ts'
 import { packSession } from './records/session.ts'
 import { packSubscription } from './records/subscription.ts'
 import { packWill } from './records/will.ts'
-import type { StoredMessage, StoredReference, StoredSession, StoredSubscription, StoredWill } from './store.ts'
+import type {
+  StoredAttempt,
+  StoredLog,
+  StoredMessage,
+  StoredReference,
+  StoredSession,
+  StoredSubscription,
+  StoredWill,
+} from './store.ts'
+
 /** What a batch may say, in the order of the turn. A sink applies the records in exactly that order. */
 export interface BatchRecords {
   sessionPut(session: StoredSession): void
@@ -62,6 +72,10 @@ export interface BatchRecords {
   retainedDelete(topic: string, version: number, namespace?: string): void
   willPut(will: StoredWill): void
   willDelete(session: number): void
+  /** A queue's log, whose entries are `enqueue`d under its number. */
+  logPut(log: StoredLog): void
+  attemptPut(attempt: StoredAttempt): void
+  attemptDelete(log: number, position: number): void
 }
 
 /** A batch of another format is refused whole. */
@@ -187,6 +201,20 @@ export class BatchWriter implements BatchRecords {
 
   willDelete(session: number): void {
     this.#begin(Kind.willDelete).number(session)
+  }
+
+  logPut(log: StoredLog): void {
+    packLog(this.#begin(Kind.logPut), log)
+  }
+
+  attemptPut(attempt: StoredAttempt): void {
+    packAttempt(this.#begin(Kind.attemptPut), attempt)
+  }
+
+  attemptDelete(log: number, position: number): void {
+    const fields = this.#begin(Kind.attemptDelete)
+    fields.number(log)
+    fields.number(position)
   }
 
   #begin(kind: number): FieldWriter {

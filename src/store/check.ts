@@ -41,7 +41,7 @@ export interface Disagreements {
   /** Queue entries and retained topics whose body is missing. */
   missingMessages: number
   wrongCounts: number
-  /** Subscriptions, queue entries, packet identifiers and wills of sessions that do not exist. */
+  /** Subscriptions, queue entries, packet identifiers and wills of sessions, and of queues, that do not exist. */
   rowsWithoutSession: number
 }
 
@@ -161,7 +161,8 @@ const named = `
       SELECT message_id FROM queued_entry WHERE message_references > 0 AND message_id <> 0
       UNION ALL SELECT message_id FROM retained)
     GROUP BY message_id)`
-const knownSessions = '(SELECT number FROM session UNION ALL SELECT number FROM ended_session)'
+const knownSessions = `(SELECT number FROM session UNION ALL SELECT number FROM ended_session
+  UNION ALL SELECT number FROM log WHERE name IS NOT NULL)`
 /** What selects the rows that belong to no session, by table. */
 const withoutSession = tables
   .filter(({ owner }) => owner !== undefined)

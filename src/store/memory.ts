@@ -15,6 +15,8 @@ import type {
   RecoveredNumbers,
   Recovery,
   Store,
+  StoredAttempt,
+  StoredLog,
   StoredMessage,
   StoredReference,
   StoredSession,
@@ -109,6 +111,8 @@ class MemoryRecords implements BatchRecords {
   /** By namespace and topic. */
   #retained = new Map<string, MemoryRetained>()
   #wills = new Map<number, StoredWill>()
+  #logs = new Map<number, StoredLog>()
+  #attempts = new Map<string, StoredAttempt>()
   #clock: [time: number, wallOffset: number] | undefined
   #numbers: RecoveredNumbers = { nextSessionNumber: 1, nextMessageId: 1, retainedVersion: 0 }
 
@@ -123,6 +127,8 @@ class MemoryRecords implements BatchRecords {
     copy.#incoming = new Map(this.#incoming)
     copy.#retained = new Map(this.#retained)
     copy.#wills = new Map(this.#wills)
+    copy.#logs = new Map(this.#logs)
+    copy.#attempts = new Map(this.#attempts)
     copy.#clock = this.#clock
     copy.#numbers = { ...this.#numbers }
     return copy
@@ -236,6 +242,19 @@ class MemoryRecords implements BatchRecords {
     this.#wills.delete(session)
   }
 
+  logPut(log: StoredLog): void {
+    this.#logs.set(log.number, log)
+    this.#numbers.nextSessionNumber = Math.max(this.#numbers.nextSessionNumber, log.number + 1)
+  }
+
+  attemptPut(attempt: StoredAttempt): void {
+    this.#attempts.set(key(attempt.log, attempt.position), attempt)
+  }
+
+  attemptDelete(log: number, position: number): void {
+    this.#attempts.delete(key(log, position))
+  }
+
   /** Drops the bodies that nothing names any more. */
   end(): void {
     const named = new Set([...this.#retained.values()].map(({ messageId }) => messageId))
@@ -261,6 +280,8 @@ class MemoryRecords implements BatchRecords {
     for (const [session, packetId] of this.#incoming.values()) recovery.onIncomingPacketId(session, packetId)
     for (const [session, position] of this.#released.values()) recovery.onReleased(session, position)
     for (const [session, position] of this.#sent) recovery.onSent(session, position)
+    for (const log of this.#logs.values()) recovery.onLog(log)
+    for (const attempt of this.#attempts.values()) recovery.onAttempt(attempt)
     for (const [session, queue] of this.#queues) {
       const positions = [...queue.keys()].sort((a, b) => a - b)
       let bytes = 0

@@ -10,6 +10,8 @@ import { readBatch } from './batch-reader.ts'
 import type {
   QueuePage,
   Recovery,
+  StoredAttempt,
+  StoredLog,
   StoredMessage,
   StoredReference,
   StoredRetained,
@@ -75,6 +77,16 @@ export class RecoveryPacker implements Recovery {
     this.#sendIfFull()
   }
 
+  onLog(log: StoredLog): void {
+    this.#records.logPut(log)
+    this.#sendIfFull()
+  }
+
+  onAttempt(attempt: StoredAttempt): void {
+    this.#records.attemptPut(attempt)
+    this.#sendIfFull()
+  }
+
   onQueue(session: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void {
     this.#queues.push(session, messages, bytes, firstPosition, lastPosition)
   }
@@ -119,6 +131,8 @@ function recoverySink(recovery: Recovery): BatchRecords {
     incomingPut: (session, packetId) => recovery.onIncomingPacketId(session, packetId),
     release: (session, position) => recovery.onReleased(session, position),
     sent: (session, position) => recovery.onSent(session, position),
+    logPut: (log) => recovery.onLog(log),
+    attemptPut: (attempt) => recovery.onAttempt(attempt),
   }
 }
 
@@ -178,4 +192,7 @@ const refusingSink: BatchRecords = {
   retainedDelete: refuse,
   willPut: refuse,
   willDelete: refuse,
+  logPut: refuse,
+  attemptPut: refuse,
+  attemptDelete: refuse,
 }

@@ -11,6 +11,7 @@ import type { BatchRecords } from './batch.ts'
 import { ClockRow } from './records/clock.ts'
 import type { DamagedRuns } from './records/damaged-runs.ts'
 import { IncomingRows } from './records/incoming.ts'
+import { AttemptRows, LogRows } from './records/log.ts'
 import { MessageRows } from './records/message.ts'
 import type { ParsedRuns } from './records/parsed-runs.ts'
 import { recoverQueues } from './records/queue-reader.ts'
@@ -24,6 +25,8 @@ import { WillRows } from './records/will.ts'
 import type {
   RecoveredNumbers,
   Recovery,
+  StoredAttempt,
+  StoredLog,
   StoredMessage,
   StoredReference,
   StoredSession,
@@ -48,6 +51,8 @@ export class SqliteRecords implements BatchRecords {
   readonly #retained: RetainedRows
   readonly #wills: WillRows
   readonly #clock: ClockRow
+  readonly #logs: LogRows
+  readonly #attempts: AttemptRows
   #nextSessionNumber = 0
   #nextMessageId = 0
   #numbersChanged = false
@@ -68,6 +73,8 @@ export class SqliteRecords implements BatchRecords {
     this.#retained = new RetainedRows(database, this.#messages)
     this.#wills = new WillRows(database)
     this.#clock = new ClockRow(database)
+    this.#logs = new LogRows(database)
+    this.#attempts = new AttemptRows(database)
     this.hasEnded = this.#statements.anyEnded.get() !== undefined
   }
 
@@ -81,6 +88,8 @@ export class SqliteRecords implements BatchRecords {
     this.#incoming.recover(recovery)
     this.#released.recover(recovery)
     this.#sent.recover(recovery)
+    this.#logs.recover(recovery)
+    this.#attempts.recover(recovery)
     recoverQueues(this.#database, recovery, this.#damagedRuns)
     const [nextSessionNumber, nextMessageId] = this.#statements.numbers.get() as [number, number]
     return { nextSessionNumber, nextMessageId, retainedVersion }
@@ -105,11 +114,14 @@ export class SqliteRecords implements BatchRecords {
   }
 
   sessionPut(session: StoredSession): void {
-    if (session.number >= this.#nextSessionNumber) {
-      this.#nextSessionNumber = session.number + 1
-      this.#numbersChanged = true
-    }
+    this.#numberGiven(session.number)
     this.#sessions.put(session)
+  }
+
+  #numberGiven(number: number): void {
+    if (number < this.#nextSessionNumber) return
+    this.#nextSessionNumber = number + 1
+    this.#numbersChanged = true
   }
 
   sessionDelete(session: number): void {
@@ -201,6 +213,19 @@ export class SqliteRecords implements BatchRecords {
 
   willDelete(session: number): void {
     this.#wills.delete(session)
+  }
+
+  logPut(log: StoredLog): void {
+    this.#numberGiven(log.number)
+    this.#logs.put(log)
+  }
+
+  attemptPut(attempt: StoredAttempt): void {
+    this.#attempts.put(attempt)
+  }
+
+  attemptDelete(log: number, position: number): void {
+    this.#attempts.delete(log, position)
   }
 
   /** Deletes one slice of an ended session's queue, between `begin` and `end`. */

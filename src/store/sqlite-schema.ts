@@ -175,7 +175,26 @@ ALTER TABLE queue_run ADD COLUMN entries_checksum INTEGER;
 ALTER TABLE queue_run ADD COLUMN bodies_checksum INTEGER;
 `
 
-export const migrations: readonly string[] = [version1, version2, version3]
+/** Queues that clients work on together: a log with a name. */
+const version4 = `
+ALTER TABLE log ADD COLUMN name TEXT;
+ALTER TABLE log ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE log ADD COLUMN filter TEXT NOT NULL DEFAULT '';
+CREATE UNIQUE INDEX log_name ON log (namespace, name, priority) WHERE name IS NOT NULL;
+
+-- What became of a message so far that failed or was given back; times 0 for at once.
+CREATE TABLE log_attempt (
+  log INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  returned INTEGER NOT NULL,
+  due_at INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (log, position)
+) STRICT, WITHOUT ROWID;
+`
+
+export const migrations: readonly string[] = [version1, version2, version3, version4]
 
 const iso = (column: string) => `strftime('%Y-%m-%dT%H:%M:%fZ', ${column} / 1000.0, 'unixepoch')`
 
@@ -220,6 +239,24 @@ SELECT s.client_id, s.namespace, q.position, q.position % 65535 + 1 AS packet_id
   q.shared_filter, q.subscription_identifiers, q.payload_bytes,
   CAST(coalesce(m.payload, q.payload, x'') AS TEXT) AS payload_text, coalesce(m.payload, q.payload, x'') AS payload
 FROM queued_entry q JOIN session s ON s.number = q.session LEFT JOIN message m ON m.id = q.message_id;
+
+DROP VIEW IF EXISTS v_queues;
+CREATE VIEW v_queues AS
+SELECT s.name, s.namespace, s.priority, s.number, nullif(s.filter, '') AS filter,
+  ${waiting('messages')} AS messages, ${waiting('payload_bytes')} AS payload_bytes
+FROM log s WHERE s.name IS NOT NULL;
+
+DROP VIEW IF EXISTS v_queue_messages;
+CREATE VIEW v_queue_messages AS
+SELECT l.name, l.namespace, l.priority, q.position, coalesce(m.topic, q.topic) AS topic,
+  coalesce(m.publisher, q.publisher) AS publisher,
+  ${iso('coalesce(m.published_at, q.published_at)')} AS published_at,
+  coalesce(a.failed, 0) AS failed, coalesce(a.returned, 0) AS returned,
+  ${iso('nullif(a.due_at, 0)')} AS due_at, nullif(a.reason, '') AS reason, q.shared_filter AS dead_letter,
+  q.payload_bytes, CAST(coalesce(m.payload, q.payload, x'') AS TEXT) AS payload_text,
+  coalesce(m.payload, q.payload, x'') AS payload
+FROM queued_entry q JOIN log l ON l.number = q.session AND l.name IS NOT NULL
+  LEFT JOIN message m ON m.id = q.message_id LEFT JOIN log_attempt a ON a.log = q.session AND a.position = q.position;
 
 DROP VIEW IF EXISTS v_retained;
 CREATE VIEW v_retained AS

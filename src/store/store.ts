@@ -15,6 +15,8 @@
  * All times are absolute, in milliseconds since the epoch; `Infinity` is never.
  */
 import type {
+  RecoveredAttempt,
+  RecoveredLog,
   RecoveredMessage,
   RecoveredPage,
   RecoveredReference,
@@ -28,6 +30,8 @@ export type StoredSubscription = RecoveredSubscription
 export type StoredMessage = RecoveredMessage
 export type StoredReference = RecoveredReference
 export type StoredWill = RecoveredWill
+export type StoredLog = RecoveredLog
+export type StoredAttempt = RecoveredAttempt
 export type QueuePage = RecoveredPage
 
 /**
@@ -63,6 +67,9 @@ export interface Recovery {
   onReleased(session: number, position: number): void
   /** Every position below this one was sent to the session's client; without a call, none was. */
   onSent(session: number, position: number): void
+  /** A queue's log. */
+  onLog(log: StoredLog): void
+  onAttempt(attempt: StoredAttempt): void
   /** The queue that waits: references not yet released, their number, payload bytes, first and last position. */
   onQueue(session: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void
 }

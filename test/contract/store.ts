@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Store } from '../../src/store/store.ts'
 import { batch, message, reference, session, subscription, will } from './example-records.ts'
 import { describeBodies, type StoreEnvironment } from './store-bodies.ts'
+import { describeLogs } from './store-logs.ts'
 import { describeMoves } from './store-moves.ts'
 import { describeQueues } from './store-queues.ts'
 import { describeRetained } from './store-retained.ts'
@@ -90,6 +91,8 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
         ],
         released: [[1, 3]],
         sent: [[2, 70_001]],
+        logs: [],
+        attempts: [],
         queues: [{ session: 2, messages: 1, bytes: 9, firstPosition: 70_000, lastPosition: 70_000 }],
         order: ['session', 'subscription', 'retained', 'will', 'incoming', 'released', 'sent', 'queue'],
       })
@@ -384,5 +387,6 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
   describeBodies(name, factory)
   describeQueues(name, factory)
   describeMoves(name, factory)
+  describeLogs(name, factory)
   describeRetained(name, factory)
 }

@@ -3,6 +3,8 @@ import type {
   RecoveredNumbers,
   Recovery,
   Store,
+  StoredAttempt,
+  StoredLog,
   StoredRetained,
   StoredSession,
   StoredSubscription,
@@ -18,6 +20,8 @@ export interface Survived {
   incoming: [session: number, packetId: number][]
   released: [session: number, position: number][]
   sent: [session: number, position: number][]
+  logs: StoredLog[]
+  attempts: StoredAttempt[]
   queues: { session: number; messages: number; bytes: number; firstPosition: number; lastPosition: number }[]
   /** Absent where none was stored. */
   clock?: [time: number, wallOffset: number]
@@ -35,6 +39,8 @@ export async function open(store: Store): Promise<Survived> {
     incoming: [],
     released: [],
     sent: [],
+    logs: [],
+    attempts: [],
     queues: [],
     order: [],
   }
@@ -60,6 +66,8 @@ export async function open(store: Store): Promise<Survived> {
     onIncomingPacketId: (session, packetId) => seen('incoming') ?? survived.incoming.push([session, packetId]),
     onReleased: (session, position) => seen('released') ?? survived.released.push([session, position]),
     onSent: (session, position) => seen('sent') ?? survived.sent.push([session, position]),
+    onLog: (log) => seen('log') ?? survived.logs.push(log),
+    onAttempt: (attempt) => seen('attempt') ?? survived.attempts.push(attempt),
     onQueue: (session, messages, bytes, firstPosition, lastPosition) =>
       seen('queue') ?? survived.queues.push({ session, messages, bytes, firstPosition, lastPosition }),
   }
@@ -72,6 +80,8 @@ export async function open(store: Store): Promise<Survived> {
   survived.incoming.sort((a, b) => a[0] - b[0] || a[1] - b[1])
   survived.released.sort((a, b) => a[0] - b[0] || a[1] - b[1])
   survived.sent.sort((a, b) => a[0] - b[0])
+  survived.logs.sort((a, b) => a.number - b.number)
+  survived.attempts.sort((a, b) => a.log - b.log || a.position - b.position)
   survived.queues.sort((a, b) => a.session - b.session)
   return survived
 }

@@ -55,6 +55,8 @@ export const nothing: Recovery = {
   onWill() {},
   onIncomingPacketId() {},
   onReleased() {},
+  onLog() {},
+  onAttempt() {},
   onSent() {},
   onQueue() {},
 }

@@ -26,6 +26,9 @@ const names = [
   'retainedDelete',
   'willPut',
   'willDelete',
+  'logPut',
+  'attemptPut',
+  'attemptDelete',
 ] as const satisfies readonly (keyof BatchRecords)[]
 
 /** A sink that appends each call, with its own copy of what readers reuse. */
@@ -157,4 +160,13 @@ export const batchCalls: fc.Arbitrary<BatchCall> = fc.oneof(
     }),
   ),
   call('willDelete', session),
+  call(
+    'logPut',
+    fc.record({ number: session, namespace: text, name: text, priority: fc.integer({ min: 0, max: 9 }), filter: text }),
+  ),
+  call(
+    'attemptPut',
+    fc.record({ log: session, position: integer, failed: uint32, returned: uint32, dueAt: integer, reason: text }),
+  ),
+  call('attemptDelete', session, integer),
 )

@@ -35,8 +35,7 @@ import { onPublish, onPubrel } from '../publish/receive.ts'
 import type { TopicEntry } from '../publish/route-cache.ts'
 import type { OutgoingAliases } from '../publish/send.ts'
 import type { Session } from '../session/session.ts'
-import { detach } from '../session/session-lifecycle.ts'
-import { discardWill } from '../session/will.ts'
+import { detach, leaveOrderly } from '../session/session-lifecycle.ts'
 import { onSubscribe, onUnsubscribe } from '../subscriptions/subscribe.ts'
 import { continueExchange } from './authentication.ts'
 import { onConnect } from './connect.ts'
@@ -131,9 +130,10 @@ export class Client implements JsonSink {
     if (!onAck(this.broker, this.#session(), packetId)) unknownAcknowledgement(this, 'ack', packetId)
   }
 
-  onPuback(packetId: number): void {
+  onPuback(packetId: number, reasonCode: number, properties: Properties): void {
     this.#count(PacketType.puback)
-    if (!onPuback(this.broker, this.#session(), packetId)) unknownAcknowledgement(this, 'PUBACK', packetId)
+    if (!onPuback(this.broker, this.#session(), packetId, reasonCode, properties))
+      unknownAcknowledgement(this, 'PUBACK', packetId)
   }
 
   onPubrec(packetId: number, reasonCode: number): void {
@@ -188,7 +188,7 @@ export class Client implements JsonSink {
       }
       session.expiryInterval = Math.min(expiryInterval, this.broker.options.sessionExpirySecondsMax)
     }
-    if (packet.reasonCode === ReasonCode.normalDisconnection) discardWill(this.broker, session)
+    if (packet.reasonCode === ReasonCode.normalDisconnection) leaveOrderly(this.broker, session)
     this.end('client')
   }
 

@@ -6,7 +6,9 @@ import { parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
 import { workStepsMax } from '../cost.ts'
 import { drop } from '../drop.ts'
-import type { Grant } from '../ports/authority.ts'
+import { queuePrefix } from '../logs/address.ts'
+import { Consumer } from '../logs/consumer.ts'
+import { type Grant, mayConsume } from '../ports/authority.ts'
 import type { Session } from '../session/session.ts'
 import { discardWill } from '../session/will.ts'
 import { unsubscribe } from '../subscriptions/subscribe.ts'
@@ -51,12 +53,22 @@ export function endForbiddenSubscriptions(broker: Broker, session: Session, gran
   if (!piece(cost.steps + workStepsMax)) broker.later(piece)
 }
 
+function mayKeep(grant: Grant, subscription: Subscription): boolean {
+  if (subscription instanceof Consumer) {
+    const { name, definition } = subscription.queue
+    return mayConsume(grant, `${queuePrefix}${name}`, definition.filter)
+  }
+  const { filter, qos } = subscription
+  const parsed = parseTopicFilter(filter)
+  return parsed === undefined || grant.maySubscribe(parsed.filter, qos, parsed.shared?.group ?? null)
+}
+
 /** A rule is some look-ups and comparisons. */
 const stepsPerSubscription = 5
 
-function endIfForbidden(broker: Broker, session: Session, grant: Grant, { filter, qos }: Subscription): void {
-  const parsed = parseTopicFilter(filter)
-  if (parsed === undefined || grant.maySubscribe(parsed.filter, qos, parsed.shared?.group ?? null)) return
+function endIfForbidden(broker: Broker, session: Session, grant: Grant, subscription: Subscription): void {
+  const { filter } = subscription
+  if (mayKeep(grant, subscription)) return
   unsubscribe(broker, session, filter)
   broker.counters.subscriptionsRevoked++
   broker.log.info({ audit: true, clientId: session.clientId, filter }, 'subscription ended: its client may not have it')

@@ -5,15 +5,26 @@
  * ever appended.
  */
 
+import type { Lane } from '../logs/lane.ts'
+import type { QueuedMessage } from '../logs/queued-message.ts'
 import type { Message } from '../publish/message.ts'
 import type { Delivery } from '../session/delivery.ts'
 import type { Session } from '../session/session.ts'
 import type { PendingWill } from '../session/will.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
+import type { Link } from './link.ts'
 
-/** A delivery at its place in a session's queue. */
+/** Whose log it is: a session's, or that of one priority of a queue. */
+export interface LogOwner {
+  /** No two have the same, whatever their kind. */
+  readonly number: number
+  /** Of somebody who may have an entry acknowledged before it is written; null: nobody is there. */
+  readonly link: Link | null
+}
+
+/** A delivery at its place in a log. */
 export interface QueuePlace {
-  readonly session: Session
+  readonly owner: LogOwner
   readonly position: number
   readonly delivery: Delivery
 }
@@ -47,14 +58,19 @@ export interface Journal {
    * are recovered. For whoever routes from elsewhere; SUBACK and UNSUBACK wait for the ticket where this appended anything.
    */
   interest(namespace: string, filter: string, added: boolean): void
-  enqueue(session: Session, position: number, delivery: Delivery): void
+  enqueue(owner: LogOwner, position: number, delivery: Delivery): void
   /** `delivery` is null for a reference that is in the store only. */
-  dequeue(session: Session, position: number, delivery: Delivery | null): void
+  dequeue(owner: LogOwner, position: number, delivery: Delivery | null): void
   release(session: Session, position: number, delivery: Delivery): void
   /** One reference leaves a queue and joins another. `delivery`: as it was; null: it is in the store only. */
-  move(session: Session, position: number, delivery: Delivery | null, to: QueuePlace): void
+  move(owner: LogOwner, position: number, delivery: Delivery | null, to: QueuePlace): void
   incoming(session: Session, packetId: number): void
   incomingEnd(session: Session, packetId: number): void
+  /** A queue has this log from here on. */
+  log(lane: Lane): void
+  /** What became of the message so far, that it failed or was given back; `attempted` says that this was written. */
+  attempt(queued: QueuedMessage): void
+  attemptEnd(lane: Lane, position: number): void
   retain(namespace: string, topic: string, message: Message | null, previous: Message | null): void
   will(session: Session, will: PendingWill): void
   willEnd(session: Session): void
@@ -63,8 +79,8 @@ export interface Journal {
    * as this turn is committed. Of a delivery whose reference is still to be written it is written with that, if it is.
    */
   sent(session: Session, position: number, delivery: Delivery | null): void
-  /** Asks for a page of the session's queue from a position on, of one share group's messages if given; `onQueuePage` gets it. */
-  requestPage(session: Session, fromPosition: number, sharedFilter?: string): void
+  /** Asks for a page of the log from a position on, of one share group's messages if given; `onQueuePage` gets it. */
+  requestPage(owner: LogOwner, fromPosition: number, sharedFilter?: string): void
 }
 
 const nothing = (): void => {}
@@ -92,4 +108,7 @@ export const noJournal: Journal = {
   willEnd: nothing,
   sent: nothing,
   requestPage: nothing,
+  log: nothing,
+  attempt: nothing,
+  attemptEnd: nothing,
 }

@@ -30,6 +30,8 @@ export interface QueueTotals {
   refused: number
   /** Leases that ended because the verdict took too long. */
   timedOut: number
+  /** Times that so many messages waited behind others of their key that no further ones were looked at. */
+  stalled: number
 }
 
 export interface QueueState extends QueueName {

@@ -58,7 +58,7 @@ export interface RecoveredRetained {
   message: RecoveredMessage
 }
 
-/** One message in one session's queue. Its packet identifier is position mod 65,535, plus 1. */
+/** One message in one session's queue, or in another log by its number. Its packet identifier is position mod 65,535, plus 1. */
 export interface RecoveredReference {
   session: number
   position: number
@@ -67,7 +67,7 @@ export interface RecoveredReference {
   /** The QoS of this delivery. */
   qos: Qos
   retain: boolean
-  /** The `$share` filter it was dispatched for, empty: none. */
+  /** The `$share` filter it was dispatched for, empty: none. In a queue's log: why the message is there, as JSON. */
   sharedFilter: string
   subscriptionIdentifiers: readonly number[]
 }
@@ -87,7 +87,32 @@ export interface RecoveredWill {
   dueAt: number
 }
 
-/** A part of one session's queue. */
+/** The log of a queue that clients work on together, one for each priority. Its number is one of those of sessions. */
+export interface RecoveredLog {
+  number: number
+  /** Empty: the default one. */
+  namespace: string
+  /** The queue's. */
+  name: string
+  priority: number
+  /** What the queue takes in; empty: only what is published to it. For people: the configuration says it. */
+  filter: string
+}
+
+/** What became of a message of such a log so far, where that is not nothing. */
+export interface RecoveredAttempt {
+  log: number
+  position: number
+  failed: number
+  /** Times that it was given back without a fault of its own. */
+  returned: number
+  /** 0: at once. */
+  dueAt: number
+  /** What was said of the last failure. */
+  reason: string
+}
+
+/** A part of one session's queue, or of a log of another kind. */
 export interface RecoveredPage {
   session: number
   /** In order of position. */

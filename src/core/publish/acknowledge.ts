@@ -1,9 +1,10 @@
 /** PUBACK, PUBREC and PUBCOMP from a recipient (section 4.3): what is in flight to it comes to its end, and more may be sent. */
-import { PacketType, type Qos } from '../../mqtt/packet.ts'
+import { noProperties, PacketType, type Properties, type Qos } from '../../mqtt/packet.ts'
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
+import { onLeaseAcknowledged } from '../logs/client-verdict.ts'
 import { type Delivery, DeliveryState, releasedQos2, sentQos2 } from '../session/delivery.ts'
 import type { Session } from '../session/session.ts'
 import { pump } from './deliver.ts'
@@ -15,7 +16,7 @@ function complete(broker: Broker, session: Session, position: number, delivery: 
   session.window.inflight--
   queue.clear(position)
   if (session.stored) broker.journal.dequeue(session, position, delivery)
-  if (!queue.drained || session.pendingRetained.length > 0) pump(broker, session)
+  if (!queue.drained || session.pendingRetained.length > 0 || session.consumers !== null) pump(broker, session)
 }
 
 /**
@@ -38,10 +39,25 @@ function acknowledged(session: Session, packetId: number, qos: Qos, state: Deliv
 }
 
 /** Returns false for an identifier that is not in flight. */
-export function onPuback(broker: Broker, session: Session, packetId: number): boolean {
+export function onPuback(
+  broker: Broker,
+  session: Session,
+  packetId: number,
+  reasonCode: number,
+  properties: Properties,
+): boolean {
   const delivery = acknowledged(session, packetId, 1, null)
   if (delivery === null) return false
-  complete(broker, session, session.window.find(packetId), delivery, false)
+  const position = session.window.find(packetId)
+  const { lease } = delivery
+  if (lease === null) {
+    complete(broker, session, position, delivery, false)
+    return true
+  }
+  session.window.inflight--
+  session.queue.clear(position)
+  onLeaseAcknowledged(broker, lease, reasonCode, properties)
+  pump(broker, session)
   return true
 }
 
@@ -86,7 +102,7 @@ export function onPubcomp(broker: Broker, session: Session, packetId: number): b
  */
 export function onAck(broker: Broker, session: Session, packetId: number): boolean {
   const position = session.window.find(packetId)
-  if (position < 0 || session.queue.at(position)?.qos !== 2) return onPuback(broker, session, packetId)
+  if (position < 0 || session.queue.at(position)?.qos !== 2) return onPuback(broker, session, packetId, 0, noProperties)
   onPubrec(broker, session, packetId, 0)
   return onPubcomp(broker, session, packetId)
 }

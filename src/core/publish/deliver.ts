@@ -7,6 +7,8 @@
 import type { Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import { drop } from '../drop.ts'
+import { failUnsent, offerRoom } from '../logs/consume.ts'
+import type { Lease } from '../logs/lease.ts'
 import type { Grant } from '../ports/authority.ts'
 import { pumpRetained } from '../retained/retained-delivery.ts'
 import { type Delivery, DeliveryState, sentQos1, sentQos2, waitingDelivery } from '../session/delivery.ts'
@@ -17,7 +19,7 @@ import { packetIdOf } from '../session/window.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { messageBytes } from './message.ts'
 import type { Publication } from './publication.ts'
-import { releaseFrame, sendDelivery, sendPublication } from './send.ts'
+import { fits, releaseFrame, sendDelivery, sendPublication } from './send.ts'
 
 /** Positions that the queue in memory spans at most, holes included, before what comes goes to the store only. */
 const residentPositionsMax = 65_535
@@ -126,7 +128,7 @@ export function discard(broker: Broker, session: Session, position: number, deli
   const queue = session.queue
   queue.taken(messageBytes(delivery.message!))
   queue.clear(position)
-  if (session.stored) broker.journal.dequeue(session, position, delivery)
+  if (session.stored && delivery.lease === null) broker.journal.dequeue(session, position, delivery)
   if (broker.explainer !== null) broker.explainer.discarded(session, position)
 }
 
@@ -148,6 +150,10 @@ export function pump(broker: Broker, session: Session): void {
     const delivery = queue.at(position)
     if (delivery === null) {
       queue.skip()
+      continue
+    }
+    if (delivery.lease?.ended) {
+      discard(broker, session, position, delivery)
       continue
     }
     // The recipient's PUBREC must find the packet identifier on disk, and PUBREL what PUBREC said.
@@ -172,7 +178,7 @@ export function pump(broker: Broker, session: Session): void {
       link.write(releaseFrame(session, position))
       continue
     }
-    if (client.grant !== null && !mayStillReceive(client.grant, delivery)) {
+    if (client.grant !== null && delivery.lease === null && !mayStillReceive(client.grant, delivery)) {
       withhold(broker, session, position, delivery)
       continue
     }
@@ -185,12 +191,14 @@ export function pump(broker: Broker, session: Session): void {
     queue.sendPosition++
     if (!sendDelivery(broker, session, delivery, packetIdOf(position))) {
       discard(broker, session, position, delivery)
+      if (delivery.lease !== null) failUnsent(broker, delivery.lease)
       continue
     }
     countSent(broker, session, position, delivery)
   }
   session.dropLogged = false
   if (session.pendingRetained.length > 0) pumpRetained(broker, session)
+  if (session.consumers !== null) offerRoom(session.consumers)
 }
 
 /** The next page is asked for while so many messages in memory still wait for the window: they are sent while it is read. */
@@ -210,7 +218,36 @@ function countSent(broker: Broker, session: Session, position: number, delivery:
   queue.taken(messageBytes(delivery.message!))
   session.window.inflight++
   delivery.state = DeliveryState.sent
-  if (session.stored && position >= queue.marked) broker.journal.sent(session, position, delivery)
+  if (session.stored && delivery.lease === null && position >= queue.marked)
+    broker.journal.sent(session, position, delivery)
+}
+
+/**
+ * Sends a message of a queue to its consumer, which has room: it takes the next position of its session's queue, in memory
+ * only. False: it is larger than the client accepts.
+ */
+export function sendLease(
+  broker: Broker,
+  { session, qos, identifiers }: Subscription & { session: Session },
+  lease: Lease,
+): boolean {
+  const { queue, window } = session
+  const client = session.client!
+  const { message } = lease.queued
+  const delivery = waitingDelivery(message, qos, false, identifiers, null)
+  delivery.lease = lease
+  if (!fits(client, delivery, broker.now)) return false
+  if (qos === 0) return sendDelivery(broker, session, delivery, 0)
+  lease.delivery = delivery
+  const position = queue.push(delivery)
+  queue.sendPosition++
+  if (!sendDelivery(broker, session, delivery, packetIdOf(position))) {
+    queue.clear(position)
+    return false
+  }
+  delivery.state = DeliveryState.sent
+  window.inflight++
+  return true
 }
 
 /** Asked anew for what waited: rights change while a client is away, and while its window is closed. */
@@ -270,6 +307,11 @@ export function rewind(session: Session): void {
   for (let position = queue.base; position < queue.sendPosition; position++) {
     const delivery = queue.at(position)
     if (delivery === null) continue
+    if (delivery.lease?.ended) {
+      queue.letGo(delivery)
+      queue.forget(position)
+      continue
+    }
     if (Object.isFrozen(delivery)) {
       // Nothing was kept of it: its session ended with the connection.
       queue.forget(position)

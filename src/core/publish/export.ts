@@ -45,6 +45,7 @@ export class Export implements Destination {
   readonly stored = false
   readonly hasRoom = true
   readonly refuses = false
+  readonly ownPolicy = false
   readonly load = 0
   matchNumber = 0
   matchSlot = 0
@@ -99,7 +100,7 @@ export function addExports(broker: Broker, rules: readonly ExportRule[]): void {
     const subscription = new Subscription(destination, filter)
     subscription.qos = 2
     subscription.retainAsPublished = true
-    destination.from.addExport(subscription, parseTopicFilter(filter)!)
+    destination.from.addOwn(subscription, parseTopicFilter(filter)!)
     destination.filters.push(filter)
   }
 }

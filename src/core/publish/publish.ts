@@ -1,8 +1,11 @@
 /** A message to its recipients: the retained change it makes, then every destination of its route and one member of each group. */
 import type { PublishFrame } from '../../mqtt/packet.ts'
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
+import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
 import { drop } from '../drop.ts'
+import type { Address } from '../logs/address.ts'
+import { Queue } from '../logs/queue.ts'
 import type { Namespace } from '../namespace.ts'
 import { retain } from '../retained/retained-changes.ts'
 import type { Session } from '../session/session.ts'
@@ -78,6 +81,8 @@ function route(broker: Broker, publication: Publication): PublishOutcome {
 }
 
 function routeOn(broker: Broker, publication: Publication): PublishOutcome {
+  const { address } = publication.entry!
+  if (address !== null) return routeAddressed(broker, publication, address)
   const found = broker.topics.route(publication.entry!)
   if (publication.qos > 0 && mustRefuse(broker, publication, found)) {
     publication.end()
@@ -113,25 +118,56 @@ function acceptAll(broker: Broker, publication: Publication, { recipients, group
   }
 }
 
+/** What is published to `$queue/<name>`: to nobody but this queue. */
+function routeAddressed(broker: Broker, publication: Publication, address: Address): PublishOutcome {
+  const { message, qos } = publication
+  const { namespace } = publication.entry!
+  publication.end()
+  const queue = address.kind === 'queue' ? namespace.queues.get(address.queue) : undefined
+  if (address.kind !== 'queue' || queue?.declared !== true) {
+    drop(message.name, 'no_queue', namespace)
+    return 'no-subscribers'
+  }
+  if (qos > 0 && (broker.storeFull || (queue.refuses && !queue.hasRoom))) {
+    queue.totals.refused++
+    return 'quota-exceeded'
+  }
+  const own = { ...message, name: address.topic, topic: encodeUtf8(address.topic) }
+  return queue.add(broker, own) || qos === 0 ? 'delivered' : 'quota-exceeded'
+}
+
 /** Whether a message that would have to be kept can't be: nobody gets it then, and its publisher is told. */
 function mustRefuse(broker: Broker, publication: Publication, found: Route): boolean {
-  if (!broker.storeFull && broker.options.sessionQueueFull !== 'reject') return false
+  if (!broker.storeFull && broker.options.sessionQueueFull !== 'reject' && !found.ownPolicies) return false
   const retains = publication.retain && publication.payloadLength > 0 && !publication.entry!.readOnly
   return (broker.storeFull && retains) || hasNoRoom(broker, publication, found)
 }
 
 /** Here, or in a namespace that it is exported to. */
-function hasNoRoom(broker: Broker, message: Dispatched, { recipients, groups }: Route): boolean {
+function hasNoRoom(broker: Broker, message: Dispatched, { recipients, groups, ownPolicies }: Route): boolean {
   const isStored = ({ destination, qos }: Subscription): boolean => destination.stored && qos > 0
   if (broker.storeFull && (recipients.some(isStored) || groups.some(({ members }) => members.some(isStored))))
     return true
-  if (broker.options.sessionQueueFull === 'reject') {
+  const { sessionQueueFull } = broker.options
+  if (ownPolicies && isQueueFull(recipients)) return true
+  if (sessionQueueFull === 'reject') {
     if (recipients.some(({ qos, destination }) => qos > 0 && destination.refuses && !destination.hasRoom)) return true
     if (groups.some((group) => isGroupFull(group, message))) return true
   }
   return recipients.some(
     ({ destination }) => destination instanceof Export && hasNoRoomThere(broker, message, destination),
   )
+}
+
+/** Whether a queue that refuses then is full; counted. */
+function isQueueFull(recipients: readonly Subscription[]): boolean {
+  let full = false
+  for (const { destination } of recipients) {
+    if (!(destination instanceof Queue) || !destination.refuses || destination.hasRoom) continue
+    destination.totals.refused++
+    full = true
+  }
+  return full
 }
 
 function hasNoRoomThere(broker: Broker, message: Dispatched, destination: Export): boolean {

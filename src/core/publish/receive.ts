@@ -6,7 +6,10 @@ import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import { drop } from '../drop.ts'
+import type { Address } from '../logs/address.ts'
+import { onVerdict } from '../logs/client-verdict.ts'
 import type { Session } from '../session/session.ts'
+import { messageFromFrame } from './message.ts'
 import { publishFrame } from './publish.ts'
 import { isTopic, type TopicEntry } from './route-cache.ts'
 
@@ -75,8 +78,14 @@ function accept(broker: Broker, publish: IncomingPublish): number {
   }
 }
 
-function mayPublish({ grant }: Client, { topic, readOnly }: TopicEntry, { qos, retain }: PublishFrame): boolean {
+function mayPublish(
+  { grant }: Client,
+  { topic, readOnly, address }: TopicEntry,
+  { qos, retain }: PublishFrame,
+): boolean {
   if (readOnly) return false
+  // Whether it may judge is asked when it is known what about.
+  if (address !== null && address.kind === 'verdict') return true
   return grant === null || grant.mayPublish(topic, qos, retain)
 }
 
@@ -146,6 +155,12 @@ function route(broker: Broker, publish: IncomingPublish): number {
     if (refusal === ReasonCode.notAuthorized) drop(entry!.topic, 'not_authorized', client!.namespace)
     return noteRefusal(broker, client!, entry!, refusal)
   }
+  const { address } = entry!
+  if (address !== null && address.kind !== 'queue')
+    return noted(broker, publish, answerAddressed(broker, publish, address))
+  if (address?.kind === 'queue' && !entry!.namespace.queues.get(address.queue)?.declared) {
+    return noted(broker, publish, ReasonCode.topicNameInvalid)
+  }
   switch (publishFrame(broker, frame!, client!.version === 5, entry!, session!)) {
     case 'delivered':
       return ReasonCode.success
@@ -158,6 +173,22 @@ function route(broker: Broker, publish: IncomingPublish): number {
       }
       return ReasonCode.quotaExceeded
   }
+}
+
+/** A verdict on a message of a queue, or what is no address. */
+function answerAddressed(broker: Broker, { frame, entry, session }: IncomingPublish, address: Address): ReasonCode {
+  if (address.kind !== 'verdict') return ReasonCode.topicNameInvalid
+  return onVerdict(broker, session!, address, messageFromFrame(frame!, entry!, session!.clientId, broker.now))
+}
+
+/** To a 3.x client, which has no reason codes, a verdict about nothing is acknowledged; a topic that is no place ends its connection. */
+function noted(broker: Broker, { client, entry }: IncomingPublish, refusal: ReasonCode): ReasonCode {
+  if (refusal < 0x80) return refusal
+  noteRefusal(broker, client!, entry!, refusal)
+  if (client!.version !== 5 && refusal === ReasonCode.topicNameInvalid) {
+    throw new ProtocolError(refusal, `${entry!.topic} is nothing that can be published to`)
+  }
+  return refusal
 }
 
 /** Returns the reason. */

@@ -23,6 +23,7 @@ import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { decodeTopicName } from '../../mqtt/topic.ts'
 import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Counters } from '../counters.ts'
+import { type Address, addressOf } from '../logs/address.ts'
 import type { Namespace } from '../namespace.ts'
 import type { Route } from '../subscriptions/subscription-index.ts'
 
@@ -31,6 +32,8 @@ export class TopicEntry {
   readonly topic: string
   /** For clients: the server's own, or what another namespace exports. */
   readonly readOnly: boolean
+  /** Of a thing of the gateway itself; null: an ordinary topic. */
+  readonly address: Address | null
   readonly bytes: Uint8Array
   readonly hash: number
   /** Of its bucket. */
@@ -49,6 +52,7 @@ export class TopicEntry {
     this.namespace = namespace
     this.topic = topic
     this.readOnly = namespace.isReadOnly(topic)
+    this.address = addressOf(topic)
     this.bytes = bytes
     this.hash = hash
     this.place = place

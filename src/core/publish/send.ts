@@ -3,7 +3,7 @@ import { encodeJsonMessage } from '../../json/json-message.ts'
 import type { PayloadForm } from '../../json/operations.ts'
 import { encodeAck } from '../../mqtt/encoder.ts'
 import { PacketType, type Qos } from '../../mqtt/packet.ts'
-import { encodePublish, type PublishParts } from '../../mqtt/publish.ts'
+import { encodePublish, type PublishParts, publishSize } from '../../mqtt/publish.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import { drop } from '../drop.ts'
@@ -95,15 +95,35 @@ function countSent({ namespace: { traffic } }: Client, qos: Qos, payloadBytes: n
 /** Sends a delivery from the queue. False: it is larger than the client accepts. */
 export function sendDelivery(broker: Broker, session: Session, delivery: Delivery, packetId: number): boolean {
   const message = delivery.message!
-  const sent = sendParts(session.client!, message.name, message, {
-    qos: delivery.qos,
-    retain: delivery.retain,
-    dup: delivery.dup,
-    packetId,
-    expiryIntervalSeconds: remainingExpiry(message, broker.now),
-    subscriptionIdentifiers: delivery.identifiers,
-  })
-  return sent && countSent(session.client!, delivery.qos, message.payload.length)
+  const client = session.client!
+  const sent = sendParts(client, message.name, partsOf(client, delivery), outgoingOf(delivery, packetId, broker.now))
+  return sent && countSent(client, delivery.qos, message.payload.length)
+}
+
+/** What the client gets of it: of a message of a queue, what we say of it too. */
+function partsOf({ version }: Client, { lease, message }: Delivery): PublishParts {
+  return lease === null || version !== 5 ? message! : lease.parts
+}
+
+function outgoingOf(
+  { message, lease, qos, retain, dup, identifiers }: Delivery,
+  packetId: number,
+  now: number,
+): OutgoingPublish {
+  // What failed once is kept longer than its publisher thought.
+  const expiryIntervalSeconds = lease !== null && lease.queued.past !== null ? -1 : remainingExpiry(message!, now)
+  return { qos, retain, dup, packetId, expiryIntervalSeconds, subscriptionIdentifiers: identifiers }
+}
+
+/** Whether it is no larger than the client accepts. */
+export function fits(client: Client, delivery: Delivery, now: number): boolean {
+  if (client.maximumPacketSize === Infinity) return true
+  const options = {
+    ...outgoingOf(delivery, 1, now),
+    topicAlias: client.outgoingAliases === null ? 0 : 1,
+    omitTopic: false,
+  }
+  return publishSize(client.version || 4, partsOf(client, delivery), options) <= client.maximumPacketSize
 }
 
 /** Sends a message that is not being routed, at QoS 0. */

@@ -1,5 +1,6 @@
 /** One QoS 1 or 2 delivery to a session: what its message log holds, from enqueue to the last acknowledgement. */
 import type { Qos } from '../../mqtt/packet.ts'
+import type { Lease } from '../logs/lease.ts'
 import type { Message } from '../publish/message.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
 
@@ -22,6 +23,8 @@ export interface Delivery {
   ticket: number
   /** Its reference's place among that turn's records; -1: none. Kept by the journal. */
   record: number
+  /** Of a message of a queue: it is with this session for a while, and the store knows nothing of that. Null: it is the session's own. */
+  lease: Lease | null
 }
 
 export function waitingDelivery(
@@ -31,7 +34,8 @@ export function waitingDelivery(
   identifiers: readonly number[],
   group: SharedGroup | null,
 ): Delivery {
-  return { message, qos, retain, identifiers, group, state: DeliveryState.waiting, dup: false, ticket: 0, record: -1 }
+  const state = DeliveryState.waiting
+  return { message, qos, retain, identifiers, group, state, dup: false, ticket: 0, record: -1, lease: null }
 }
 
 function anonymous(qos: Qos, state: DeliveryState): Delivery {
@@ -45,6 +49,7 @@ function anonymous(qos: Qos, state: DeliveryState): Delivery {
     dup: false,
     ticket: 0,
     record: -1,
+    lease: null,
   })
 }
 

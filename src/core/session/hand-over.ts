@@ -204,7 +204,7 @@ export class HandOver implements Leaving {
   #move(position: number, delivery: Delivery | null, to: Session, next: Delivery): void {
     const { journal } = this.#broker
     const toPosition = put(this.#broker, to, next)
-    journal.move(this.#session, position, delivery, { session: to, position: toPosition, delivery: next })
+    journal.move(this.#session, position, delivery, { owner: to, position: toPosition, delivery: next })
     const bytes = messageBytes(next.message!)
     if (delivery === null) this.#leftStore(bytes)
     else this.#leftMemory(position, bytes)

@@ -28,6 +28,7 @@ export function restoreReleased(session: Session, position: number): void {
       dup: true,
       ticket: 0,
       record: -1,
+      lease: null,
     })
   }
 }
@@ -57,6 +58,7 @@ export function requestNextPage(broker: Broker, session: Session): void {
 /** A page that a session asked for. It may have been replaced or have ended meanwhile: numbers are never reused. */
 export function onQueuePage(broker: Broker, page: RecoveredPage): void {
   const session = broker.sessionsByNumber.get(page.session)
+  if (session === undefined) broker.lanesByNumber.get(page.session)?.onPage(page)
   const use = session?.pageUse ?? null
   if (session === undefined || use === null) return
   session.pageUse = null

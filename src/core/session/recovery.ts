@@ -9,8 +9,12 @@ import type { Will } from '../../mqtt/packet.ts'
 import { publishProperties } from '../../mqtt/publish.ts'
 import { parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
+import { consumerOf, isQueueFilter, queueOf } from '../logs/consume.ts'
+import { recoverLog } from '../logs/queue-set.ts'
 import { defaultNamespaceName } from '../namespace.ts'
 import type {
+  RecoveredAttempt,
+  RecoveredLog,
   RecoveredMessage,
   RecoveredRetained,
   RecoveredSession,
@@ -67,6 +71,10 @@ export class BrokerRecovery {
     const session = this.#broker.sessionsByNumber.get(stored.session)
     const parsed = parseTopicFilter(stored.topicFilter)
     if (session === undefined || parsed === undefined) return
+    if (isQueueFilter(stored.topicFilter)) {
+      this.#onConsumer(session, stored)
+      return
+    }
     const subscription = new Subscription(session, stored.topicFilter)
     subscription.qos = stored.qos
     subscription.noLocal = stored.noLocal
@@ -75,6 +83,26 @@ export class BrokerRecovery {
     if (stored.identifier > 0) subscription.identifiers = [stored.identifier]
     session.subscriptions.set(stored.topicFilter, subscription)
     session.namespace.addSubscription(subscription, parsed)
+  }
+
+  /** How many messages it asked for is not stored: it says so again, or gets as many as the queue allows. */
+  #onConsumer(session: Session, { topicFilter, qos, identifier }: RecoveredSubscription): void {
+    const queue = queueOf(session, topicFilter)
+    if (typeof queue === 'string') {
+      this.#broker.log.warn({ clientId: session.clientId, topicFilter }, `a subscription is passed over: ${queue}`)
+      return
+    }
+    const consumer = consumerOf(this.#broker, session, queue, topicFilter)
+    consumer.qos = qos
+    if (identifier > 0) consumer.identifiers = [identifier]
+  }
+
+  onLog(log: RecoveredLog): void {
+    recoverLog(this.#broker, log)
+  }
+
+  onAttempt(attempt: RecoveredAttempt): void {
+    this.#broker.lanesByNumber.get(attempt.log)?.attempts.set(attempt.position, attempt)
   }
 
   onRetained({ namespace, topic, message: stored }: RecoveredRetained): void {
@@ -114,6 +142,7 @@ export class BrokerRecovery {
   onQueue(number: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void {
     const session = this.#broker.sessionsByNumber.get(number)
     session?.queue.recover(firstPosition, lastPosition + 1, messages, bytes)
+    this.#broker.lanesByNumber.get(number)?.recover(firstPosition, lastPosition + 1, messages, bytes)
   }
 
   /** After everything was handed over. */

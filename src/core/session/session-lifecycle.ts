@@ -4,13 +4,14 @@ import type { Client } from '../connection/client.ts'
 import { workStepsMax } from '../cost.ts'
 import { Deadline } from '../deadlines.ts'
 import { drop } from '../drop.ts'
+import { endConsumers, releaseConsumers } from '../logs/consume.ts'
 import { rewind } from '../publish/deliver.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
 import { HandOver } from './hand-over.ts'
 import { groupsInMemory, groupsLeft, LeftGroupSearch, mayHaveLeftGroups } from './left-groups.ts'
 import { neverExpires, type Session } from './session.ts'
 import { unloadWhenCommitted } from './unload.ts'
-import { connectionLost, publishWill } from './will.ts'
+import { connectionLost, discardWill, publishWill } from './will.ts'
 
 /** In the store, of a session that has ended and is there only for what its share groups have not taken over yet. */
 export const endedAt = 0
@@ -25,6 +26,13 @@ export function attach(broker: Broker, session: Session, client: Client): void {
   session.stored ||= broker.journal.durable && session.durable
   if (session.stored) broker.journal.session(session, Infinity)
   rewind(session)
+  for (const consumer of session.consumers ?? []) consumer.endGrace()
+}
+
+/** The client says that it leaves: there is no will, and nobody has to wait for what it works on. */
+export function leaveOrderly(broker: Broker, session: Session): void {
+  discardWill(broker, session)
+  releaseConsumers(broker, session)
 }
 
 /** The connection is gone. `lost`: without a DISCONNECT that removes the will. */
@@ -38,6 +46,7 @@ export function detach(broker: Broker, session: Session): void {
     endSession(broker, session)
     return
   }
+  for (const consumer of session.consumers ?? []) consumer.startGrace()
   // What is in flight of a group that it had left is as good as unsent now.
   cancelHandOvers(session)
   handOver(broker, session, groupsLeft(session).values())
@@ -60,6 +69,7 @@ export function scheduleExpiry(broker: Broker, session: Session, expiresAt: numb
 export function endSession(broker: Broker, session: Session): void {
   if (session.expiry !== null) broker.deadlines.clear(session.expiry)
   publishWill(broker, session)
+  endConsumers(broker, session)
   session.namespace.removeSession(session)
   session.pendingRetained.clear()
   cancelHandOvers(session)

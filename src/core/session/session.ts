@@ -6,6 +6,7 @@ import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import type { Deadline } from '../deadlines.ts'
 import type { DropLine } from '../drop-ledger.ts'
+import type { Consumer } from '../logs/consumer.ts'
 import type { Namespace } from '../namespace.ts'
 import type { SentMark } from '../ports/journal.ts'
 import type { Link } from '../ports/link.ts'
@@ -70,6 +71,8 @@ export class Session implements Destination {
   leftGroups: Map<string, SharedGroup> | null = null
   /** A drop because of its full queue was logged since it last drained. */
   dropLogged = false
+  /** Its subscriptions to queues; null: it never had one. */
+  consumers: Set<Consumer> | null = null
   /** Messages that it did not get. Kept by `drop`. */
   dropped = 0
   /** Where the latest of them is written down. Kept by the ledger. */
@@ -95,6 +98,10 @@ export class Session implements Destination {
 
   get refuses(): boolean {
     return true
+  }
+
+  get ownPolicy(): boolean {
+    return false
   }
 
   get online(): boolean {

@@ -25,6 +25,8 @@ function unload(broker: Broker, session: Session): void {
   for (let position = queue.base; position < queue.residentEnd; position++) {
     const delivery = queue.at(position)
     if (delivery === null) continue
+    // The store does not have it. Once it is over, this is tried again.
+    if (delivery.lease !== null) return
     if (delivery.ticket > broker.journal.committed) {
       unloadWhenCommitted(broker, session)
       return

@@ -22,6 +22,8 @@ export interface Destination {
   readonly hasRoom: boolean
   /** Without room, it is for the publisher to be refused where the policy says so; else it drops by itself. */
   readonly refuses: boolean
+  /** Its policy is its own: with `refuses` it does so whatever the one for sessions is. */
+  readonly ownPolicy: boolean
   /** Messages it has and has not acknowledged. */
   readonly load: number
   /** Whether a message may be sent to it. Of one that is away the rights are not known: it is asked again when it returns. */

@@ -38,6 +38,7 @@ export class InProcessSubscriber implements Destination {
   readonly durable = false
   readonly stored = false
   readonly refuses = false
+  readonly ownPolicy = false
   matchNumber = 0
   matchSlot = 0
   readonly #broker: Broker

@@ -50,7 +50,7 @@ export function createGroup(name: string, filter: string, strategy: DispatchStra
   return { name, filter, members: [], strategy, cursor: (hashText(filter) | 1) >>> 0, sticky: null }
 }
 
-function hashText(text: string): number {
+export function hashText(text: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
   return (hash ^ (hash >>> 15)) >>> 0
@@ -162,7 +162,7 @@ function staysSticky(group: SharedGroup, sticky: Subscription, message: Dispatch
   return presence !== Rank.none && !group.members.some((member) => member.destination.online)
 }
 
-function xorshift(state: number): number {
+export function xorshift(state: number): number {
   let x = state
   x ^= x << 13
   x ^= x >>> 17

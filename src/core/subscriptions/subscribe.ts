@@ -1,6 +1,6 @@
 /** SUBSCRIBE and UNSUBSCRIBE: each filter answered on its own; retained messages follow the SUBACK. */
 import { encodeSuback, encodeUnsuback } from '../../mqtt/encoder.ts'
-import type { Qos, SubscribePacket, SubscriptionRequest, UnsubscribePacket } from '../../mqtt/packet.ts'
+import type { Properties, Qos, SubscribePacket, SubscriptionRequest, UnsubscribePacket } from '../../mqtt/packet.ts'
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import { parseTopicFilter, type TopicFilter } from '../../mqtt/topic.ts'
@@ -8,6 +8,8 @@ import type { Broker } from '../broker.ts'
 import { subscriptionObjectBytes } from '../budgets.ts'
 import type { Client } from '../connection/client.ts'
 import { yieldWhereDue } from '../cost.ts'
+import { consume, consumeRefusal, endConsumer, isQueueFilter } from '../logs/consume.ts'
+import { Consumer } from '../logs/consumer.ts'
 import type { Namespace } from '../namespace.ts'
 import type { BrokerOptions } from '../options.ts'
 import { limitsOf } from '../publish/publish-rates.ts'
@@ -26,8 +28,11 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   const appended = broker.journal.appended
   const identifier = packet.properties.subscriptionIdentifiers?.[0] ?? 0
   const pending: (() => void)[] = []
+  const refusals: string[] = []
   const reasonCodes = packet.subscriptions.map((request) => {
-    const code = subscribe(broker, session, request, identifier, pending)
+    const code = isQueueFilter(request.topicFilter)
+      ? subscribeToQueue(broker, session, request, packet.properties, refusals)
+      : subscribe(broker, session, request, identifier, pending)
     if (code >= failure) noteRefusal(broker, client, request, code)
     if (code < failure || client.version === 5) return code
     // To 3.1, which has no failure code, it would look like a granted QoS.
@@ -35,11 +40,41 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
     return failure
   })
   const ticket = broker.journal.appended === appended ? 0 : broker.journal.ticket
-  const suback = encodeSuback(session.version, { packetId: packet.packetId, reasonCodes, properties: {} })
+  const suback = encodeSuback(session.version, {
+    packetId: packet.packetId,
+    reasonCodes,
+    properties: reasonsOf(client, refusals),
+  })
   client.answer(suback, ticket)
   for (const begin of pending) begin()
   client.pump()
   yieldWhereDue(broker.cost, client.link)
+}
+
+/** Only a queue says more than its code. */
+function reasonsOf({ problemInformation }: Client, refusals: readonly string[]): Properties {
+  return refusals.length === 0 || !problemInformation ? {} : { reasonString: refusals.join('; ').slice(0, 1000) }
+}
+
+/** The same as `subscribe` for `$queue/<name>`. Why not, in words, is added to `refusals`. */
+function subscribeToQueue(
+  broker: Broker,
+  session: Session,
+  request: SubscriptionRequest,
+  properties: Properties,
+  refusals: string[],
+): number {
+  broker.cost.steps += stepsPerFilter
+  const parsed = parseTopicFilter(request.topicFilter)
+  if (parsed === undefined) return invalidFilter(session, request.topicFilter)
+  const refusal = consumeRefusal(session, request, properties)
+  if (refusal !== null) {
+    refusals.push(refusal.reason)
+    return refusal.code
+  }
+  return mayHaveAnother(broker, session, request.topicFilter, parsed)
+    ? consume(broker, session, request, properties)
+    : ReasonCode.quotaExceeded
 }
 
 function noteRefusal(
@@ -102,7 +137,6 @@ function checkRequest(
   identifier: number,
 ): number | undefined {
   const { options } = broker
-  const exists = session.subscriptions.has(request.topicFilter)
   if (parsed.levels > options.topicLevelsMax) return ReasonCode.topicFilterInvalid
   const unavailable = unavailableFeature(options, parsed, identifier)
   if (unavailable !== undefined) {
@@ -114,9 +148,14 @@ function checkRequest(
   if (grant !== null && !grant.maySubscribe(parsed.filter, request.qos, parsed.shared?.group ?? null)) {
     return ReasonCode.notAuthorized
   }
-  if (!exists && session.stored && broker.storeFull) return ReasonCode.quotaExceeded
-  if (!exists && session.subscriptions.size >= subscriptionsMax(broker, session)) return ReasonCode.quotaExceeded
-  return exists || hasRoom(session.namespace, parsed) ? undefined : ReasonCode.quotaExceeded
+  return mayHaveAnother(broker, session, request.topicFilter, parsed) ? undefined : ReasonCode.quotaExceeded
+}
+
+/** Whether it has the subscription already, or there is room for it. */
+function mayHaveAnother(broker: Broker, session: Session, filter: string, parsed: TopicFilter): boolean {
+  if (session.subscriptions.has(filter)) return true
+  if (session.stored && broker.storeFull) return false
+  return session.subscriptions.size < subscriptionsMax(broker, session) && hasRoom(session.namespace, parsed)
 }
 
 function subscriptionsMax(broker: Broker, { client }: Session): number {
@@ -168,7 +207,8 @@ export function unsubscribe(broker: Broker, session: Session, filter: string): n
   const subscription = session.subscriptions.get(filter)
   if (subscription === undefined) return ReasonCode.noSubscriptionExisted
   session.subscriptions.delete(filter)
-  session.namespace.removeSubscription(subscription)
+  if (subscription instanceof Consumer) endConsumer(broker, subscription)
+  else session.namespace.removeSubscription(subscription)
   if (session.stored) broker.journal.unsubscription(session, filter)
   if (subscription.group !== null) leaveGroup(broker, session, subscription.group)
   return ReasonCode.success

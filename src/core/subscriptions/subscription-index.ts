@@ -50,6 +50,8 @@ export class Subscription {
 export interface Route {
   readonly recipients: readonly Subscription[]
   readonly groups: readonly SharedGroup[]
+  /** One of the recipients has a policy of its own for what it has no room for. */
+  readonly ownPolicies: boolean
   /** The topic's first level, whose wildcard subscriptions may change the route. */
   readonly firstLevel: string
   /** About what it takes in memory. */
@@ -238,7 +240,8 @@ export class SubscriptionIndex {
     this.#walk(this.#trie.root, 0, gathered)
     const { recipients, groups } = gathered
     const bytes = routeBytes + recipientBytes * (recipients.length + groups.length) + gathered.mergedBytes
-    return { recipients, groups, firstLevel: firstLevel(topic), bytes }
+    const ownPolicies = recipients.some(({ destination }) => destination.ownPolicy)
+    return { recipients, groups, ownPolicies, firstLevel: firstLevel(topic), bytes }
   }
 
   /** `at`: where the topic's level after the node's begins. */

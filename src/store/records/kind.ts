@@ -22,4 +22,7 @@ export const Kind = {
   sent: 17,
   move: 18,
   clock: 19,
+  logPut: 20,
+  attemptPut: 21,
+  attemptDelete: 22,
 } as const

@@ -31,7 +31,8 @@ export class SentRows {
   }
 
   recover(recovery: Recovery): void {
-    for (const [session, position] of rowsOf<[number, number]>(this.#database, 'SELECT number, sent FROM log')) {
+    const sql = 'SELECT number, sent FROM log WHERE name IS NULL'
+    for (const [session, position] of rowsOf<[number, number]>(this.#database, sql)) {
       recovery.onSent(session, position)
     }
   }

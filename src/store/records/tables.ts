@@ -1,6 +1,7 @@
 /** Every table of records, for check and salvage: in the order in which rows must be known to judge the next. */
 import { clockTable } from './clock.ts'
 import { incomingTable } from './incoming.ts'
+import { attemptTable } from './log.ts'
 import { messageTable } from './message.ts'
 import { queueTables } from './queue-entry.ts'
 import { releasedTable } from './released.ts'
@@ -23,6 +24,7 @@ export const tables: readonly StoredTable[] = [
   releasedTable,
   incomingTable,
   logTable,
+  attemptTable,
   clockTable,
   ...queueTables,
 ]

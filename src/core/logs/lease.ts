@@ -1,0 +1,58 @@
+/**
+ * A lease: one message is with one consumer, or with a program that asked for it over HTTP, until its verdict or until the
+ * lease ends without one. It is in memory only: after a restart, whatever had no verdict is ready again.
+ *
+ * To a client the message goes as a new PUBLISH that takes the next packet identifier of its session, and that the session keeps
+ * for a second sending, but not in the store.
+ */
+
+import type { PublishParts } from '../../mqtt/publish.ts'
+import { UserPropertyBytes } from '../../mqtt/user-property.ts'
+import type { Broker } from '../broker.ts'
+import type { Deadline } from '../deadlines.ts'
+import type { Delivery } from '../session/delivery.ts'
+import type { Consumer } from './consumer.ts'
+import type { QueuedMessage } from './queued-message.ts'
+
+/** Of a program that does not say how long. */
+export const leaseMsDefault = 30_000
+
+export class Lease {
+  readonly queued: QueuedMessage
+  /** Null: whoever asked over HTTP. */
+  readonly consumer: Consumer | null
+  /** As its session has it; null: acknowledged, or not sent by MQTT. */
+  delivery: Delivery | null = null
+  /** Of a lease that nobody's connection stands for: when it ends. */
+  deadline: Deadline | null = null
+  /** The verdict has come, or will be somebody else's. */
+  ended = false
+  /** It was said what becomes of the message. */
+  judged = false
+
+  constructor(queued: QueuedMessage, consumer: Consumer | null) {
+    this.queued = queued
+    this.consumer = consumer
+  }
+
+  /** The verdict takes longer, and that is known. `ms`: of a lease without a connection. */
+  prolong({ deadlines, now }: Broker, ms: number | undefined): void {
+    if (this.consumer !== null) this.consumer.prolong()
+    else if (this.deadline !== null) deadlines.set(this.deadline, now + (ms ?? leaseMsDefault))
+  }
+
+  /** The message with what we say of it behind its publisher's properties. 3.x clients get none. */
+  get parts(): PublishParts {
+    const { message, past, id, failed } = this.queued
+    const own = new UserPropertyBytes(message.forwardProperties)
+    own.add('queue-delivery', id)
+    own.add('queue-attempt', String(failed + 1))
+    if (past !== null && past.queue !== '') {
+      own.add('dead-letter-queue', past.queue)
+      own.add('dead-letter-reason', past.reason)
+      own.add('dead-letter-attempts', String(past.attempts))
+      if (past.text !== '') own.add('dead-letter-text', past.text)
+    }
+    return { topic: message.topic, payload: message.payload, forwardProperties: own.bytes }
+  }
+}
