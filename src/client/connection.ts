@@ -286,6 +286,7 @@ export class Connection {
   }
 
   #onEnd(error: MqtideError): void {
+    if (error.reason === 0x95) this.#outbox.onTooLong(error)
     this.#detach()
     // With a function for tokens the next one may do.
     const renewable = typeof this.#options.token === 'function' && (error.reason === 0x86 || error.reason === 0x87)

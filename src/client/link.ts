@@ -40,7 +40,7 @@ export interface LinkEvents {
 type Timer = ReturnType<typeof setTimeout>
 
 /** Reasons after which the same attempt would end the same way: credentials, rights, a client id that somebody else uses now. */
-const permanent = new Set([0x84, 0x85, 0x86, 0x87, 0x8a, 0x8c, 0x8e, 0x95, 0x9d])
+const permanent = new Set([0x82, 0x84, 0x85, 0x86, 0x87, 0x8a, 0x8c, 0x8e])
 
 export class Link {
   readonly #socket: SocketLike
@@ -50,7 +50,6 @@ export class Link {
   #pingTimer: Timer | undefined
   #isConnected = false
   #isOver = false
-  #refusal: MqtideError | undefined
 
   constructor(connect: ConnectFrame, options: LinkOptions, events: LinkEvents) {
     this.#options = options
@@ -61,7 +60,7 @@ export class Link {
     this.#socket.onmessage = ({ data }) => this.#onData(data)
     // Says nothing that the close which follows does not say better.
     this.#socket.onerror = () => {}
-    this.#socket.onclose = ({ code, reason }) => this.#end(this.#refusal ?? closeError(code, reason))
+    this.#socket.onclose = ({ code, reason }) => this.#end(closeError(code, reason))
   }
 
   /** Bytes that wait for the network. */
@@ -111,10 +110,7 @@ export class Link {
     }
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#refusal = undefined
-    // A fault that belongs to no request of ours comes before the gateway closes, and says why.
-    if (frame.op === 'error' && frame.id === null) this.#refusal = refusalOf(frame.reason, frame.message)
-    else if (frame.op !== 'pong') this.#events.onFrame(frame)
+    if (frame.op !== 'pong') this.#events.onFrame(frame)
   }
 
   #onFirst(frame: Incoming): void {
@@ -164,6 +160,8 @@ function refusalOf(reason: number, message: string): MqtideError {
   return new MqtideError(code, message, { reason })
 }
 
+/** Codes from 4000 on are 4000 and the reason code. */
 function closeError(code: number, reason: string): MqtideError {
+  if (code >= 4000) return refusalOf(code - 4000, reason)
   return new MqtideError('unreachable', reason || `the connection ended (${code})`)
 }

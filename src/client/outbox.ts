@@ -89,6 +89,12 @@ export class Outbox {
     return true
   }
 
+  /** The gateway ended the connection over a message that is too long: the longest under way, or it would do so for ever. */
+  onTooLong(error: MqtideError): void {
+    const [longest] = [...this.#underWay].toSorted(([, a], [, b]) => b.text.length - a.text.length)
+    if (longest) this.onAnswer(longest[0], 0x95, error.message)
+  }
+
   /** Resolves when it is empty, or has had its time. */
   flushed(mostMs: number): Promise<void> {
     return new Promise((resolve) => {

@@ -227,10 +227,22 @@ describe('losing the connection', () => {
     expect([...socket.ofKind('ack'), ...next.ofKind('ack')]).toEqual([])
   })
 
+  test('gives up a message that ends the connection because it is too long', async () => {
+    const { connection, socket } = await opened()
+    const [short, long] = [connection.publish('a', 'x'), connection.publish('a', 'x'.repeat(100))]
+    long.catch(() => {})
+    socket.drop(4149, 'packet too large')
+    await expect(long).rejects.toMatchObject({ code: 'refused', reason: 0x95 })
+    await vi.advanceTimersByTimeAsync(1000)
+    const next = gateway.accept({ sessionPresent: true })
+    expect(next.ofKind('publish').map(({ payload }) => payload)).toEqual(['x'])
+    next.say({ op: 'published', id: next.lastId('publish'), reason: 0 })
+    await short
+  })
+
   test('ends for good when another program took its session over', async () => {
     const { connection, socket } = await opened()
-    socket.say({ op: 'error', id: null, reason: 0x8e, message: 'session taken over' })
-    socket.drop(1008)
+    socket.drop(4142, 'session taken over')
     expect(connection).toMatchObject({ state: 'closed', error: { reason: 0x8e } })
   })
 })
