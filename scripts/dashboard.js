@@ -1,5 +1,6 @@
 /**
- * `npm run dashboard`: builds `src/dashboard/` into `dist/dashboard/`, unless what is there was built from the same sources.
+ * `npm run dashboard`: builds `src/dashboard/` into `dist/dashboard/`, with the client for pages as one file (`client.js`) beside it,
+ * unless what is there was built from the same sources.
  *
  * npm runs it after `npm ci`, before `npm start` and before `npm test`, so that nobody has to. It is plain JavaScript, since an
  * installation without development dependencies may run it on a Node that strips no types; there Vite is missing as well,
@@ -12,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const sources = join(root, 'src/dashboard')
+const client = join(root, 'src/client')
 const output = join(root, 'dist/dashboard')
 const stamp = 'built-from.txt'
 const bundled = ['preact', 'uplot', 'vite']
@@ -20,8 +22,10 @@ const bundled = ['preact', 'uplot', 'vite']
 function fingerprint() {
   const hash = createHash('sha256').update(readFileSync(fileURLToPath(import.meta.url)))
   for (const name of bundled) hash.update(readFileSync(join(root, 'node_modules', name, 'package.json')))
-  for (const name of readdirSync(sources, { recursive: true }).sort()) {
-    if (/\.\w+$/.test(name)) hash.update(name).update(readFileSync(join(sources, name)))
+  for (const folder of [sources, client]) {
+    for (const name of readdirSync(folder, { recursive: true }).sort()) {
+      if (/\.\w+$/.test(name)) hash.update(name).update(readFileSync(join(folder, name)))
+    }
   }
   return hash.digest('hex')
 }
@@ -42,6 +46,20 @@ async function build(fingerprint) {
       // Nothing of the page stands in its HTML or comes as data: the content security policy allows neither.
       assetsInlineLimit: 0,
       modulePreload: { polyfill: false },
+    },
+  })
+  await buildWithVite({
+    root: client,
+    configFile: false,
+    logLevel: 'warn',
+    publicDir: false,
+    build: {
+      outDir: fresh,
+      emptyOutDir: false,
+      target: 'es2023',
+      lib: { entry: join(client, 'index.ts'), formats: ['es'], fileName: () => 'client.js' },
+      // Vite leaves the spaces of a library to whoever bundles it; pages load this one as it is.
+      rolldownOptions: { output: { minify: true } },
     },
   })
   writeFileSync(join(fresh, stamp), fingerprint)

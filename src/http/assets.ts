@@ -1,6 +1,6 @@
 /**
- * The dashboard's files by their path in the URL, as they were built from `src/dashboard/`, and MQTT.js's browser bundle from the
- * installed package. What there is, is read once from the folder: no part of a URL leads to a file.
+ * The dashboard's files by their path in the URL, as they were built from `src/dashboard/`, the client for pages (`client.js`)
+ * beside them, and MQTT.js's browser bundle from the installed package. What there is, is read once from the folder: no part of a URL leads to a file.
  *
  * Each is read when it's first asked for and then kept, plain and compressed; together they are below half a megabyte. A
  * browser keeps its copy too, but asks each time whether it still holds (ETag), so that an update shows at once; what has a
@@ -52,7 +52,10 @@ export function createAssets(folder = dashboardFolder): Map<string, Asset> {
     const path = name === 'index.html' ? '/' : `/${name}`
     assets.set(
       path,
-      assetOf({ contentType, lasting: name.startsWith('assets/') }, () => new URL(name, folder)),
+      assetOf(
+        { contentType, lasting: name.startsWith('assets/'), shared: name === 'client.js' },
+        () => new URL(name, folder),
+      ),
     )
   }
   return assets
@@ -71,9 +74,9 @@ function browserBundle(): string {
   return createRequire(import.meta.url).resolve('mqtt/dist/mqtt.min')
 }
 
-/** `lasting`: what is at this path never changes. */
+/** `lasting`: what is at this path never changes. `shared`: pages from elsewhere may load it as a module. */
 function assetOf(
-  { contentType, lasting }: { contentType: string; lasting: boolean },
+  { contentType, lasting, shared = false }: { contentType: string; lasting: boolean; shared?: boolean },
   locate: () => string | URL,
 ): Asset {
   let loading: Promise<Loaded> | undefined
@@ -88,6 +91,7 @@ function assetOf(
       'cache-control': lasting ? 'public, max-age=31536000, immutable' : 'no-cache',
       vary: 'accept-encoding',
       etag,
+      ...(shared ? { 'access-control-allow-origin': '*', 'cross-origin-resource-policy': 'cross-origin' } : {}),
     }
     if (matches(request['if-none-match'], etag)) return { status: 304, headers, body: empty }
     if (!/\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(String(request['accept-encoding'] ?? ''))) {

@@ -122,6 +122,7 @@ describe('the dashboard', () => {
     [scriptPath, 'text/javascript; charset=utf-8'],
     [stylePath, 'text/css; charset=utf-8'],
     ['/mqtt.min.js', 'text/javascript; charset=utf-8'],
+    ['/client.js', 'text/javascript; charset=utf-8'],
     ['/favicon.svg', 'image/svg+xml'],
   ])('%s is %s, and a browser may load nothing from elsewhere', async (path, type) => {
     const response = await get(path)
@@ -130,6 +131,16 @@ describe('the dashboard', () => {
     const policy = response.headers.get('content-security-policy') ?? ''
     expect(policy).toContain("default-src 'none'")
     expect(policy).not.toMatch(/https?:|\*|unsafe/)
+  })
+
+  test('pages from elsewhere may load the client, and nothing else', async () => {
+    const sharingOf = ({ headers }: Response) => [
+      headers.get('access-control-allow-origin'),
+      headers.get('cross-origin-resource-policy'),
+    ]
+    expect(sharingOf(await get('/client.js'))).toEqual(['*', 'cross-origin'])
+    for (const path of ['/', '/mqtt.min.js', '/livez'])
+      expect(sharingOf(await get(path))).toEqual([null, 'same-origin'])
   })
 
   test('a browser that has the file already gets 304, after a change of the tag 200', async () => {

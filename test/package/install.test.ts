@@ -77,7 +77,7 @@ describe('the package, packed and installed elsewhere', () => {
 
   it('holds what runs, with types, and neither sources nor tests', async () => {
     const top = await readdir(installed)
-    const folders = ['bin', 'device-simulator', 'dist', 'docs']
+    const folders = ['bin', 'device-simulator', 'dist', 'docs', 'examples']
     expect(top.toSorted()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', ...folders, 'package.json'])
     // Of the simulator's folder only what it reads and editors use; its program is built like ours.
     expect((await readdir(join(installed, 'device-simulator'))).toSorted()).toEqual([
@@ -128,7 +128,7 @@ describe('the package, packed and installed elsewhere', () => {
     const html = await (await fetch(http)).text()
     const references = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!)
     expect(references.length).toBeGreaterThan(2)
-    for (const path of ['/livez', '/mqtt.min.js', ...references]) {
+    for (const path of ['/livez', '/client.js', '/mqtt.min.js', ...references]) {
       expect((await fetch(`${http}${path}`)).status, path).toBe(200)
     }
     expect(await stop()).toEqual([0, null])
