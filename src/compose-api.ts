@@ -3,7 +3,15 @@ import { setTimeout } from 'node:timers/promises'
 import { type ApiHandler, createApiHandler } from './api/handler.ts'
 import { createMetricsRefusal, type MetricsRefusal } from './api/metrics-access.ts'
 import { Problem } from './api/problem.ts'
-import type { ApiActions, ApiReadings, ApiSettings, ApiSources, OwnMessage, Published } from './api/sources.ts'
+import type {
+  ApiActions,
+  ApiReadings,
+  ApiSettings,
+  ApiSources,
+  ApiTraces,
+  OwnMessage,
+  Published,
+} from './api/sources.ts'
 import { AddressThrottle, defaultAddressThrottle } from './auth/address-throttle.ts'
 import { ApiTokens, tokensPath, writeFirstToken } from './auth/api-tokens.ts'
 import type { ListenerAccess } from './auth/listener-access.ts'
@@ -40,6 +48,7 @@ export interface ApiParts {
   log: Log
   listeners(): readonly Listener[]
   history: MetricsHistory
+  traces: ApiTraces
   access: ListenerAccess | undefined
   durable: boolean
   reload: GatewayWorld['reload']
@@ -72,6 +81,7 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
   const sources: ApiSources = {
     authenticated: () => authenticatesAnywhere(inForce.config),
     inspection,
+    traces: parts.traces,
     explain: (asked, tell) => follow(broker, asked, tell),
     actions: actionsOf(inForce, inspection, parts),
     readings: readingsOf(inForce, parts),

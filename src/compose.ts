@@ -11,6 +11,7 @@ import { createAuthority } from './auth/authority.ts'
 import { ListenerAccess } from './auth/listener-access.ts'
 import { composeApi, openApiTokens } from './compose-api.ts'
 import { type ComposedListeners, createListeners } from './compose-listeners.ts'
+import { composeTraces, type Traces } from './compose-traces.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
 import { exportsOf, namespacesOfUsers, quotasOf } from './config/namespaces.ts'
@@ -65,6 +66,7 @@ export interface GatewayParts {
   diskWatch: DiskWatch | undefined
   apiTokens: ApiTokens
   history: MetricsHistory
+  traces: Traces
   /** Absent where code decides who may connect. */
   access: ListenerAccess | undefined
   /** The namespace of each user that has one by the configuration. */
@@ -99,8 +101,9 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   }
   const inForce = { config }
   const history = new MetricsHistory(() => mainFigures(broker))
+  const traces = composeTraces(config, engine, log)
   const answers = composeApi(inForce, apiTokens, {
-    ...{ ...core, clock, log, history, durable: store.durable, reload: world.reload },
+    ...{ ...core, traces, clock, log, history, durable: store.durable, reload: world.reload },
     listeners: () => listeners.set.all,
   })
   const listeners: ComposedListeners = createListeners(config, { broker, engine, health, log, ...answers })
@@ -118,6 +121,7 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
     diskWatch,
     apiTokens,
     history,
+    traces,
   }
 }
 

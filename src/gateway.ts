@@ -331,7 +331,7 @@ export class Gateway {
     })
     engine.endTurn()
     await this.#settle()
-    await Promise.all(closing)
+    await Promise.all([...closing, this.#parts.traces.close()])
     engine.stop()
     await store.close()
   }

@@ -22,6 +22,7 @@ import { addRetained } from './routes/retained.ts'
 import { addSessions } from './routes/sessions.ts'
 import { addSettings } from './routes/settings.ts'
 import { addSubscriptions } from './routes/subscriptions.ts'
+import { addTraces } from './routes/traces.ts'
 import type { ApiSources, Caller } from './sources.ts'
 
 export const base = '/api/v1'
@@ -53,6 +54,7 @@ export function createApi(sources: ApiSources): Api {
   addIdentity(api)
   addDrops(api, pages)
   addExplain(api)
+  addTraces(api)
   addSettings(api)
   addDocument(api, sources.readings.version)
   root.route(base, api)

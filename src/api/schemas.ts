@@ -226,6 +226,26 @@ export const explanationSchema = z
   })
   .openapi('Explanation')
 
+export const fileTraceSchema = z
+  .object({
+    name: z.string(),
+    file: z.string(),
+    clientId: z.string().optional(),
+    address: z.string().optional(),
+    filter: z.string().optional(),
+    namespace: z.string().optional(),
+    payloadBytes: count(),
+    ended: z
+      .string()
+      .nullable()
+      .describe('Why it is over: asked, time, disk_full, write_failed, closed; null: it goes on.'),
+    endsAt: time(),
+    lines: count(),
+    leftOut: count().describe('Packets that were not written: too many at once, or the disk was too slow.'),
+    bytes: count().describe('On the disk.'),
+  })
+  .openapi('Trace')
+
 export const namespaceQuery = z
   .string()
   .max(256)

@@ -2,6 +2,9 @@
 import type { Explanation, Followed, Following } from '../core/ports/explanation.ts'
 import type { Inspection, Owner } from '../core/ports/inspection.ts'
 import type { Properties, Qos } from '../mqtt/packet.ts'
+import type { FileTraces, FileTraceView, TraceAsked, TraceLine } from '../trace/views.ts'
+
+export type { FileTraceView, TraceAsked }
 
 export const roles = ['viewer', 'operator', 'admin'] as const
 /** Each may do what those before it may. */
@@ -107,7 +110,15 @@ export interface ApiReadings {
   limits(): Record<string, number>
 }
 
+export interface ApiTraces {
+  /** `write`: false where it has no room. Null: there are too many already. */
+  follow(asked: TraceAsked, write: (line: TraceLine) => boolean): (() => void) | null
+  /** Undefined: nothing is written to files. */
+  files?: FileTraces | undefined
+}
+
 export interface ApiSources {
+  traces: ApiTraces
   /** Null: too many follow messages already. */
   explain(asked: Followed, tell: (explanation: Explanation) => void): Following | null
   /** Clients are asked who they are: then every call needs a token. */

@@ -19,6 +19,7 @@ import { registerRestore } from './restore.ts'
 import { registerSimulate } from './simulate.ts'
 import { registerStart } from './start.ts'
 import { registerSub } from './sub.ts'
+import { registerTrace } from './trace.ts'
 
 /** Runs one command to its end. @returns the process's exit code: 0 ok, 2 bad usage or configuration, 1 anything else */
 export async function runProgram(words: readonly string[], context: CliContext): Promise<number> {
@@ -51,6 +52,7 @@ function createProgram(context: CliContext): Command {
   registerPasswd(program, context)
   registerExplain(program, context)
   registerApiCommands(program, context)
+  registerTrace(program, context)
   registerApiToken(program, context)
   registerBackup(program, context)
   registerRestore(program, context)

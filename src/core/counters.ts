@@ -144,6 +144,10 @@ export class Counters extends Traffic {
   authorityTimeouts = 0
   /** Calls of the HTTP API that were answered, by status. */
   readonly apiAnswers = new LabelledCounter()
+  /** Packets that a trace was about and did not get: there were too many at once, or its reader was too slow. */
+  tracedPacketsLeftOut = 0
+  /** Messages that somebody followed and was not told of, alike. */
+  explanationsMissed = 0
   willsPublished = 0
   retainedChanges = 0
   routeCacheHits = 0

@@ -4,9 +4,7 @@
  *
  * Output has three stretches, in the order in which they leave: what the socket has and the kernel did not take, what this
  * turn gathered (both are `Output`), and frames held for a commit. Beyond `Output.limit` the connection is `full`, and the core
- * drops or queues.
- *
- * A held frame belongs to this connection and dies with it.
+ * drops or queues. A held frame belongs to this connection and dies with it.
  */
 import { Client } from '../core/connection/client.ts'
 import { turnStepsMax } from '../core/cost.ts'
@@ -25,6 +23,7 @@ import { mqttWire } from './mqtt-wire.ts'
 import type { Output } from './output.ts'
 import { pausedFor, Reading } from './reading.ts'
 import type { Room } from './room.ts'
+import type { Tap } from './tap.ts'
 import type { PacketDecoder, Wire } from './wire.ts'
 
 /** How long an end waits for what is held; a full disk can keep a commit longer. */
@@ -36,6 +35,7 @@ export class Connection implements Link {
   readonly #stream: ByteStream
   readonly #decoder: PacketDecoder
   readonly client: Client
+  readonly address: string
   readonly durability: number
   inboundInflight = 0
   readonly #output: Output
@@ -63,17 +63,20 @@ export class Connection implements Link {
     this.#memory = new InputMemory(engine.broker.budgets)
     this.#reading = new Reading(stream)
     this.durability = levelOf(durability)
+    this.address = stream.peer.address
     this.client = new Client(engine.broker, this, stream.peer)
     const { decoder, output } = wire(engine, this, stream)
     this.#decoder = decoder
     this.#output = output
+    engine.tapper?.arrives(this)
     arrive(engine, room, this)
     // A fault that its peer meets may come before there is a client id to refuse.
     if (engine.broker.bans.refuses('', stream.peer.address)) this.client.end('banned')
   }
 
-  get address(): string {
-    return this.client.peer.address
+  lookOn(tap: Tap | null): void {
+    this.#output.tap = tap
+    this.#decoder.handTo(tap === null ? this.client : tap.sink)
   }
 
   get full(): boolean {
@@ -258,7 +261,8 @@ export class Connection implements Link {
     then?.()
   }
 
-  close(_reason: string): void {
+  close(reason: string): void {
+    this.#output.tap?.closed(reason)
     // Who never was a client keeps its place until its socket is gone: it lingers, to read what it was told, and strangers
     // must not have any number of such sockets.
     if (this.client.connected) this.#room.leave(this)
@@ -271,8 +275,9 @@ export class Connection implements Link {
   }
 
   fault(reasonCode: ReasonCode, text: string): void {
-    const { clientId, peer } = this.client
-    this.#engine.log.warn({ clientId, address: peer.address, reason: reasonName(reasonCode) }, text)
+    const reason = reasonName(reasonCode)
+    this.#output.tap?.fault(reason, text)
+    this.#engine.log.warn({ clientId: this.client.clientId, address: this.address, reason }, text)
   }
 
   /** Everything up to the engine's `committed` may leave now. */

@@ -14,6 +14,7 @@ import type { Clock } from './clock.ts'
 import type { Connection } from './connection.ts'
 import { durabilityLevels, levelNone } from './durability.ts'
 import { Room, type RoomLimits } from './room.ts'
+import type { Tapper } from './tap.ts'
 
 /** What the engine needs of whoever commits. */
 export interface Commits {
@@ -77,6 +78,8 @@ export class Engine {
   readonly log: EngineLog
   readonly outputBufferBytesMax: number
   readonly connections = new Set<Connection>()
+  /** Null: nobody looks at packets. */
+  tapper: Tapper | null = null
   /** Of all listeners. */
   readonly room: Room
   readonly #clock: Clock

@@ -25,7 +25,7 @@ export class JsonOutput extends Output {
 
   override put(frame: Uint8Array, start: number, end: number): void {
     if (frame[start] === openingBrace) {
-      this.#putBytes(frame, start, end)
+      this.#showText(this.#putBytes(frame, start, end), end - start)
       return
     }
     const text = this.#answers.textOf(frame, start, end)
@@ -36,7 +36,7 @@ export class JsonOutput extends Output {
 
   putText(text: string): void {
     const bytes = Buffer.from(text, 'utf8')
-    this.#putBytes(bytes, 0, bytes.length)
+    this.#showText(this.#putBytes(bytes, 0, bytes.length), bytes.length)
   }
 
   override writePublish(
@@ -49,6 +49,7 @@ export class JsonOutput extends Output {
   ): void {
     const at = this.#putBytes(frame, start, end)
     if (packetIdAt > 0) writePacketId(this.chunk!, at + packetIdAt - start, packetId)
+    this.#showText(at, end - start)
   }
 
   override putAck(firstByte: number, packetId: number): void {
@@ -65,6 +66,13 @@ export class JsonOutput extends Output {
 
   override typeOf(frame: Uint8Array): number {
     return frame[0] === openingBrace ? PacketType.publish : super.typeOf(frame)
+  }
+
+  /** Each text was shown when it was put: what is given to the stream has more around it. */
+  protected override show(): void {}
+
+  #showText(at: number, length: number): void {
+    if (this.tap !== null) this.tap.sentText(this.chunk!, at, at + length)
   }
 
   /** Returns where the text begins in the chunk. */

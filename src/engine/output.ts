@@ -11,11 +11,14 @@ import type { ByteStream } from './byte-stream.ts'
 import type { Engine } from './engine.ts'
 import { ackBytes } from './held-frames.ts'
 import { copy, giveBackChunk, largeChunkBytes, patch, takeChunk } from './output-buffers.ts'
+import type { Tap } from './tap.ts'
 
 /** What may wait for one connection though all together have more than they may. */
 export const fairOutputBytes = 64 * 1024
 
 export class Output {
+  /** Sees what is given to the stream; null: nobody looks on. */
+  tap: Tap | null = null
   /** What is being filled; there is one after `reserve`. */
   chunk: Buffer | null = null
   readonly #stream: ByteStream
@@ -111,6 +114,11 @@ export class Output {
     return frame[0]! >> 4
   }
 
+  /** To who looks on. */
+  protected show(buffer: Buffer, start: number, end: number): void {
+    this.tap?.sent(buffer, start, end)
+  }
+
   /** Gives everything to the stream. */
   writeOut(): void {
     const headroom = this.#headroomBytes
@@ -160,6 +168,7 @@ export class Output {
   }
 
   #give(buffer: Buffer, start: number, end: number): void {
+    if (this.tap !== null) this.show(buffer, start, end)
     if (this.#stream.write(buffer, start, end)) {
       giveBackChunk(buffer)
       return

@@ -1,4 +1,5 @@
 /** What is spoken on a connection: how packets are made of bytes, and bytes of packets. */
+import type { JsonSink } from '../json/packets.ts'
 import type { ProtocolVersion } from '../mqtt/packet.ts'
 import type { ByteStream } from './byte-stream.ts'
 import type { Connection } from './connection.ts'
@@ -16,6 +17,8 @@ export interface PacketDecoder {
   pause(): void
   resume(): void
   close(): void
+  /** The next packet is for this one: the client, or who looks on and hands it to that. */
+  handTo(sink: JsonSink): void
 }
 
 export type Wire = (

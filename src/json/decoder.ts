@@ -49,7 +49,7 @@ export class JsonDecoder {
   readonly version = 5
   /** The beginning of the text at which an exception ended decoding. */
   refusedBytes: Uint8Array | null = null
-  readonly #sink: JsonSink
+  #sink: JsonSink
   readonly #requests: JsonRequests
   readonly #replies: JsonReplies
   readonly #options: JsonDecoderOptions
@@ -70,6 +70,11 @@ export class JsonDecoder {
     this.#requests = requests
     this.#replies = replies
     this.#options = options
+  }
+
+  /** The next packet is for this one; may be called by the sink itself. */
+  handTo(sink: JsonSink): void {
+    this.#sink = sink
   }
 
   get memoryBytes(): number {

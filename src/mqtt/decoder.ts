@@ -36,6 +36,8 @@ export interface DecoderOptions {
   packetBytesMax: number
   /** For a client, what it sent in CONNECT. */
   version?: ProtocolVersion
+  /** For a client: CONNACK has come already. */
+  established?: boolean
   /** Largest CONNECT in bytes. */
   connectPacketBytesMax?: number
   /** How many things one packet may hold; without, as many as it has room for. */
@@ -72,7 +74,7 @@ export class Decoder {
   packetBytesMax: number
   /** The beginning of the packet at which an exception ended decoding. */
   refusedBytes: Uint8Array | null = null
-  readonly #sink: PacketSink
+  #sink: PacketSink
   readonly #sender: Sender
   readonly #connectPacketBytesMax: number
   readonly #memory: DecoderMemory
@@ -100,7 +102,7 @@ export class Decoder {
     } else {
       this.version = options.version ?? 4
       this.#sender = 'server'
-      this.#firstBytes = connackOnly[this.version]
+      this.#firstBytes = (options.established === true ? toClient : connackOnly)[this.version]
     }
     this.#rules = { sender: this.#sender, version5: this.version === 5, limits: options.limits ?? unlimited }
   }
@@ -145,6 +147,11 @@ export class Decoder {
         this.#feed(chunk, true)
       }
     })
+  }
+
+  /** The next packet is for this one; may be called by the sink itself. */
+  handTo(sink: PacketSink): void {
+    this.#sink = sink
   }
 
   /** No packet comes any more, whatever is pushed. */

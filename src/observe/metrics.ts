@@ -5,80 +5,9 @@
  * (reason names, packet types, QoS), never from clients, so the number of series is bounded.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from '@prometheus-io/client'
-import type { Counters, Gauges, LabelledCounter, NamespaceGauges, StoreFigures } from '../core/counters.ts'
-import { PacketType } from '../mqtt/packet.ts'
+import type { Counters, Gauges } from '../core/counters.ts'
 import { droppedLines } from './log.ts'
-
-/** Undefined: there is nothing to show, as of a store's size without a store. */
-type Reading = number | undefined | Iterable<readonly [label: string, value: number]>
-
-interface Metric {
-  name: string
-  help: string
-  type: 'counter' | 'gauge'
-  /** Name of the label when `read` gives several values; of several labels, with tabs between their values. */
-  label?: string | readonly string[]
-  read(counters: Counters, gauges: Gauges): Reading
-}
-
-function counter(name: string, help: string, read: (counters: Counters) => number): Metric {
-  return { name, help, type: 'counter', read }
-}
-
-function labelled(
-  name: string,
-  help: string,
-  label: string | readonly string[],
-  read: (counters: Counters) => LabelledCounter,
-): Metric {
-  return { name, help, type: 'counter', label, read: (counters) => read(counters).counts }
-}
-
-function byQos(name: string, help: string, read: (counters: Counters) => readonly number[]): Metric {
-  return {
-    name,
-    help,
-    type: 'counter',
-    label: 'qos',
-    read: (counters) => read(counters).map((value, qos) => [String(qos), value] as const),
-  }
-}
-
-function byType(name: string, help: string, read: (counters: Counters) => ArrayLike<number>): Metric {
-  return {
-    name,
-    help,
-    type: 'counter',
-    label: 'type',
-    read: (counters) =>
-      Object.entries(PacketType).map(([type, number]) => [type, read(counters)[number] ?? 0] as const),
-  }
-}
-
-function gauge(name: string, help: string, read: (gauges: Gauges) => number): Metric {
-  return { name, help, type: 'gauge', read: (_, gauges) => read(gauges) }
-}
-
-function budget(
-  name: string,
-  help: string,
-  type: Metric['type'],
-  read: (budget: Gauges['budgets'][string]) => number,
-): Metric {
-  const readAll = (_: Counters, { budgets }: Gauges) =>
-    Object.entries(budgets).map(([kind, one]) => [kind, read(one)] as const)
-  return { name, help, type, label: 'kind', read: readAll }
-}
-
-function store(name: string, help: string, type: Metric['type'], read: (figures: StoreFigures) => number): Metric {
-  return { name, help, type, read: (counters) => counters.store && read(counters.store) }
-}
-
-function ofNamespaces(name: string, help: string, read: (gauges: NamespaceGauges) => number): Metric {
-  const readAll = (_: Counters, { namespaces }: Gauges) =>
-    [...namespaces].map(([namespace, one]) => [namespace, read(one)] as const)
-  return { name, help, type: name.endsWith('_total') ? 'counter' : 'gauge', label: 'namespace', read: readAll }
-}
+import { budget, byQos, byType, counter, gauge, labelled, type Metric, ofNamespaces, store } from './metric.ts'
 
 const metrics: readonly Metric[] = [
   gauge('mqtt_connections', 'Network connections now, those before their CONNECT included.', (g) => g.connections),
@@ -232,6 +161,16 @@ const metrics: readonly Metric[] = [
     (c) => c.authorityTimeouts,
   ),
   labelled('mqtt_api_answers_total', 'Calls of the HTTP API, by status of the answer.', 'status', (c) => c.apiAnswers),
+  counter(
+    'mqtt_traced_packets_left_out_total',
+    'Packets that a trace was about and did not get: too many at once, or its reader was too slow.',
+    (c) => c.tracedPacketsLeftOut,
+  ),
+  counter(
+    'mqtt_explanations_missed_total',
+    'Messages that somebody followed and was not told of, because there were too many at once.',
+    (c) => c.explanationsMissed,
+  ),
   counter('mqtt_wills_published_total', 'Will messages published.', (c) => c.willsPublished),
   counter('mqtt_retained_changes_total', 'Retained messages set or removed.', (c) => c.retainedChanges),
   counter('mqtt_route_cache_hits_total', 'Routes taken from the cache.', (c) => c.routeCacheHits),

@@ -162,6 +162,11 @@ async function setEverything(api: Api): Promise<void> {
   await callWithBody(api, '/explain/publish', 'POST', { topic: 'a', waitMs: 0 })
   await api.admin('/explain/publish', { method: 'POST', body: { topic: 'a', namespace: 'nowhere' } })
   for (const query of ['seconds=1', 'filter=%23a', 'namespace=nowhere']) await api.admin(`/explain/messages?${query}`)
+  for (const query of ['clientId=a&seconds=1', 'seconds=1']) await api.admin(`/trace?${query}`)
+  await callWithBody(api, '/traces', 'POST', { name: 'a', clientId: 'a' })
+  await api.admin('/traces')
+  await api.admin('/traces/nothing', { method: 'DELETE' })
+  await api.admin('/traces/%20', { method: 'DELETE' })
   await api.admin('/reload', { method: 'POST' })
   await api.admin('/backup', { method: 'POST', body: { name: 'x' } })
 }
@@ -172,6 +177,8 @@ async function setEverythingStored(dataDir: string): Promise<void> {
   const reload = async () => ({ needRestart: [], warnings: [], ...outcomes.shift()! })
   const api = apiOf(await startGateway({ inMemory: false, dataDir }, { reload }))
   for (const _ of [1, 2]) await api.admin('/reload', { method: 'POST' })
+  for (const _ of [1, 2]) await api.admin('/traces', { method: 'POST', body: { name: 'a', clientId: 'a' } })
+  await api.admin('/traces/a', { method: 'DELETE' })
   await callWithBody(api, '/backup', 'POST', { name: 'first.db' })
   await api.admin('/backup', { method: 'POST', body: { name: 'first.db' } })
 }

@@ -181,3 +181,28 @@ describe('mqtide explain of messages', () => {
     expect(JSON.parse((await following).text)).toMatchObject({ topic: 'plant/1', publisher: { clientId: 'sensor' } })
   })
 })
+
+describe('mqtide trace', () => {
+  it('shows packets as they pass, one line each', async () => {
+    const client = await connectClient(gateway, { clientId: 'pump-7' })
+    const tracing = mqtide('trace', '--client', 'pump-7', '--topic', 'plant/#', '--count', '1')
+    let done = false
+    void tracing.finally(() => (done = true))
+    while (!done) await client.mqtt.publishAsync('plant/1', '21.5', { qos: 1 })
+    expect((await tracing).text).toMatch(
+      /^\d\d:\d\d:\d\d\.\d{3} pump-7 -> PUBLISH topic="plant\/1" qos=1 retain=false dup=false packetId=\d+ payloadBytes=4 payload="21\.5"\n$/,
+    )
+  })
+
+  it('has the gateway write them to a file, lists it and ends it', async () => {
+    const { text } = await mqtide('trace', '--client', 'pump-7', '--file', 'night', '--seconds', '60')
+    expect(text).toMatch(/traces\/night\.jsonl until \d{4}-/)
+    expect((await mqtide('trace', 'list')).text).toMatch(/^night +- +\S+ +0 +0 +0 +pump-7 +- +- /m)
+    expect(await mqtide('trace', 'end', 'night')).toEqual({ exitCode: 0, stderr: '', text: '' })
+    expect(await mqtide('trace', 'end', 'night')).toMatchObject({ exitCode: 1 })
+  })
+
+  it('asks whose packets', async () => {
+    expect(await mqtide('trace')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('whose packets?') })
+  })
+})

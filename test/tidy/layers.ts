@@ -53,7 +53,13 @@ export const layers: readonly Layer[] = [
   },
   { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
   // It meets the broker through the views of the inspection port, and everything else as functions it is given.
-  { of: 'src/api/', imports: ['src/mqtt/', 'src/json/', 'src/auth/wildcard.ts'], types: ['src/core/ports/'] },
+  {
+    of: 'src/api/',
+    imports: ['src/mqtt/', 'src/json/', 'src/auth/wildcard.ts'],
+    types: ['src/core/ports/', 'src/trace/views.ts'],
+  },
+  // It looks on where the engine lets it, and writes what it saw.
+  { of: 'src/trace/', imports: ['src/mqtt/'], types: ['src/engine/tap.ts'] },
   // The page in the browser: the API's answers are typed by the schemas that they are made by.
   { of: 'src/dashboard/', imports: [], types: ['src/api/schemas.ts'] },
   // Metrics, $SYS and the log put names to what the core counts, at the level that the configuration gives.

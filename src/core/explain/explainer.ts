@@ -174,7 +174,10 @@ export class Explainer {
     const mayBegin = this.#mayBegin()
     for (const follower of followers) {
       if (mayBegin) follower.begun++
-      else follower.missed++
+      else {
+        follower.missed++
+        this.#broker.counters.explanationsMissed++
+      }
     }
     return mayBegin ? new ExplainedMessage(this.#broker, followers) : null
   }

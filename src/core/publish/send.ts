@@ -34,6 +34,12 @@ export class OutgoingAliases {
     return this.#aliases.size
   }
 
+  /** What an alias stands for, for whoever looks on. */
+  topicOf(alias: number): string | undefined {
+    for (const [topic, given] of this.#aliases) if (given === alias) return topic
+    return undefined
+  }
+
   /** The PUBLISH that would have introduced the alias was not sent. */
   forget(topic: string): void {
     this.#aliases.delete(topic)
