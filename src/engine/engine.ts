@@ -197,6 +197,9 @@ export class Engine {
     if (this.#stopped) return
     this.#scheduled = false
     try {
+      const hasMore = this.#yielding.length > 0 || this.broker.turnWanted
+      // The turn may have begun a while ago, when the last one left this over.
+      if (hasMore) this.broker.now = this.#clock.now()
       if (this.#yielding.length > 0) this.#resumeYielding()
       if (this.broker.turnWanted) this.broker.onTurn()
       this.#commits.endTurn()

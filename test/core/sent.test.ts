@@ -120,6 +120,36 @@ describe('a QoS 2 delivery', () => {
     expect(again.takePublishes().map(({ payload }) => payload)).toEqual(['0', '1', '2'])
     expect((await world.restart()).broker.defaultNamespace.sessions.get('s')!.queue.recoveredSent).toBe(3)
   })
+
+  it('that was known as sent, was not sent and expired is gone from the store before anything newer leaves', async () => {
+    const world = new DurableWorld()
+    ;(await world.ready('s')).subscribe('t', 2).drop()
+    const publisher = await publisherOf(world)
+    publisher.publish('t', 'first', { qos: 1 })
+    publisher.publish('t', 'expires', { qos: 2, expiry: 5 })
+    publisher.publish('t', 'stays', { qos: 1 })
+    await world.settle()
+    const { queue } = world.broker.defaultNamespace.sessions.get('s')!
+    const gone = world.device().connect({ clientId: 's', ...lasting })
+    while (queue.marked < 2) {
+      world.turn()
+      await world.store.finish()
+    }
+    gone.drop()
+    await world.settle()
+    expect(gone.takePublishes().map(({ payload }) => payload)).toEqual(['first'])
+    const again = world
+      .device()
+      .connect({ clientId: 's', ...lasting, properties: { ...lasting.properties, receiveMaximum: 1 } })
+    await world.settle()
+    world.now += 10_000
+    again.acknowledge('puback', again.takePublishes()[0]!.packetId)
+    world.turn()
+    expect(world.broker.counters.messagesDropped.get('expired')).toBe(1)
+    expect(again.takePublishes()).toEqual([])
+    await world.settle()
+    expect(again.takePublishes().map(({ payload }) => payload)).toEqual(['stays'])
+  })
 })
 
 describe('the room in a queue', () => {

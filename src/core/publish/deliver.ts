@@ -51,11 +51,16 @@ export function deliver(broker: Broker, publication: Publication, session: Sessi
   const retain = publication.retain && recipient.retainAsPublished
   const { identifiers, group } = recipient
   const delivery = waitingDelivery(publication.message, qos, retain, identifiers, group)
-  if (sendNow && qos === 1 && session.client!.mayDeliver && publication.message.expiresAt > broker.now) {
+  if (sendNow && qos === 1 && maySendNow(broker, session) && publication.message.expiresAt > broker.now) {
     sendAtOnce(broker, session, recipient, delivery)
   } else {
     enqueue(broker, session, delivery)
   }
+}
+
+/** Else `pump` sends it when its time has come. */
+function maySendNow({ journal }: Broker, { client, sendAfter }: Session): boolean {
+  return client!.mayDeliver && sendAfter <= journal.committed
 }
 
 /** What `enqueue` does for a delivery that may leave at once, with the publication's own frame instead of a copy of it. */
@@ -123,12 +128,18 @@ function isResident(broker: Broker, session: Session): boolean {
   )
 }
 
-/** Takes a waiting delivery out of the queue. */
+/**
+ * Takes a waiting delivery out of the queue. What was marked ahead and never sent counts as sent if a crash takes this removal:
+ * it would come after what is sent now, so that waits.
+ */
 export function discard(broker: Broker, session: Session, position: number, delivery: Delivery): void {
   const queue = session.queue
   queue.taken(messageBytes(delivery.message!))
   queue.clear(position)
-  if (session.stored && delivery.lease === null) broker.journal.dequeue(session, position, delivery)
+  if (session.stored && delivery.lease === null) {
+    broker.journal.dequeue(session, position, delivery)
+    if (position < queue.marked) session.sendAfter = broker.journal.ticket
+  }
   if (broker.explainer !== null) broker.explainer.discarded(session, position)
 }
 
@@ -138,6 +149,10 @@ export function pump(broker: Broker, session: Session): void {
   if (client === null || link === null || !client.mayDeliver) return
   while (queue.sendPosition < queue.nextPosition) {
     if (link.full) return
+    if (session.sendAfter > broker.journal.committed) {
+      broker.awaitCommit(client)
+      return
+    }
     if (!window.open(client.inflightMax)) {
       readAhead(broker, session)
       return

@@ -61,6 +61,8 @@ export class Session implements Destination {
   pageUse: ((page: RecoveredPage) => void) | null = null
   /** The record of the turn being gathered that says how far was sent. Kept by the journal. */
   mark: SentMark | null = null
+  /** Nothing is sent before this turn is committed: without what it removes, a restart would take that for sent before what follows. */
+  sendAfter = 0
   /** Positions of recovered QoS 2 deliveries whose PUBREL is due, in order, not yet back in the queue. */
   releasedPositions: number[] = []
   /** It is over, and there only until its share groups have taken over what it had of them. */
