@@ -83,6 +83,8 @@ export class Books {
   readonly faults: string[] = []
   /** When the process died, in moments. */
   readonly crashes: number[] = []
+  /** When times were no longer known: the clock was set between two processes. */
+  readonly jumps: number[] = []
   #moment = 0
 
   /** Everything that happens has its own number. */

@@ -47,8 +47,11 @@ function judgeOrder(books: Books, client: string, receipts: Receipt[], { refuses
     const again = publication.secondSent < at && (publication.qos === 1 || refuses)
     // What a full queue has dropped is back after a crash that took the drop.
     const back = limited && books.crashes.some((crash) => crash > publication.firstSent && crash < at)
+    // So has what expired, where the clock was set back before the next process.
+    const revived =
+      publication.expirySeconds > 0 && books.jumps.some((jump) => jump > publication.firstSent && jump < at)
     if (publication.sequence < (last.get(stream) ?? -1)) {
-      if (again || back) continue
+      if (again || back || revived) continue
       books.fault(`${client}: ${id} on ${topic} came after number ${last.get(stream)} of its publisher`)
     }
     last.set(stream, publication.sequence)
@@ -174,13 +177,14 @@ function mayEndUnseen(books: Books, spans: readonly Span[], { firstSent, answere
 function mayEndSent(
   books: Books,
   spans: readonly Span[],
-  { qos, firstSent, answered }: Publication,
+  { qos, firstSent }: Publication,
   epochs: ReadonlyMap<string, number>,
 ): boolean {
   return (
     qos === 2 &&
     spans.some((span) => {
-      if (span.qos < 2 || span.sent > answered || span.ended < firstSent) return false
+      // A member that came later may have been given it by one that left.
+      if (span.qos < 2 || span.ended < firstSent) return false
       const { client, epoch } = span
       if (epoch === epochs.get(client)) return false
       return books.connections.some((one) => one.client === client && one.to > firstSent)

@@ -257,6 +257,7 @@ export class Life implements Surroundings {
     this.wills.timesUnknown()
     this.sessions.timesUnknown()
     this.#timesKnownSince = this.books.moment()
+    this.books.jumps.push(this.#timesKnownSince)
   }
 
   #block(client: Client): void {
