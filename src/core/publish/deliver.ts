@@ -6,6 +6,7 @@
  */
 import type { Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
+import type { Client } from '../connection/client.ts'
 import { drop } from '../drop.ts'
 import { failUnsent, offerRoom } from '../logs/consume.ts'
 import type { Lease } from '../logs/lease.ts'
@@ -148,11 +149,7 @@ export function pump(broker: Broker, session: Session): void {
   const { queue, window, client, link } = session
   if (client === null || link === null || !client.mayDeliver) return
   while (queue.sendPosition < queue.nextPosition) {
-    if (link.full) return
-    if (session.sendAfter > broker.journal.committed) {
-      broker.awaitCommit(client)
-      return
-    }
+    if (link.full || awaitsRemoval(broker, session, client)) return
     if (!window.open(client.inflightMax)) {
       readAhead(broker, session)
       return
@@ -214,6 +211,12 @@ export function pump(broker: Broker, session: Session): void {
   session.dropLogged = false
   if (session.pendingRetained.length > 0) pumpRetained(broker, session)
   if (session.consumers !== null) offerRoom(session.consumers)
+}
+
+function awaitsRemoval(broker: Broker, { sendAfter }: Session, client: Client): boolean {
+  if (sendAfter <= broker.journal.committed) return false
+  broker.awaitCommit(client)
+  return true
 }
 
 /** The next page is asked for while so many messages in memory still wait for the window: they are sent while it is read. */
