@@ -6,6 +6,7 @@
  * published (outbox.ts) belong to the connection, not to a WebSocket (link.ts).
  */
 import { BackOff, type BackOffLimits } from './back-off.ts'
+import { type ConsumeOptions, Consumer, type JobHandler } from './consumer.ts'
 import { MqtideError } from './errors.ts'
 import { Link, type LinkOptions, type SocketConstructor } from './link.ts'
 import { madeUp } from './made-up.ts'
@@ -50,6 +51,8 @@ export interface ConnectOptions {
   clientId?: string
   /** How long the gateway keeps what is missed at QoS 1 while this program is away. 300 */
   sessionExpirySeconds?: number
+  /** Messages at QoS 1 that the gateway sends ahead of their acknowledgement. 100 */
+  inflightMessagesMax?: number
   backOff?: Partial<BackOffLimits>
   outbox?: Partial<OutboxLimits>
   /** From the opening of a WebSocket to the gateway's answer. 10,000 */
@@ -76,8 +79,8 @@ export interface RequestOptions extends PublishOptions {
   timeoutMs?: number
 }
 
-/** Messages at QoS 1 under way in either direction, ahead of their acknowledgement. */
-const inflightMessagesMax = 100
+/** Publications at QoS 1 under way, ahead of their acknowledgement. */
+const windowMax = 100
 const outboxLimits = { messagesMax: 1000, bytesMax: 4 * 1024 * 1024, messageBytesMax: 256 * 1024 }
 /** Timers of a tab in the background come once a minute: a gateway that hears nothing for less must not give it up. */
 const keepAliveMinSeconds = 120
@@ -90,6 +93,7 @@ export class Connection {
   readonly #outbox: Outbox
   readonly #subscriptions: Subscriptions
   readonly #requests: Requests
+  readonly #consumers = new Set<Consumer>()
   readonly #listeners: { [Name in keyof Events]: Set<Events[Name]> } = { state: new Set(), error: new Set() }
   readonly #stopLooking: () => void
   #state: State = 'connecting'
@@ -205,10 +209,26 @@ export class Connection {
   }
 
   /**
+   * Works on a queue: the handler's job is done when it returns or its promise resolves, and failed when it throws or rejects (see
+   * JobError). Over a connection of its own.
+   */
+  consume(queue: string, handler: JobHandler, { prefetch = 1 }: ConsumeOptions = {}): Consumer {
+    const clientId = `${this.clientId}-${queue}-${madeUp().slice(0, 8)}`
+    const own = new Connection(this.#link.url, { ...this.#options, clientId, inflightMessagesMax: prefetch })
+    own.on('error', (error) => this.#emit('error', error))
+    own.on('state', (state) => state === 'closed' && this.#consumers.delete(consumer))
+    const consumer = new Consumer(own, queue, handler)
+    this.#consumers.add(consumer)
+    if (this.#state === 'closed') void consumer.close()
+    return consumer
+  }
+
+  /**
    * Ends it for good, with its subscriptions at the gateway. If it is connected, what waits in the outbox has `flushMs` to be
-   * acknowledged; what has not left then is rejected.
+   * acknowledged; what has not left then is rejected. Consumers end their jobs first.
    */
   async close({ flushMs = 1000 }: { flushMs?: number } = {}): Promise<void> {
+    await Promise.all([...this.#consumers].map((consumer) => consumer.close()))
     if (flushMs > 0 && this.#state === 'connected' && this.#outbox.size > 0) await this.#outbox.flushed(flushMs)
     this.#finish(new MqtideError('closed', 'the connection was closed by close()'))
   }
@@ -228,7 +248,7 @@ export class Connection {
   }
 
   async #connectFrame(): Promise<ConnectFrame> {
-    const { token: given, username, password, sessionExpirySeconds = 300 } = this.#options
+    const { token: given, username, password, sessionExpirySeconds = 300, inflightMessagesMax = 100 } = this.#options
     const token = typeof given === 'function' ? await given() : given
     return {
       op: 'connect',
@@ -264,7 +284,7 @@ export class Connection {
     this.#error = undefined
     // Before anybody is told, so that what a listener subscribes is asked for once.
     this.#subscriptions.onConnected(link, sessionPresent)
-    this.#outbox.onConnected(link, inflightMessagesMax)
+    this.#outbox.onConnected(link, windowMax)
     this.#setState('connected', { resumed: sessionPresent })
   }
 

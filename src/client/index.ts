@@ -9,6 +9,7 @@ import { Connection, type ConnectOptions } from './connection.ts'
 
 export type { BackOffLimits } from './back-off.ts'
 export type { Connection, ConnectOptions, Events, PublishOptions, RequestOptions, State } from './connection.ts'
+export { type ConsumeOptions, type Consumer, type Job, JobError, type JobHandler } from './consumer.ts'
 export { type ErrorCode, MqtideError } from './errors.ts'
 export type { SocketConstructor, SocketLike } from './link.ts'
 export type { Message } from './message.ts'

@@ -23,3 +23,7 @@ test('of a shared subscription its filter is held against topics', () => {
   expect(matchedBy('$share/workers/jobs/+')).toBe('jobs/+')
   expect(matchedBy('jobs/+')).toBe('jobs/+')
 })
+
+test('what a queue gives comes under the topics that it was published to', () => {
+  expect(matches(matchedBy('$queue/jobs'), 'shop/7/orders')).toBe(true)
+})
