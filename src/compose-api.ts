@@ -18,6 +18,7 @@ import type { ListenerAccess } from './auth/listener-access.ts'
 import { authenticatesAnywhere } from './config/access-settings.ts'
 import { listenersOf } from './config/listeners.ts'
 import { namespaceOf, readOnlyBecause } from './config/namespace-of.ts'
+import { optionsInForce } from './config/options-in-force.ts'
 import { queueOf } from './config/queue-of.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
@@ -52,6 +53,7 @@ export interface ApiParts {
   access: ListenerAccess | undefined
   durable: boolean
   reload: GatewayWorld['reload']
+  sourceOf: (path: readonly PropertyKey[]) => string | undefined
 }
 
 /** Opens the tokens of a data folder; at the first start in it, makes one. @throws AccessFileError */
@@ -165,7 +167,7 @@ function settingsOf({ config }: InForce, { log, durable, reload }: ApiParts): Ap
   }
 }
 
-function readingsOf(inForce: InForce, { broker, listeners, access, history }: ApiParts): ApiReadings {
+function readingsOf(inForce: InForce, { broker, listeners, access, history, sourceOf }: ApiParts): ApiReadings {
   return {
     explain({ question, namespace, ...asked }) {
       if (access === undefined) return undefined
@@ -183,6 +185,7 @@ function readingsOf(inForce: InForce, { broker, listeners, access, history }: Ap
       return { allowed: true, because: 'no authentication and no authorization is configured' }
     },
     version,
+    configuration: () => optionsInForce(inForce.config, sourceOf),
     history: (step, since) => history.read(step, since),
     listeners: () =>
       listeners().map(({ settings: { name, kind, durability, room }, address }) => {

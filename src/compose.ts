@@ -104,6 +104,7 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   const traces = composeTraces(config, engine, log)
   const answers = composeApi(inForce, apiTokens, {
     ...{ ...core, traces, clock, log, history, durable: store.durable, reload: world.reload },
+    sourceOf: world.sourceOf ?? (() => undefined),
     listeners: () => listeners.set.all,
   })
   const listeners: ComposedListeners = createListeners(config, { broker, engine, health, log, ...answers })

@@ -18,4 +18,6 @@ export interface GatewayWorld {
   store?: Store
   /** Reads the configuration again, for the API; without it, there is nothing to read. */
   reload?: () => Promise<ReloadOutcome>
+  /** Where an option in force was given; undefined: it is the default. Without it, nobody knows. */
+  sourceOf?: (path: readonly PropertyKey[]) => string | undefined
 }

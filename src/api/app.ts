@@ -12,6 +12,7 @@ import { Pages } from './listing.ts'
 import { Problem, problemAnswer } from './problem.ts'
 import { type Api, createApp } from './route.ts'
 import { addClients } from './routes/clients.ts'
+import { addConfiguration } from './routes/configuration.ts'
 import { addDrops } from './routes/drops.ts'
 import { addExplain } from './routes/explain.ts'
 import { addHistory } from './routes/history.ts'
@@ -52,6 +53,7 @@ export function createApi(sources: ApiSources): Api {
   addReadings(api)
   addHistory(api)
   addIdentity(api)
+  addConfiguration(api)
   addDrops(api, pages)
   addExplain(api)
   addTraces(api)

@@ -148,6 +148,14 @@ export const identitySchema = z
   .openapi('Identity')
 export type Identity = z.infer<typeof identitySchema>
 
+export const optionSchema = z
+  .object({
+    path: z.string().describe('As in `limits.packetBytesMax`.'),
+    value: z.unknown().describe('Secrets are stars.'),
+    source: z.string().nullable().describe('A flag, a variable, or file, line and column; null: it is the default.'),
+  })
+  .openapi('Option')
+
 export const topicSchema = z
   .object({ namespace, topic: z.string(), recipients: count(), groups: count().describe('Shared subscriptions.') })
   .openapi('Topic')

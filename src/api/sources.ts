@@ -101,6 +101,7 @@ export interface ApiReadings {
   /** Which rule decides; undefined: code of the program's does. */
   explain(asked: RuleQuestion): { allowed: boolean; because: string } | undefined
   version: string
+  configuration(): { path: string; value: unknown; source: string | null }[]
   history(step: '1s' | '1m', since: number): { times: number[]; series: Record<string, number[]> }
   listeners(): ListenerView[]
   /** By series name. */

@@ -13,7 +13,7 @@ import { reloadedLimits } from '../config/limits.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
 import { type FileOptions, type GatewayConfig, logLevels } from '../config/schema.ts'
-import type { Gateway, ListenError, ListenerAddress, ListenerChanges, ReloadOutcome } from '../gateway.ts'
+import type { Gateway, GatewayWorld, ListenError, ListenerAddress, ListenerChanges, ReloadOutcome } from '../gateway.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { processMetrics } from '../observe/metrics.ts'
 import { version } from '../observe/version.ts'
@@ -87,14 +87,15 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
   const loaded = loadConfig(sources)
   const { config } = loaded
   const log = createLog(config.logLevel)
-  const running: Running = { sources, started: config, log, gateway: undefined, reloading: Promise.resolve() }
+  const { sourceOf } = loaded
+  const running: Running = { sources, sourceOf, started: config, log, gateway: undefined, reloading: Promise.resolve() }
   // Before anything opens, so that a signal never meets a half-started gateway with the default answer.
   const signals = answerSignals(context, running)
   for (const warning of loaded.warnings) log.warn(warning)
   processMetrics()
   try {
     disablePretenuring()
-    const gateway = await open(config, () => reload(running))
+    const gateway = await open(config, { reload: () => reload(running), sourceOf: (path) => running.sourceOf(path) })
     running.gateway = gateway
     await listen(gateway, config)
     giveBackWhenIdle()
@@ -112,10 +113,10 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
 }
 
 /** @throws CliError where the store refuses; its messages say what to do */
-async function open(config: GatewayConfig, reload: () => Promise<ReloadOutcome>): Promise<Gateway> {
+async function open(config: GatewayConfig, world: GatewayWorld): Promise<Gateway> {
   const { createGateway, StoreError } = await import('../gateway.ts')
   try {
-    return await createGateway(config, { reload })
+    return await createGateway(config, world)
   } catch (error) {
     throw error instanceof StoreError ? new CliError(error.message) : error
   }
@@ -237,6 +238,8 @@ interface Running {
   log: Log
   /** Undefined while it opens. */
   gateway: Gateway | undefined
+  /** Of what was read last. */
+  sourceOf: LoadedConfig['sourceOf']
   /** The last reload; each waits for the one before. */
   reloading: Promise<unknown>
 }
@@ -299,6 +302,7 @@ async function reloadNow(running: Running): Promise<ReloadOutcome> {
     log.error({ audit: true, faults }, 'configuration not reloaded, the old one stays')
     return { faults, needRestart: [], warnings: [] }
   }
+  running.sourceOf = loaded.sourceOf
   log.level = loaded.config.logLevel
   gateway?.setLogLevel(loaded.config.logLevel)
   for (const warning of loaded.warnings) log.warn(warning)

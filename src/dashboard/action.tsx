@@ -53,5 +53,5 @@ export function Action({ label, title, children, run, disabled = false }: Action
 
 /** Why buttons are switched off, said once where they stand. */
 export function NeedsToken() {
-  return useMay('operate') ? null : <p class="hint">{text.token.needed}</p>
+  return useMay('operate') ? null : <p class="hint">{text.token.neededToChange}</p>
 }

@@ -8,7 +8,9 @@ import type {
   budgetSchema,
   clientSchema,
   dropSchema,
+  explanationSchema,
   listenerSchema,
+  optionSchema,
   queuedSchema,
   retainedSchema,
   routeSchema,
@@ -24,6 +26,8 @@ export type Retained = z.infer<typeof retainedSchema>
 export type Drop = z.infer<typeof dropSchema>
 export type Listener = z.infer<typeof listenerSchema>
 export type Budget = z.infer<typeof budgetSchema>
+export type Explanation = z.infer<typeof explanationSchema>
+export type Option = z.infer<typeof optionSchema>
 export type TopicRoute = z.infer<typeof routeSchema>
 
 export interface Page<Item> {

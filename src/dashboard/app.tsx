@@ -2,9 +2,15 @@
 import type { ComponentType } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { type ApiError, token, usePolled } from './api.ts'
-import { type Identity, IdentityContext } from './identity.ts'
+import { type Identity, IdentityContext, useIdentity } from './identity.ts'
 import { Clients } from './pages/clients.tsx'
+import { Configuration } from './pages/configuration.tsx'
+import { Console } from './pages/console.tsx'
+import { Drops } from './pages/drops.tsx'
+import { Explain } from './pages/explain.tsx'
+import { Listeners } from './pages/listeners.tsx'
 import { Overview } from './pages/overview.tsx'
+import { Retained } from './pages/retained.tsx'
 import { Topics } from './pages/topics.tsx'
 import { linkTo, usePlace } from './routes.ts'
 import { chooseLanguage, languageInUse, languages, text } from './text/text.ts'
@@ -17,8 +23,20 @@ const pages: Partial<Record<PageName, ComponentType>> = {
   overview: Overview,
   clients: Clients,
   topics: Topics,
+  retained: Retained,
+  drops: Drops,
+  console: Console,
+  explain: Explain,
+  listeners: Listeners,
+  configuration: Configuration,
 }
-const pageNames = Object.keys(pages) as PageName[]
+/** About all namespaces; a token of one may not see them. */
+const wholeGateway: ReadonlySet<PageName> = new Set(['overview', 'listeners', 'configuration'])
+
+function pagesFor(namespace: string | null): PageName[] {
+  const names = Object.keys(pages) as PageName[]
+  return namespace === null ? names : names.filter((name) => !wholeGateway.has(name))
+}
 
 const identityIntervalMs = 10_000
 
@@ -65,8 +83,9 @@ function Mark() {
 function Frame({ reachable, onChange }: { reachable: boolean; onChange(): void }) {
   const { page } = usePlace()
   const main = useRef<HTMLElement>(null)
-  const name = (page === '' ? 'overview' : page) as PageName
-  const Page = pages[name]
+  const pageNames = pagesFor(useIdentity().namespace)
+  const name = (page === '' ? pageNames[0] : page) as PageName
+  const Page = pageNames.includes(name) ? pages[name] : undefined
   const title = text.pages[name] ?? ''
   const first = useRef(true)
   useEffect(() => {

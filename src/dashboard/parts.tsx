@@ -72,8 +72,9 @@ interface TableProps<Row> {
 
 export function Table<Row>({ label, columns, rows, keyOf, sort = '', onSort, stale = false }: TableProps<Row>) {
   return (
+    // biome-ignore lint/a11y/useSemanticElements: of a table, not of a form
     // biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has no mouse scrolls it by keys
-    <section class="table-frame" tabIndex={0} aria-label={label} aria-busy={stale}>
+    <div class="table-frame" role="group" tabIndex={0} aria-label={label} aria-busy={stale}>
       <table>
         <thead>
           <tr>
@@ -94,7 +95,7 @@ export function Table<Row>({ label, columns, rows, keyOf, sort = '', onSort, sta
           ))}
         </tbody>
       </table>
-    </section>
+    </div>
   )
 }
 

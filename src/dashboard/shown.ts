@@ -47,6 +47,12 @@ export function textOf({ bytes, size }: Payload): string | undefined {
   return /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/.test(text) ? undefined : text
 }
 
+/** As the API writes payloads. */
+export function bytesOf(payload: string, encoding: 'utf8' | 'base64'): Uint8Array {
+  if (encoding === 'utf8') return new TextEncoder().encode(payload)
+  return Uint8Array.from(atob(payload), (character) => character.charCodeAt(0))
+}
+
 export function hexOf(bytes: Uint8Array, bytesMax = 256): string {
   return Array.from(bytes.subarray(0, bytesMax), (byte) => byte.toString(16).padStart(2, '0')).join(' ')
 }

@@ -108,6 +108,7 @@ async function callEverything(api: Api): Promise<void> {
     '/log-level',
     '/metrics/history',
     '/identity',
+    '/configuration',
   ]
   const session = ['/sessions/device', '/sessions/device/subscriptions', '/sessions/device/queue']
   for (const path of [...paths, '/sessions', ...session, '/subscriptions', '/topics', '/drops', '/routes?topic=a'])

@@ -1,14 +1,15 @@
 /** Topics as a tree that grows with what arrives; of one, its value, what it was, and what can be plotted of it. */
-import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useCallback, useMemo, useRef, useState } from 'preact/hooks'
 import { count } from '../format.ts'
 import { LiveLogin, LiveState } from '../live/live-state.tsx'
 import { PinnedPlots } from '../live/pinned-plots.tsx'
 import { addPoints, type Pin, type Points, pinKey, storedPins, storePins } from '../live/pins.ts'
+import { SubscribeBar } from '../live/subscribe-bar.tsx'
 import { TopicDetail } from '../live/topic-detail.tsx'
 import { type Arrival, TopicTree, topicsMax } from '../live/topic-tree.ts'
 import { TreeView } from '../live/tree-view.tsx'
 import { useFeed } from '../live/use-feed.ts'
-import { Empty, Field } from '../parts.tsx'
+import { Empty } from '../parts.tsx'
 import { linkTo, replacePlace, usePlace } from '../routes.ts'
 import { text } from '../text/text.ts'
 
@@ -73,58 +74,13 @@ export function Topics() {
       <PinnedPlots pins={pins} points={points} drawn={live.drawn} onUnpin={togglePin} />
       <div class="topics">
         <section class="panel" aria-label={text.topics.tree}>
-          <Tools filter={filter} onSubscribe={subscribe} paused={paused} onPause={setPaused} onClear={clear} />
+          <SubscribeBar filter={filter} onSubscribe={subscribe} paused={paused} onPause={setPaused} onClear={clear} />
           <TreeOrHint tree={tree} drawn={picture} selected={selected} onSelect={select} />
           <Totals tree={tree} />
         </section>
         {detail}
       </div>
     </>
-  )
-}
-
-interface ToolsProps {
-  filter: string
-  onSubscribe(filter: string): void
-  paused: boolean
-  onPause(paused: boolean): void
-  onClear(): void
-}
-
-function Tools({ filter, onSubscribe, paused, onPause, onClear }: ToolsProps) {
-  const [typed, setTyped] = useState(filter)
-  useEffect(() => setTyped(filter), [filter])
-  const words = text.topics
-  return (
-    <form
-      class="panel-head row end"
-      autocomplete="off"
-      onSubmit={(event) => {
-        event.preventDefault()
-        onSubscribe(typed)
-      }}
-    >
-      <Field label={words.filter} class="grow">
-        {(id) => (
-          <input
-            id={id}
-            class="mono"
-            required
-            maxLength={1024}
-            spellcheck={false}
-            value={typed}
-            onInput={(event) => setTyped(event.currentTarget.value)}
-          />
-        )}
-      </Field>
-      <button type="submit">{words.subscribe}</button>
-      <button type="button" aria-pressed={paused} onClick={() => onPause(!paused)}>
-        {paused ? words.resume : words.pause}
-      </button>
-      <button type="button" onClick={onClear}>
-        {words.clear}
-      </button>
-    </form>
   )
 }
 
