@@ -1,16 +1,17 @@
 /** The part of the composition root that gives the HTTP API what it asks for: views, actions, tokens. */
+import { isUtf8 } from 'node:buffer'
 import { setTimeout } from 'node:timers/promises'
 import { type ApiHandler, createApiHandler } from './api/handler.ts'
 import { createMetricsRefusal, type MetricsRefusal } from './api/metrics-access.ts'
 import { Problem } from './api/problem.ts'
 import type {
+  Answered,
   ApiActions,
   ApiReadings,
   ApiSettings,
   ApiSources,
   ApiTraces,
   OwnMessage,
-  Published,
 } from './api/sources.ts'
 import { AddressThrottle, defaultAddressThrottle } from './auth/address-throttle.ts'
 import { ApiTokens, tokensPath, writeFirstToken } from './auth/api-tokens.ts'
@@ -30,7 +31,9 @@ import { endSession } from './core/session/session-lifecycle.ts'
 import { type StoredClock, wallTimes } from './engine/clock.ts'
 import type { Committer } from './engine/committer.ts'
 import type { Engine } from './engine/engine.ts'
-import { publishOwn } from './engine/own-message.ts'
+import type { ReceivedMessage } from './engine/local-subscription.ts'
+import { type OwnMessage as GatewayMessage, publishOwn } from './engine/own-message.ts'
+import { requestOwn } from './engine/own-request.ts'
 import type { Listener } from './listeners/listener.ts'
 import { ProtocolError } from './mqtt/protocol-error.ts'
 import { ReasonCode } from './mqtt/reason-code.ts'
@@ -79,6 +82,7 @@ export interface ComposedApi {
 
 export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts): ComposedApi {
   const { broker, clock, log } = parts
+  broker.wallTime = wallTimes(clock)
   const inspection = new BrokerInspection(broker)
   const sources: ApiSources = {
     authenticated: () => authenticatesAnywhere(inForce.config),
@@ -91,7 +95,7 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
     tokens,
     throttle: new AddressThrottle(defaultAddressThrottle, () => performance.now()),
     sleep: (ms) => setTimeout(ms),
-    wallTime: wallTimes(clock),
+    wallTime: broker.wallTime,
     now: () => performance.now(),
     audit: (fields, text) => log.info({ audit: true, ...fields }, text),
     auditRefusal: (fields, text) => log.warn({ audit: true, ...fields }, text),
@@ -125,7 +129,15 @@ function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, c
       await committer.settled()
       return true
     },
-    publish: (message) => publish(message, inForce.config.limits.packetBytesMax, { engine, committer }),
+    publish: (message) =>
+      publish(message, inForce.config.limits.packetBytesMax, engine.broker, (own) =>
+        publishOwn({ engine, committer }, own),
+      ),
+    async request(message, timeoutMs) {
+      const send = (own: GatewayMessage) => requestOwn({ engine, committer }, own, timeoutMs)
+      const answer = await publish(message, inForce.config.limits.packetBytesMax, engine.broker, send)
+      return typeof answer === 'string' ? answer : answered(answer)
+    },
     deleteRetained: (name, topic) =>
       engine.call(() => {
         const namespace = broker.namespaces.get(name)
@@ -140,19 +152,32 @@ function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, c
   }
 }
 
-async function publish(
+async function publish<Outcome>(
   { namespace: name, ...message }: OwnMessage,
   packetBytesMax: number,
-  parts: { engine: Engine; committer: Committer },
-): Promise<Published> {
+  broker: Broker,
+  send: (own: GatewayMessage) => Promise<Outcome>,
+): Promise<Outcome | 'too-large' | 'no-namespace'> {
   if (message.payload.length + Buffer.byteLength(message.topic) > packetBytesMax) return 'too-large'
-  const namespace = parts.engine.broker.namespaces.get(name)
+  const namespace = broker.namespaces.get(name)
   if (namespace === undefined) return 'no-namespace'
   try {
-    return await publishOwn(parts, { ...message, namespace })
+    return await send({ ...message, namespace })
   } catch (error) {
     if (error instanceof ProtocolError) throw new Problem(400, error.message)
     throw error
+  }
+}
+
+function answered({ topic, payload, properties }: ReceivedMessage): Answered {
+  const { correlationData, ...others } = properties
+  const encoding = isUtf8(payload) ? 'utf8' : 'base64'
+  return {
+    ...{ topic, encoding, payload: Buffer.from(payload).toString(encoding) },
+    properties: {
+      ...others,
+      ...(correlationData !== undefined && { correlationData: Buffer.from(correlationData).toString('base64') }),
+    },
   }
 }
 

@@ -17,6 +17,7 @@ import { certificateFiles } from './listeners/certificate-files.ts'
 import { CertificateError } from './listeners/certificates.ts'
 import { CertificatesInForce } from './listeners/certificates-in-force.ts'
 import { clientOfRequest, type TrustedProxies } from './listeners/client-address.ts'
+import { serveEvents } from './listeners/event-stream.ts'
 import { HttpSockets } from './listeners/http-sockets.ts'
 import { Listener, type ListenerSettings } from './listeners/listener.ts'
 import { ListenerSet, type WantedListener } from './listeners/listener-set.ts'
@@ -159,7 +160,11 @@ function createServer(settings: ListenerSettings, parts: ServerParts): Server {
       const addressOf = (request: IncomingMessage) => clientOfRequest(request, proxies).address
       const isPlain = kind === 'ws' || kind === 'wss'
       const server = createHttpServer(
-        { hostCheck, addressOf, metrics },
+        {
+          ...{ hostCheck, addressOf, metrics, listener: settings.name },
+          serveEvents: (request, response, asked) =>
+            serveEvents(engine, request, response, { limits: { ...settings, proxies }, asked }),
+        },
         isPlain ? undefined : sources,
         tls && tlsServerOptions(tls),
       )

@@ -21,6 +21,7 @@ export const peerPackages = {
   strace: 'strace',
   openssl: 'openssl',
   haproxy: 'haproxy',
+  curl: 'curl',
 } as const
 
 export type PeerProgram = keyof typeof peerPackages

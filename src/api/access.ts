@@ -12,6 +12,9 @@ import { type ApiSources, type Bearer, type Caller, type Role, roles } from './s
 /** Characters; longer ones are none of ours. */
 const tokenCharactersMax = 200
 
+/** Who asks, as far as it matters here. */
+type Asker = Pick<Caller, 'address' | 'local'>
+
 export interface Need {
   role: Role
   /** Programs of this machine may do it without a token while nobody is asked who he is. */
@@ -23,7 +26,7 @@ export interface Need {
 /** Null: no token, but a program of this machine that needs none. @throws Problem */
 export async function authenticate(
   sources: ApiSources,
-  caller: Caller,
+  caller: Asker,
   authorization: string | undefined,
 ): Promise<Bearer | null> {
   if (authorization === undefined) {
@@ -34,11 +37,16 @@ export async function authenticate(
   if (token === undefined) throw unauthorized('expected Authorization: Bearer TOKEN')
   const bearer = token.length > tokenCharactersMax ? undefined : sources.tokens.find(token)
   if (bearer !== undefined) return bearer
-  await punish(sources, caller)
-  throw unauthorized('nobody has this token', 'invalid_token')
+  throw await punishedRefusal(sources, caller)
 }
 
-async function punish({ throttle, sleep, auditRefusal }: ApiSources, { address }: Caller): Promise<void> {
+/** What is said to whoever brings a wrong token, when it is time to say it. @throws Problem where he has brought too many */
+export async function punishedRefusal(sources: ApiSources, caller: Asker): Promise<Problem> {
+  await punish(sources, caller)
+  return unauthorized('nobody has this token', 'invalid_token')
+}
+
+async function punish({ throttle, sleep, auditRefusal }: ApiSources, { address }: Asker): Promise<void> {
   const waitMs = throttle.reserve(address)
   if (waitMs === undefined) {
     throw new Problem(429, 'too many wrong tokens from this address', { headers: { 'retry-after': '5' } })
@@ -48,7 +56,7 @@ async function punish({ throttle, sleep, auditRefusal }: ApiSources, { address }
   if (waitMs > 0) await sleep(waitMs)
 }
 
-function unauthorized(detail: string, error?: string): Problem {
+export function unauthorized(detail: string, error?: string): Problem {
   const challenge = error === undefined ? 'Bearer realm="mqtide"' : `Bearer realm="mqtide", error="${error}"`
   return new Problem(401, detail, { headers: { 'www-authenticate': challenge } })
 }

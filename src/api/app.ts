@@ -22,11 +22,16 @@ import { addReadings } from './routes/readings.ts'
 import { addRetained } from './routes/retained.ts'
 import { addSessions } from './routes/sessions.ts'
 import { addSettings } from './routes/settings.ts'
+import { addStream } from './routes/stream.ts'
 import { addSubscriptions } from './routes/subscriptions.ts'
 import { addTraces } from './routes/traces.ts'
 import type { ApiSources, Caller } from './sources.ts'
+import { lookAt } from './visitor.ts'
 
 export const base = '/api/v1'
+
+/** Paths for which clients may bring what they would bring to MQTT. */
+const forClients: ReadonlySet<string> = new Set([`${base}/stream`])
 
 /** What `@hono/node-server` hands over, and what our HTTP server knows of the caller. */
 export type CallBindings = HttpBindings & { caller: Caller }
@@ -37,7 +42,8 @@ export function createApi(sources: ApiSources): Api {
     const { caller, incoming } = context.env
     context.set('sources', sources)
     context.set('caller', caller)
-    context.set('bearer', await authenticate(sources, caller, context.req.header('authorization')))
+    const identify = forClients.has(context.req.path) ? lookAt : authenticate
+    context.set('bearer', await identify(sources, caller, context.req.header('authorization')))
     await next()
     context.header('cache-control', 'no-store')
     // An unread body would be taken for the next request.
@@ -58,6 +64,7 @@ export function createApi(sources: ApiSources): Api {
   addExplain(api)
   addTraces(api)
   addSettings(api)
+  addStream(api)
   addDocument(api, sources.readings.version)
   root.route(base, api)
   root.notFound((context) => problemAnswer(unknownRoute(api, context.req.method, context.req.path)))

@@ -15,6 +15,7 @@ export const problemStatuses = {
   500: 'Internal Server Error',
   501: 'Not Implemented',
   503: 'Service Unavailable',
+  504: 'Gateway Timeout',
 } as const satisfies Partial<Record<ContentfulStatusCode, string>>
 export type ProblemStatus = keyof typeof problemStatuses
 

@@ -15,12 +15,20 @@ export function createApp(): Api {
     strict: false,
     defaultHook: (result) => {
       if (result.success) return
-      const errors = result.error.issues.map(({ path, message }): FieldFault => {
+      const errors = result.error.issues.flatMap(narrowed).map(({ path, message }): FieldFault => {
         return { path: [partOf[result.target] ?? result.target, ...path.map(String)].join('.'), message }
       })
       throw new Problem(400, `the request is not valid: ${errors[0]!.path}: ${errors[0]!.message}`, { errors })
     },
   })
+}
+
+type Issue = z.core.$ZodIssue
+
+/** Of what fits none of several forms, what is wrong with it as the first. */
+function narrowed(issue: Issue): readonly Issue[] {
+  const first = issue.code === 'invalid_union' ? issue.errors[0] : undefined
+  return first === undefined || first.length === 0 ? [issue] : first
 }
 
 const partOf: Readonly<Record<string, string>> = { param: 'path', json: 'body' }

@@ -1,4 +1,5 @@
 /** What the API asks of the gateway: the composition root brings it together. */
+import type { Admission } from '../core/ports/authority.ts'
 import type { Explanation, Followed, Following } from '../core/ports/explanation.ts'
 import type { Inspection, Owner } from '../core/ports/inspection.ts'
 import type { Properties, Qos } from '../mqtt/packet.ts'
@@ -53,6 +54,14 @@ export interface OwnMessage {
 /** The last three: nobody gets it. */
 export type Published = 'delivered' | 'no-subscribers' | 'quota-exceeded' | 'too-large' | 'no-namespace'
 
+/** What came back for a request. */
+export interface Answered {
+  topic: string
+  payload: string
+  encoding: 'utf8' | 'base64'
+  properties: Record<string, unknown>
+}
+
 export interface ApiActions {
   /** `Inspection.queue`, within a turn: the store is asked when it ends. */
   readQueue: Inspection['queue']
@@ -61,6 +70,11 @@ export interface ApiActions {
   /** Ends a session, and its connection first. False: there is none. Resolves when that is committed. */
   endSession(owner: Owner): Promise<boolean>
   publish(message: OwnMessage): Promise<Published>
+  /** Publishes it and waits for the first answer. */
+  request(
+    message: OwnMessage,
+    timeoutMs: number,
+  ): Promise<Answered | Exclude<Published, 'delivered'> | 'late' | 'too-many'>
   /** False: nothing is retained there. What was deleted is gone for good once `settled` resolves. */
   deleteRetained(namespace: string, topic: string): boolean
   settled(): Promise<void>
@@ -118,6 +132,11 @@ export interface ApiTraces {
   files?: FileTraces | undefined
 }
 
+/** As whom something is opened that lasts: somebody whom the API knows, or whoever the listener's authentication says he is. */
+export type Visitor =
+  | { kind: 'known'; principal: string; namespace: string; mayPublish: boolean }
+  | { kind: 'client'; username?: string; password?: string; bearer?: string }
+
 export interface ApiSources {
   traces: ApiTraces
   /** Null: too many follow messages already. */
@@ -149,4 +168,17 @@ export interface Caller {
   address: string
   /** A program of this machine, and no page of somebody else's. */
   local: boolean
+  /** Name of the listener that he came by. */
+  listener: string
+  /** Answers his request with events, for as long as it lasts; `refuse` is called where that can't be. */
+  serveEvents(asked: {
+    filters: readonly string[]
+    payload: 'utf8' | 'json' | 'base64'
+    username?: string | undefined
+    password?: string | undefined
+    bearer?: string | undefined
+    /** Absent: the listener's authentication is asked. */
+    admission?: Admission | undefined
+    refuse(reasonCode: number, text: string): void
+  }): void
 }

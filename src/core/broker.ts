@@ -102,6 +102,8 @@ export class Broker {
   readonly endings = new SessionEndings()
   /** Milliseconds since the epoch on a clock that never jumps, set by the driver before each call. */
   now = 0
+  /** What the system's clock says at a time of ours, for people. */
+  wallTime: (time: number) => number = (time) => time
   /** The client that was the cause of an exception that nobody expected; kept for whoever ends the process because of it. */
   faultyClient: Client | null = null
   /** From `shutDown` on. */

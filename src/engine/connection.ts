@@ -142,7 +142,7 @@ export class Connection implements Link {
     }
     this.client.namespace.traffic.packetsSent[frame[start]! >> 4]!++
     if (!this.#dirty) this.#markDirty()
-    this.#output.put(frame, start, end)
+    this.#output.write(frame, start, end)
   }
 
   writePublish(
@@ -193,7 +193,7 @@ export class Connection implements Link {
       return
     }
     if (!this.#dirty) this.#markDirty()
-    this.#output.put(bytes, 0, bytes.length)
+    this.#output.write(bytes, 0, bytes.length)
   }
 
   pauseReading(): void {
@@ -297,7 +297,7 @@ export class Connection implements Link {
       }
       packetsSent[this.#output.typeOf(frame)]!++
       if (!this.#dirty) this.#markDirty()
-      this.#output.put(frame, 0, frame.length)
+      this.#output.write(frame, 0, frame.length)
     }
     this.inboundInflight = Math.max(0, this.inboundInflight - answered)
     if (held.first !== undefined) return false
@@ -337,7 +337,7 @@ export class Connection implements Link {
   #writeAck(firstByte: number, packetId: number): void {
     this.client.namespace.traffic.packetsSent[firstByte >> 4]!++
     if (!this.#dirty) this.#markDirty()
-    this.#output.putAck(firstByte, packetId)
+    this.#output.writeAck(firstByte, packetId)
   }
 
   /** Whether a packet that batch `ticket` backs need not be held. An acknowledgement is counted in either case. */

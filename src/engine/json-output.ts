@@ -23,7 +23,7 @@ export class JsonOutput extends Output {
     this.#answers = answers
   }
 
-  override put(frame: Uint8Array, start: number, end: number): void {
+  override write(frame: Uint8Array, start: number, end: number): void {
     if (frame[start] === openingBrace) {
       this.#showText(this.#putBytes(frame, start, end), end - start)
       return
@@ -52,7 +52,7 @@ export class JsonOutput extends Output {
     this.#showText(at, end - start)
   }
 
-  override putAck(firstByte: number, packetId: number): void {
+  override writeAck(firstByte: number, packetId: number): void {
     if (firstByte >> 4 !== PacketType.puback) return
     const text = this.#answers.acknowledged(packetId)
     if (text !== null) this.putText(text)

@@ -68,7 +68,7 @@ export class Output {
   }
 
   /** Puts a frame into the output. */
-  put(frame: Uint8Array, start: number, end: number): void {
+  write(frame: Uint8Array, start: number, end: number): void {
     const at = this.reserve(end - start)
     copy(frame, start, end, this.chunk!, at)
   }
@@ -93,7 +93,7 @@ export class Output {
   }
 
   /** Puts an acknowledgement of four bytes. */
-  putAck(firstByte: number, packetId: number): void {
+  writeAck(firstByte: number, packetId: number): void {
     const at = this.reserve(ackBytes)
     const chunk = this.chunk!
     chunk[at] = firstByte

@@ -15,8 +15,17 @@ import {
 } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
+import type { EventRequest } from '../listeners/event-stream.ts'
 import { createAssets } from './assets.ts'
 import { comesFromThisMachine, type HostCheck } from './host-check.ts'
+
+/** What the API is told of whoever asks. */
+export interface HttpCaller {
+  address: string
+  local: boolean
+  listener: string
+  serveEvents(asked: EventRequest): void
+}
 
 export interface HttpSources {
   /** Whether clients should be sent here now, and what was looked at, for example `{ store: 'ok' }`. */
@@ -27,11 +36,14 @@ export interface HttpSources {
   metricsRefusal?(authorization: string | undefined, address: string): Promise<MetricsRefusal | undefined>
   version: string
   /** Answers what is below `/api/v1`. `local`: a program of this machine asks, and no page of somebody else's. */
-  api?: (request: IncomingMessage, response: ServerResponse, caller: { address: string; local: boolean }) => void
+  api?: (request: IncomingMessage, response: ServerResponse, caller: HttpCaller) => void
 }
 
 /** Where requests come from, as far as a listener knows. */
 export interface HttpPeers {
+  /** Name of the listener that they come by. */
+  listener: string
+  serveEvents(request: IncomingMessage, response: ServerResponse, asked: EventRequest): void
   hostCheck: HostCheck
   /** Of whoever asks, also behind a proxy that is trusted to name him. */
   addressOf(request: IncomingMessage): string
@@ -89,7 +101,7 @@ const securityHeaders = {
 
 /** A server that isn't listening yet. Without sources it answers no request but upgrades. */
 export function createHttpServer(peers: HttpPeers, sources?: HttpSources, tls?: TlsOptions): Server {
-  const { hostCheck, addressOf } = peers
+  const { hostCheck, addressOf, listener } = peers
   const routes = sources && createRoutes(sources, peers)
   const options = {
     maxHeaderSize: headerBytesMax,
@@ -106,7 +118,12 @@ export function createHttpServer(peers: HttpPeers, sources?: HttpSources, tls?: 
     if (sources?.api !== undefined && isForApi(request) && hostCheck(request.headers) === undefined) {
       for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value)
       const address = addressOf(request)
-      sources.api(request, response, { address, local: comesFromThisMachine(request, address) })
+      sources.api(request, response, {
+        address,
+        local: comesFromThisMachine(request, address),
+        listener,
+        serveEvents: (asked) => peers.serveEvents(request, response, asked),
+      })
       return
     }
     answer(routes, request, hostCheck)

@@ -33,6 +33,7 @@ const fromServer: readonly Schema[] = [
       encoding: { enum: payloadForms },
       qos: { type: 'integer', enum: [0, 1, 2] },
       retain: flag,
+      at: { ...text, description: 'When it was published, in UTC.' },
     },
     {
       packet: { type: 'integer', minimum: 1, maximum: 65_535, description: 'Above QoS 0: to be acknowledged.' },

@@ -19,14 +19,20 @@ export interface JsonMessageOptions {
   dup: boolean
   /** Ignored at QoS 0. */
   packetId: number
+  /** When it was published: milliseconds since the epoch, by the system's clock. */
+  at: number
 }
 
 export function encodeJsonMessage(parts: PublishParts, options: JsonMessageOptions): EncodedPublish {
-  const { qos, retain, dup, packetId } = options
-  const head = `{"op":"message",${fieldsOf(parts, options.form)},"qos":${qos},"retain":${retain}`
+  const { qos, retain, dup, packetId, at } = options
+  const head = `{"op":"message",${fieldsOf(parts, options.form)},"qos":${qos},"retain":${retain},"at":"${timeText(at)}"`
   const tail = qos === 0 ? '}' : `${dup ? ',"dup":true' : ''},"packet":${packetIdText(packetId)}}`
   const bytes = Buffer.from(head + tail, 'utf8')
   return { bytes, packetIdAt: qos === 0 ? 0 : bytes.length - 1 - packetIdCharacters, expiryAt: 0 }
+}
+
+function timeText(at: number): string {
+  return new Date(at).toISOString()
 }
 
 function packetIdText(packetId: number): string {
@@ -55,7 +61,8 @@ function payloadOf(payload: Uint8Array, form: PayloadForm): [encoding: PayloadFo
   if (text === undefined) {
     return ['base64', `"${Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('base64')}"`]
   }
-  if (form === 'json' && isJson(text)) return ['json', text]
+  // Line ends stand between values only, and an event's data is one line.
+  if (form === 'json' && isJson(text)) return ['json', text.replace(/[\r\n]/g, ' ')]
   return ['utf8', JSON.stringify(text)]
 }
 

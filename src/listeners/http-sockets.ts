@@ -30,6 +30,8 @@ export class HttpSockets {
     server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
       if (!this.#waiting.delete(socket)) return
       this.#answered.add(socket)
+      // It lasts, and is a client of the broker's from here on.
+      response.once('streaming', () => this.#forget(socket))
       response.once('close', () => {
         if (this.#answered.delete(socket) && !socket.destroyed) this.#waiting.add(socket)
       })

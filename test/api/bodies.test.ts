@@ -50,7 +50,7 @@ describe('a body', () => {
     const tooDeep = await post(api, nested(bodyDepthMax + 1))
     expectProblem(tooDeep, 400)
     expect(tooDeep.body['detail']).toContain('deeper')
-    expect((await post(api, nested(bodyDepthMax))).body['detail']).toContain('body.payload')
+    expect((await post(api, nested(bodyDepthMax))).status).toBe(200)
     expect((await post(api, '['.repeat(500_000))).body['detail']).toContain('deeper')
   })
 

@@ -15,7 +15,7 @@ beforeEach(async () => {
   health = { ready: true, checks: { store: 'ok' } }
   metrics = async () => 'mqtt_connections 1\n'
   server = createHttpServer(
-    { hostCheck: () => undefined, addressOf: () => '' },
+    { hostCheck: () => undefined, addressOf: () => '', listener: 'http', serveEvents() {} },
     { health: () => health, metrics: () => metrics(), version: '1.2.3' },
   )
   server.listen(0, '127.0.0.1')

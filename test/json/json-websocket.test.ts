@@ -21,6 +21,7 @@ describe('the stable names', () => {
     expect(message).toEqual({
       ...{ op: 'message', topic: 'a/b', payload: 'hello', encoding: 'utf8', qos: 1, retain: false },
       packet: expect.any(Number),
+      at: expect.stringMatching(/^\d{4}-.*Z$/),
     })
     expect(gateway.metrics()['mqtt_inflight']).toBe(1)
     page.send({ op: 'ack', packet: message['packet'] })
@@ -36,7 +37,15 @@ describe('the stable names', () => {
     await device.mqtt.publishAsync('up/ü', Buffer.from([0xff, 0]), { qos: 1 })
     await eventually(() => page.messages().length).toBe(2)
     expect(page.messages()).toContainEqual({
-      ...{ op: 'message', topic: 'up/ü', payload: '/wA=', encoding: 'base64', qos: 0, retain: false },
+      ...{
+        op: 'message',
+        topic: 'up/ü',
+        payload: '/wA=',
+        encoding: 'base64',
+        qos: 0,
+        retain: false,
+        at: expect.any(String),
+      },
     })
     const properties = {
       contentType: 'text/plain',

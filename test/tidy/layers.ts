@@ -32,7 +32,7 @@ export const layers: readonly Layer[] = [
   { of: 'src/engine/', imports: ['src/core/', 'src/mqtt/', 'src/json/', 'src/store/batch.ts', ...ports] },
   {
     of: 'src/listeners/',
-    imports: ['src/mqtt/', 'src/engine/connection.ts', 'src/engine/json-wire.ts'],
+    imports: ['src/mqtt/', 'src/engine/connection.ts', 'src/engine/json-wire.ts', 'src/engine/event-wire.ts'],
     types: [
       'src/engine/byte-stream.ts',
       'src/engine/room.ts',
@@ -51,7 +51,7 @@ export const layers: readonly Layer[] = [
     imports: ['src/mqtt/', 'src/core/address.ts', 'src/core/ports/authority.ts', 'src/auth/authenticator.ts'],
     types: ['src/core/ports/'],
   },
-  { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'] },
+  { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'], types: ['src/listeners/event-stream.ts'] },
   // It meets the broker through the views of the inspection port, and everything else as functions it is given.
   {
     of: 'src/api/',

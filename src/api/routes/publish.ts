@@ -1,83 +1,130 @@
-/** A message of the caller's, as if the gateway itself published it. */
+/** Messages of the caller's, as if the gateway itself published them; and requests, which wait for an answer. */
 import { createRoute, z } from '@hono/zod-openapi'
-import type { Properties } from '../../mqtt/packet.ts'
-import { isValidTopicName } from '../../mqtt/topic.ts'
-import { isEncodable } from '../../mqtt/utf8.ts'
+import type { Context } from 'hono'
+import type { ApiEnvironment } from '../environment.ts'
+import { messageFields, messageSchema, ownMessage } from '../message-body.ts'
 import { namespaceOf } from '../namespace.ts'
 import { Problem } from '../problem.ts'
 import { type Api, json, needs, problems } from '../route.ts'
-import { namespaceQuery } from '../schemas.ts'
+import type { Published } from '../sources.ts'
 
-const base64 = z.base64('expected base64')
-const mqttText = z.string().refine((text) => isEncodable(text), {
-  error: 'MQTT carries no U+0000, no half of a surrogate pair and no more than 65535 bytes',
-})
+const tags = ['Messages']
+const messagesMax = 1000
+const timeoutMsMax = 60_000
 
-const bodySchema = z
-  .strictObject({
-    namespace: namespaceQuery,
-    topic: z
-      .string()
-      .max(65_535)
-      .refine((topic) => isValidTopicName(topic) && !topic.startsWith('$SYS/'), {
-        error: 'not a topic name, or one below $SYS, which is the gateway’s own',
-      }),
-    payload: z.string().default(''),
-    payloadEncoding: z.enum(['utf8', 'base64']).default('utf8'),
-    qos: z.union([z.literal(0), z.literal(1), z.literal(2)]).default(0),
-    retain: z.boolean().default(false),
-    properties: z
-      .strictObject({
-        contentType: mqttText.optional(),
-        responseTopic: z
-          .string()
-          .max(65_535)
-          .refine((topic) => isValidTopicName(topic), { error: 'not a topic name' })
-          .optional(),
-        correlationData: base64.max(87_000).optional().describe('Base64.'),
-        messageExpiryInterval: z.number().int().min(0).max(0xffffffff).optional().describe('Seconds.'),
-        userProperties: z
-          .array(z.tuple([mqttText, mqttText]))
-          .max(100)
-          .optional()
-          .describe('Names and values, in order.'),
-      })
-      .default({}),
-  })
-  .openapi('Publish')
+const outcome = z.enum(['delivered', 'no-subscribers'])
+const result = z.union([z.object({ outcome }), z.object({ status: z.number().int(), detail: z.string() })])
 
 const publish = createRoute({
   method: 'post',
   path: '/publish',
   operationId: 'publish',
-  tags: ['Messages'],
-  summary: 'Publish a message; answered when it is as safe as a PUBACK would say',
+  tags,
+  summary: 'Publish a message, or a list of them; answered when they are as safe as PUBACKs would say',
   ...needs({ role: 'operator', open: true, byNamespace: true }, { body: true }),
-  request: { body: { content: { 'application/json': { schema: bodySchema } }, required: true } },
+  request: {
+    body: {
+      content: {
+        'application/json': {
+          schema: z
+            .union([messageSchema, z.array(z.any()).min(1).max(messagesMax)])
+            .describe('One message, or a list.'),
+        },
+      },
+      required: true,
+    },
+  },
   responses: {
-    200: json(z.object({ outcome: z.enum(['delivered', 'no-subscribers']) }), 'What became of it'),
+    200: json(
+      z.union([z.object({ outcome }), z.array(result)]),
+      'What became of it; of a list, what became of each or why it was refused',
+    ),
     ...problems(400, 403, 404, 413, 415, 503),
+  },
+})
+
+const request = createRoute({
+  method: 'post',
+  path: '/request',
+  operationId: 'request',
+  tags,
+  summary: 'Publish a message that asks for an answer, and wait for it',
+  ...needs({ role: 'operator', open: true, byNamespace: true }, { body: true }),
+  request: {
+    body: {
+      content: {
+        'application/json': {
+          schema: z
+            .strictObject({
+              ...messageFields,
+              timeoutMs: z.number().int().min(1).max(timeoutMsMax).default(10_000),
+            })
+            .openapi('Request'),
+        },
+      },
+      required: true,
+    },
+  },
+  responses: {
+    200: json(
+      z.object({
+        topic: z.string(),
+        payload: z.any(),
+        encoding: z.enum(['utf8', 'base64']),
+        properties: z.record(z.string(), z.any()),
+      }),
+      'The answer',
+    ),
+    ...problems(400, 403, 404, 413, 415, 503, 504),
   },
 })
 
 export function addPublish(api: Api): void {
   api.openapi(publish, async (context) => {
-    const { namespace: asked, payload, payloadEncoding, properties, ...message } = context.req.valid('json')
-    const namespace = namespaceOf(context, asked)
-    if (payloadEncoding === 'base64' && !base64.safeParse(payload).success) {
-      throw new Problem(400, 'the payload is not base64', {
-        errors: [{ path: 'body.payload', message: 'expected base64' }],
-      })
-    }
-    const { correlationData, ...others } = properties
-    // What was not given is absent, not undefined.
-    const given = others as Properties
-    if (correlationData !== undefined) given.correlationData = Buffer.from(correlationData, 'base64')
-    const own = { ...message, namespace, payload: Buffer.from(payload, payloadEncoding), properties: given }
-    const outcome = await context.get('sources').actions.publish(own)
-    if (outcome === 'no-namespace') throw new Problem(404, 'there is no such namespace')
-    if (outcome === 'too-large') throw new Problem(413, 'the message is larger than limits.packetBytesMax')
-    if (outcome === 'quota-exceeded') throw new Problem(503, 'refused: a queue or the store has no room')
-    return context.json({ outcome }, 200)
+    const body = context.req.valid('json')
+    if (!Array.isArray(body)) return context.json({ outcome: await publishOne(context, body) }, 200)
+    // Begun one after the other before anything is waited for, so that they are committed together.
+    const results = await Promise.all(body.map((one: unknown) => publishOne(context, one).then(resultOf, faultOf)))
+    return context.json(results, 200)
   })
+  api.openapi(request, async (context) => {
+    const { namespace, timeoutMs, ...body } = context.req.valid('json')
+    const own = ownMessage(body, namespaceOf(context, namespace))
+    const answer = await context.get('sources').actions.request(own, timeoutMs)
+    if (answer === 'too-many') throw new Problem(503, 'too many requests wait for their answers')
+    if (answer === 'late') throw new Problem(504, `no answer came within ${timeoutMs} ms`)
+    if (answer === 'no-subscribers') throw new Problem(504, 'nobody is subscribed to the topic of the request')
+    if (typeof answer === 'string') throw refusalOf(answer)
+    return context.json(answer, 200)
+  })
+}
+
+const resultOf = (found: 'delivered' | 'no-subscribers') => ({ outcome: found })
+
+function faultOf(error: unknown): { status: number; detail: string } {
+  if (error instanceof Problem) return { status: error.status, detail: error.message }
+  throw error
+}
+
+async function publishOne(context: Context<ApiEnvironment>, given: unknown): Promise<'delivered' | 'no-subscribers'> {
+  const parsed = messageSchema.safeParse(given)
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]!
+    throw new Problem(400, path.length === 0 ? message : `${path.join('.')}: ${message}`)
+  }
+  const { namespace, ...body } = parsed.data
+  const found = await context.get('sources').actions.publish(ownMessage(body, namespaceOf(context, namespace)))
+  if (found === 'delivered' || found === 'no-subscribers') return found
+  throw refusalOf(found)
+}
+
+function refusalOf(found: Exclude<Published, 'delivered' | 'no-subscribers'>): Problem {
+  switch (found) {
+    case 'no-namespace':
+      return new Problem(404, 'there is no such namespace')
+    case 'too-large':
+      return new Problem(413, 'the message is larger than limits.packetBytesMax')
+    case 'quota-exceeded':
+      return new Problem(503, 'refused: a queue or the store has no room')
+  }
 }

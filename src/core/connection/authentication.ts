@@ -20,6 +20,10 @@ const verdictTimeout: Verdict = { reasonCode: ReasonCode.serverUnavailable }
 const stepTimeout: ExchangeStep = { type: 'failure', reasonCode: ReasonCode.serverUnavailable }
 
 export function authenticate(broker: Broker, client: Client, packet: ConnectPacket): void {
+  if (client.peer.admission !== undefined) {
+    admit(broker, client, client.peer.admission)
+    return
+  }
   const method = packet.properties.authenticationMethod
   if (method === undefined) {
     client.askAuthority((done) => broker.authority.authenticate(packet, client.peer, done), onVerdict, verdictTimeout)

@@ -1,3 +1,5 @@
+import type { Admission } from './authority.ts'
+
 /** Who is at the other end of a connection, as far as its listener knows before the first packet. */
 export interface Peer {
   /** "address:port" of the client itself, also behind a proxy that is trusted to name it. */
@@ -10,4 +12,6 @@ export interface Peer {
   readonly certificate: Readonly<Record<string, string>> | null
   /** What stood behind "Bearer" in the Authorization header of a WebSocket's handshake; absent: nothing did. Never to be logged. */
   readonly bearer?: string
+  /** What is known of it already, so that the authority is not asked. */
+  readonly admission?: Admission
 }

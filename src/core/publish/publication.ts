@@ -10,6 +10,7 @@ import { encodeJsonMessage } from '../../json/json-message.ts'
 import { type PayloadForm, payloadForms } from '../../json/operations.ts'
 import type { ProtocolVersion, PublishFrame, Qos } from '../../mqtt/packet.ts'
 import { type EncodedPublish, encodePublish, forwardProperties, type PublishParts } from '../../mqtt/publish.ts'
+import type { Broker } from '../broker.ts'
 import type { Session } from '../session/session.ts'
 import type { Dispatched } from '../subscriptions/shared-group.ts'
 import { type Message, messageFromFrame, remainingExpiry } from './message.ts'
@@ -118,11 +119,16 @@ export class Publication implements Dispatched {
   }
 
   /** As JSON, without `dup`. */
-  json(form: PayloadForm, qos: Qos, retain: boolean): EncodedPublish {
+  json(broker: Pick<Broker, 'wallTime'>, form: PayloadForm, qos: Qos, retain: boolean): EncodedPublish {
     this.#texts ??= new Array<EncodedPublish | null>(payloadForms.length * 6).fill(null)
     const variant = (payloadForms.indexOf(form) * 3 + qos) * 2 + (retain ? 1 : 0)
     this.#made = true
-    return (this.#texts[variant] ??= encodeJsonMessage(this.parts, { form, qos, retain, dup: false, packetId: 0 }))
+    const known = this.#texts[variant]!
+    if (known !== null) return known
+    const at = broker.wallTime(this.#message?.publishedAt ?? this.now)
+    const made = encodeJsonMessage(this.parts, { form, qos, retain, dup: false, packetId: 0, at })
+    this.#texts[variant] = made
+    return made
   }
 
   get parts(): PublishParts {

@@ -1,6 +1,5 @@
 /** Encodes and writes PUBLISH and PUBREL for one client, within its Maximum Packet Size and with its topic aliases. */
 import { encodeJsonMessage } from '../../json/json-message.ts'
-import type { PayloadForm } from '../../json/operations.ts'
 import { encodeAck } from '../../mqtt/encoder.ts'
 import { PacketType, type Qos } from '../../mqtt/packet.ts'
 import { encodePublish, type PublishParts, publishSize } from '../../mqtt/publish.ts'
@@ -67,7 +66,7 @@ export function sendPublication(
   const retain = publication.retain && recipient.retainAsPublished
   const firstByte = (PacketType.publish << 4) | (qos << 1) | (retain ? 1 : 0)
   if (client.payloadForm !== null) {
-    const { bytes, packetIdAt } = publication.json(client.payloadForm, qos, retain)
+    const { bytes, packetIdAt } = publication.json(broker, client.payloadForm, qos, retain)
     if (bytes.length > client.maximumPacketSize) return tooLarge(client, publication.entry!.topic)
     client.link.writePublish(bytes, 0, bytes.length, firstByte, packetIdAt, packetId)
     return countSent(client, qos, publication.payloadLength)
@@ -102,7 +101,8 @@ function countSent({ namespace: { traffic } }: Client, qos: Qos, payloadBytes: n
 export function sendDelivery(broker: Broker, session: Session, delivery: Delivery, packetId: number): boolean {
   const message = delivery.message!
   const client = session.client!
-  const sent = sendParts(client, message.name, partsOf(client, delivery), outgoingOf(delivery, packetId, broker.now))
+  const parts = partsOf(client, delivery)
+  const sent = sendMessage(broker, client, message, parts, outgoingOf(delivery, packetId, broker.now))
   return sent && countSent(client, delivery.qos, message.payload.length)
 }
 
@@ -142,11 +142,10 @@ export function sendQos0(
 ): void {
   const expiryIntervalSeconds = remainingExpiry(message, broker.now)
   const outgoing = { qos: 0, retain, dup: false, packetId: 0, expiryIntervalSeconds, subscriptionIdentifiers } as const
-  if (sendParts(client, message.name, message, outgoing)) countSent(client, 0, message.payload.length)
+  if (sendMessage(broker, client, message, message, outgoing)) countSent(client, 0, message.payload.length)
 }
 
 function sendParts(client: Client, topic: string, parts: PublishParts, outgoing: OutgoingPublish): boolean {
-  if (client.payloadForm !== null) return sendText(client, topic, client.payloadForm, parts, outgoing)
   const aliases = client.outgoingAliases
   const topicAlias = aliases === null ? 0 : aliases.of(topic)
   const omitTopic = topicAlias > 0 && aliases!.known
@@ -159,15 +158,18 @@ function sendParts(client: Client, topic: string, parts: PublishParts, outgoing:
   return true
 }
 
-function sendText(
+function sendMessage(
+  broker: Broker,
   client: Client,
-  topic: string,
-  form: PayloadForm,
+  message: Message,
   parts: PublishParts,
-  { qos, retain, dup, packetId }: OutgoingPublish,
+  outgoing: OutgoingPublish,
 ): boolean {
-  const { bytes, packetIdAt } = encodeJsonMessage(parts, { form, qos, retain, dup, packetId })
-  if (bytes.length > client.maximumPacketSize) return tooLarge(client, topic)
+  if (client.payloadForm === null) return sendParts(client, message.name, parts, outgoing)
+  const { qos, retain, dup, packetId } = outgoing
+  const at = broker.wallTime(message.publishedAt)
+  const { bytes, packetIdAt } = encodeJsonMessage(parts, { form: client.payloadForm, qos, retain, dup, packetId, at })
+  if (bytes.length > client.maximumPacketSize) return tooLarge(client, message.name)
   client.link.writePublish(bytes, 0, bytes.length, PacketType.publish << 4, packetIdAt, packetId)
   return true
 }

@@ -1,0 +1,86 @@
+/** Messages as they come, as server-sent events: for `EventSource` in a page and `curl -N` in a shell. */
+import { createRoute, z } from '@hono/zod-openapi'
+import { ReasonCode } from '../../mqtt/reason-code.ts'
+import { parseTopicFilter } from '../../mqtt/topic.ts'
+import { Problem, type ProblemStatus, problemAnswer } from '../problem.ts'
+import { type Api, problems } from '../route.ts'
+import { namespaceQuery } from '../schemas.ts'
+import { visitorOf } from '../visitor.ts'
+
+const filtersMax = 100
+
+const filter = z
+  .string()
+  .max(65_535)
+  .refine((text) => parseTopicFilter(text) !== undefined, { error: 'not a topic filter' })
+
+const stream = createRoute({
+  method: 'get',
+  path: '/stream',
+  operationId: 'streamMessages',
+  tags: ['Messages'],
+  summary: 'Messages of matching topics as server-sent events, retained ones first',
+  security: [{ token: [] as string[] }, {}],
+  'x-role': 'viewer',
+  request: {
+    query: z.object({
+      namespace: namespaceQuery,
+      topic: z
+        .preprocess((given) => (Array.isArray(given) ? given : [given]), z.array(filter).min(1).max(filtersMax))
+        .describe('Topic filter; may be given several times.'),
+      payload: z
+        .enum(['utf8', 'json', 'base64'])
+        .default('utf8')
+        .describe('How payloads come. json: a value where it is JSON. What is not UTF-8 comes as base64.'),
+    }),
+  },
+  responses: {
+    200: {
+      content: { 'text/event-stream': { schema: z.string() } },
+      description: 'Events `message` with topic, payload, encoding, qos, retain, at',
+    },
+    ...problems(400, 403, 404, 503),
+  },
+})
+
+export function addStream(api: Api): void {
+  api.openapi(stream, (context) => {
+    const { namespace, topic: filters, payload } = context.req.valid('query')
+    const visitor = visitorOf(context, 'viewer', namespace)
+    const { caller, incoming, outgoing } = context.env
+    // A HEAD would be answered by a body that never comes.
+    if (incoming.method !== 'GET') throw new Problem(405, 'only GET is for this path', { headers: { allow: 'GET' } })
+    const { username, password, bearer } = visitor.kind === 'client' ? visitor : {}
+    const admission =
+      visitor.kind === 'client'
+        ? undefined
+        : { principal: visitor.principal, namespace: visitor.namespace, grant: null }
+    return new Promise<Response>((resolve) => {
+      outgoing.once('streaming', () => resolve(alreadySent()))
+      outgoing.once('close', () => resolve(alreadySent()))
+      caller.serveEvents({
+        ...{ filters, payload, username, password, bearer, admission },
+        refuse: (reasonCode, text) => resolve(problemAnswer(new Problem(statusOf(reasonCode), text))),
+      })
+    })
+  })
+}
+
+/** The response was written without the API's part. */
+function alreadySent(): Response {
+  return new Response(null, { headers: { 'x-hono-already-sent': 'true' } })
+}
+
+function statusOf(reasonCode: number): ProblemStatus {
+  switch (reasonCode) {
+    case ReasonCode.badUserNameOrPassword:
+      return 401
+    case ReasonCode.notAuthorized:
+    case ReasonCode.banned:
+      return 403
+    case ReasonCode.topicFilterInvalid:
+      return 400
+    default:
+      return 503
+  }
+}
