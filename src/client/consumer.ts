@@ -36,6 +36,9 @@ export interface ConsumeOptions {
   prefetch?: number
 }
 
+/** More than any connection has under way. */
+const doneMax = 1000
+
 export type JobHandler = (job: Job) => unknown
 
 export class Consumer {
@@ -45,7 +48,10 @@ export class Consumer {
   readonly #connection: Connection
   readonly #handler: JobHandler
   readonly #subscription: Subscription
-  readonly #running = new Set<Promise<void>>()
+  /** By delivery. */
+  readonly #running = new Map<string, Promise<void>>()
+  /** The last that were done: their acknowledgement may have been lost with a connection. */
+  readonly #done = new Set<string>()
   #isClosing = false
 
   /** @internal */
@@ -61,32 +67,42 @@ export class Consumer {
   /** Takes no more jobs and lets those that run come to their end; what it has not begun goes back to the queue. */
   async close(): Promise<void> {
     this.#isClosing = true
-    await Promise.allSettled(this.#running)
+    await Promise.allSettled(this.#running.values())
     // The acknowledgements of what has just ended.
     await new Promise((resolve) => setTimeout(resolve))
     await this.#connection.close()
   }
 
-  #take(message: Message): Promise<void> {
+  /** After a lost connection what was under way comes again: it is not begun a second time, and what is done is only acknowledged. */
+  #take(message: Message): Promise<void> | undefined {
+    const delivery = propertyOf(message, 'queue-delivery') ?? ''
+    const running = this.#running.get(delivery)
+    if (running) return running
+    if (message.duplicate && this.#done.has(delivery)) return undefined
     // Never handled, never acknowledged: it goes back.
     if (this.#isClosing) return new Promise(() => {})
-    const running = this.#run(message).finally(() => this.#running.delete(running))
-    this.#running.add(running)
-    return running
+    const begun = this.#run(message, delivery).finally(() => this.#running.delete(delivery))
+    this.#running.set(delivery, begun)
+    return begun
   }
 
   /** Its end is the acknowledgement, which after another verdict only makes room for the next job. */
-  async #run(message: Message): Promise<void> {
-    const delivery = propertyOf(message, 'queue-delivery')
+  async #run(message: Message, delivery: string): Promise<void> {
     const extend = () => this.#say('$extend', { delivery })
     try {
       await this.#handler({ message, attempt: Number(propertyOf(message, 'queue-attempt') ?? 1), extend })
+      this.#remember(delivery)
     } catch (cause) {
       const { delayMs, final } = cause instanceof JobError ? cause : { delayMs: undefined, final: false }
       const reason = (cause instanceof Error ? cause.message : String(cause)).slice(0, 1000)
       // Refused where the queue has given the job to somebody else meanwhile: then it is that one's.
       await this.#say(final ? '$reject' : '$nack', { delivery, reason, delayMs }).catch(() => {})
     }
+  }
+
+  #remember(delivery: string): void {
+    this.#done.add(delivery)
+    if (this.#done.size > doneMax) this.#done.delete(this.#done.keys().next().value!)
   }
 
   #say(verdict: string, details: object): Promise<void> {

@@ -56,11 +56,15 @@ export class Link {
     this.#events = events
     this.#socket = new options.WebSocket(options.url, [subprotocol])
     this.#timer = setTimeout(() => this.#fail('the gateway did not answer in time'), options.connectTimeoutMs)
-    this.#socket.onopen = () => this.send(connect)
+    let isOpen = false
+    this.#socket.onopen = () => {
+      isOpen = true
+      this.send(connect)
+    }
     this.#socket.onmessage = ({ data }) => this.#onData(data)
     // Says nothing that the close which follows does not say better.
     this.#socket.onerror = () => {}
-    this.#socket.onclose = ({ code, reason }) => this.#end(closeError(code, reason))
+    this.#socket.onclose = ({ code, reason }) => this.#end(isOpen ? closeError(code, reason) : neverOpened(options.url))
   }
 
   /** Bytes that wait for the network. */
@@ -158,6 +162,12 @@ export class Link {
 function refusalOf(reason: number, message: string): MqtideError {
   const code = permanent.has(reason) ? 'refused' : 'unreachable'
   return new MqtideError(code, message, { reason })
+}
+
+/** Browsers tell a page no more than that. */
+function neverOpened(url: string): MqtideError {
+  const why = 'the gateway does not answer there, or its allowedOrigins do not have the origin of this page'
+  return new MqtideError('unreachable', `no WebSocket to ${url}: ${why}`)
 }
 
 /** Codes from 4000 on are 4000 and the reason code. */

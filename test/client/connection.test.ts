@@ -131,6 +131,12 @@ describe('connecting', () => {
     expect(connection.error?.message).toContain('does not speak mqtide.v1.json')
   })
 
+  test('says what may be wrong where the WebSocket never opens', async () => {
+    const connection = await open()
+    gateway.last.drop()
+    expect(connection.error?.message).toMatch(/ws:\/\/gateway.test\/ws: .*allowedOrigins/)
+  })
+
   test('ends for good where no WebSocket can be made', async () => {
     class Forbidden {
       constructor() {
