@@ -291,6 +291,18 @@ describePeer('a browser', ['chromium'], (programs) => {
     60_000,
   )
 
+  test('it speaks the language of the browser, and another one where that is chosen', async () => {
+    const gateway = await startGateway()
+    const dashboard = await openDashboard(browser, gateway, 'clients', { locale: 'de-AT' })
+    const { page } = dashboard
+    await page.getByRole('link', { name: 'Überblick' }).waitFor()
+    await page.getByRole('button', { name: 'Alle Sitzungen' }).click()
+    expect(await page.getAttribute('html', 'lang')).toBe('de')
+    await page.getByLabel('Sprache').selectOption('English')
+    await page.getByRole('link', { name: 'Overview' }).waitFor()
+    await dashboard.close()
+  })
+
   test('on a phone no page is wider than the screen', async () => {
     const gateway = await startGateway(smallQueue)
     await leaveFullQueue(gateway, `a-client-with-a-very-long-name-${'x'.repeat(100)}`)

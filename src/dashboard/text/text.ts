@@ -3,7 +3,8 @@ import { en, type Text } from './en.ts'
 
 const languageKey = 'mqtide-language'
 
-export const languages: Readonly<Record<string, string>> = { en: en.name }
+/** By their own names. */
+export const languages: Readonly<Record<string, string>> = { en: 'English', de: 'Deutsch' }
 
 export let text: Text = en
 
@@ -19,7 +20,9 @@ export function chooseLanguage(language: string): void {
   location.reload()
 }
 
+/** Languages beside English are files of their own, loaded where they are wanted. */
 export async function loadText(): Promise<void> {
-  text = en
-  document.documentElement.lang = languageInUse()
+  const language = languageInUse()
+  text = language === 'de' ? (await import('./de.ts')).de : en
+  document.documentElement.lang = language
 }
