@@ -16,6 +16,7 @@ import type {
 import { AddressThrottle, defaultAddressThrottle } from './auth/address-throttle.ts'
 import { ApiTokens, tokensPath, writeFirstToken } from './auth/api-tokens.ts'
 import type { ListenerAccess } from './auth/listener-access.ts'
+import { composeApiQueues } from './compose-queues.ts'
 import { authenticatesAnywhere } from './config/access-settings.ts'
 import { listenersOf } from './config/listeners.ts'
 import { namespaceOf, readOnlyBecause } from './config/namespace-of.ts'
@@ -26,6 +27,7 @@ import type { Broker } from './core/broker.ts'
 import { follow } from './core/explain/explainer.ts'
 import { BrokerInspection } from './core/inspection/inspection.ts'
 import type { Inspection } from './core/ports/inspection.ts'
+import type { Queues } from './core/ports/queues.ts'
 import { setRetained } from './core/retained/retained-changes.ts'
 import { endSession } from './core/session/session-lifecycle.ts'
 import { type StoredClock, wallTimes } from './engine/clock.ts'
@@ -40,6 +42,7 @@ import { ReasonCode } from './mqtt/reason-code.ts'
 import type { MetricsHistory } from './observe/history.ts'
 import type { Log } from './observe/log.ts'
 import { flatMetrics } from './observe/metrics.ts'
+import { flatQueueMetrics, queueReadings } from './observe/queue-metrics.ts'
 import { version } from './observe/version.ts'
 import { backupAside } from './store/backup-aside.ts'
 import type { GatewayWorld } from './world.ts'
@@ -47,6 +50,7 @@ import type { GatewayWorld } from './world.ts'
 export interface ApiParts {
   broker: Broker
   engine: Engine
+  queues: Queues
   committer: Committer
   clock: StoredClock
   log: Log
@@ -90,6 +94,7 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
     traces: parts.traces,
     explain: (asked, tell) => follow(broker, asked, tell),
     actions: actionsOf(inForce, inspection, parts),
+    queues: composeApiQueues(inForce, parts),
     readings: readingsOf(inForce, parts),
     settings: settingsOf(inForce, parts),
     tokens,
@@ -192,7 +197,7 @@ function settingsOf({ config }: InForce, { log, durable, reload }: ApiParts): Ap
   }
 }
 
-function readingsOf(inForce: InForce, { broker, listeners, access, history, sourceOf }: ApiParts): ApiReadings {
+function readingsOf(inForce: InForce, { broker, queues, listeners, access, history, sourceOf }: ApiParts): ApiReadings {
   return {
     explain({ question, namespace, ...asked }) {
       if (access === undefined) return undefined
@@ -217,7 +222,10 @@ function readingsOf(inForce: InForce, { broker, listeners, access, history, sour
         const { host, port } = address ?? {}
         return { name, kind, host, port, durability, clients: room.clients, handshakes: room.handshakes }
       }),
-    metrics: () => flatMetrics(broker.totals(), broker.gauges()),
+    metrics: () => ({
+      ...flatMetrics(broker.totals(), broker.gauges()),
+      ...flatQueueMetrics(queueReadings(queues, broker.now)),
+    }),
     budgets: () => ({ ...broker.budgetReadings() }),
     limits: () => {
       const limits = Object.entries(inForce.config.limits)

@@ -9,6 +9,7 @@ import { type ProxyOptions, proxyFields } from './config/proxies.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import { type TlsOptions as ListenerTls, tlsFields } from './config/tls.ts'
 import type { Broker } from './core/broker.ts'
+import type { Queues } from './core/ports/queues.ts'
 import type { Engine, ListenerOptions } from './engine/engine.ts'
 import { Room } from './engine/room.ts'
 import { createHostCheck } from './http/host-check.ts'
@@ -28,11 +29,13 @@ import { acceptWebSockets } from './listeners/websocket.ts'
 import type { Health } from './observe/health.ts'
 import type { Log } from './observe/log.ts'
 import { type ListenerGauges, metricsText } from './observe/metrics.ts'
+import { queueReadings } from './observe/queue-metrics.ts'
 import { version } from './observe/version.ts'
 
 export interface ListenerParts {
   broker: Broker
   engine: Engine
+  queues: Queues
   health: Health
   log: Log
   api: NonNullable<HttpSources['api']>
@@ -47,11 +50,12 @@ export interface ComposedListeners {
 
 export function createListeners(
   config: GatewayConfig,
-  { broker, engine, health, log, api, metricsRefusal }: ListenerParts,
+  { broker, engine, queues, health, log, api, metricsRefusal }: ListenerParts,
 ): ComposedListeners {
   const sources: HttpSources = {
     health: () => health.report(),
-    metrics: () => metricsText(broker.totals(), broker.gauges(), set.all.map(gaugesOf)),
+    metrics: () =>
+      metricsText(broker.totals(), broker.gauges(), set.all.map(gaugesOf), queueReadings(queues, broker.now)),
     version,
     api,
     metricsRefusal,

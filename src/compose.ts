@@ -19,8 +19,10 @@ import { queuesOf } from './config/queues.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
+import { BrokerQueues } from './core/inspection/queues.ts'
 import { type BrokerOptions, defaultBrokerOptions } from './core/options.ts'
 import { noJournal } from './core/ports/journal.ts'
+import type { Queues } from './core/ports/queues.ts'
 import { onQueuePage } from './core/session/queue-pages.ts'
 import { BrokerRecovery } from './core/session/recovery.ts'
 import { StoredClock, systemClock, wallOffset } from './engine/clock.ts'
@@ -53,6 +55,7 @@ export interface GatewayParts {
   store: Store
   broker: Broker
   engine: Engine
+  queues: Queues
   committer: Committer
   /** Told of access rules that throw. */
   onRuleError(error: unknown): void
@@ -100,16 +103,18 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
     throw error
   }
   const inForce = { config }
+  const queues = new BrokerQueues(broker)
   const history = new MetricsHistory(() => mainFigures(broker))
   const traces = composeTraces(config, engine, log)
   const answers = composeApi(inForce, apiTokens, {
-    ...{ ...core, traces, clock, log, history, durable: store.durable, reload: world.reload },
+    ...{ ...core, queues, traces, clock, log, history, durable: store.durable, reload: world.reload },
     sourceOf: world.sourceOf ?? (() => undefined),
     listeners: () => listeners.set.all,
   })
-  const listeners: ComposedListeners = createListeners(config, { broker, engine, health, log, ...answers })
+  const listeners: ComposedListeners = createListeners(config, { broker, engine, queues, health, log, ...answers })
   return {
     ...core,
+    queues,
     config,
     inForce,
     log,

@@ -7,6 +7,7 @@ import type { ApiRole } from './auth/api-tokens.ts'
 import type { Grant } from './auth/authenticator.ts'
 import { guardedGrant } from './auth/guarded-grant.ts'
 import { composeGateway, type GatewayParts } from './compose.ts'
+import { SysTopics } from './compose-sys.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
 import { type ListenerKind, listenersOf } from './config/listeners.ts'
@@ -16,20 +17,17 @@ import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOpt
 import type { Broker } from './core/broker.ts'
 import { declareQueues } from './core/logs/queue-set.ts'
 import { defaultNamespaceName, type Namespace } from './core/namespace.ts'
-import { countLevels } from './core/topic-trie.ts'
 import type { Connection } from './engine/connection.ts'
+import { type JobConsumer, Queue } from './engine/local-queue.ts'
 import { LocalSubscription, type ReceivedMessage } from './engine/local-subscription.ts'
-import { newMessage, publishOwn } from './engine/own-message.ts'
+import { publishOwn } from './engine/own-message.ts'
 import type { Address } from './listeners/listener.ts'
 import type { ListenerChanges } from './listeners/listener-set.ts'
 import type { Properties, Qos } from './mqtt/packet.ts'
 import { ReasonCode } from './mqtt/reason-code.ts'
 import { isValidTopicName } from './mqtt/topic.ts'
-import { encodeUtf8 } from './mqtt/utf8.ts'
 import { flatMetrics } from './observe/metrics.ts'
-import { startSysTopics } from './observe/sys-timer.ts'
-import type { SysMessage, SysReading } from './observe/sys-topics.ts'
-import { version } from './observe/version.ts'
+import { flatQueueMetrics, queueReadings } from './observe/queue-metrics.ts'
 import { StoreError } from './store/store.ts'
 import type { GatewayWorld } from './world.ts'
 
@@ -47,6 +45,14 @@ export type {
 } from './auth/authenticator.ts'
 export { ConfigError } from './config/config-error.ts'
 export type { GatewayConfig, GatewayOptions } from './config/schema.ts'
+export {
+  type ConsumeOptions,
+  Job,
+  type NewJob,
+  Queue,
+  type QueueWorker,
+  Reject,
+} from './engine/local-queue.ts'
 export type { ReceivedMessage } from './engine/local-subscription.ts'
 export { type Address, ListenError } from './listeners/listener.ts'
 export type { ListenerChanges } from './listeners/listener-set.ts'
@@ -87,9 +93,8 @@ export class Gateway {
   readonly failed: Promise<never>
   readonly #parts: GatewayParts
   readonly #subscriptions = new Set<LocalSubscription>()
-  readonly #startedAt: number
-  /** What ends the figures below $SYS of each namespace. */
-  readonly #sysTopics = new Map<Namespace, () => void>()
+  readonly #sysTopics: SysTopics
+  readonly #queueConsumers = new Set<JobConsumer>()
   #stopHistory: (() => void) | undefined
   #closed: Promise<void> | undefined
   #reloading: Promise<unknown> = Promise.resolve()
@@ -100,7 +105,7 @@ export class Gateway {
     this.config = parts.config
     this.broker = parts.broker
     this.failed = parts.failure.happened
-    this.#startedAt = parts.clock.now()
+    this.#sysTopics = new SysTopics(parts)
   }
 
   /** Binds the listeners. Rejects with a ListenError when a port can't be had. */
@@ -110,7 +115,7 @@ export class Gateway {
     this.#noteAddresses()
     health.listeners = 'ok'
     this.#parts.clockKeeper?.start()
-    this.#startSysTopics()
+    this.#sysTopics.start()
     this.#stopHistory = this.#parts.history.start(Date.now)
     await diskWatch?.start()
   }
@@ -154,6 +159,13 @@ export class Gateway {
     )
     this.#subscriptions.add(subscription)
     return subscription
+  }
+
+  /** A queue of the configuration, or one of dead letters. @throws RangeError where there is none of that name */
+  queue(name: string, { namespace }: { namespace?: string } = {}): Queue {
+    const queue = { namespace: this.#namespace(namespace).name, name }
+    if (this.#parts.queues.state(queue)?.declared !== true) throw new RangeError(`no queue is called ${name}`)
+    return new Queue(queue, this.#parts, this.#queueConsumers)
   }
 
   /** Ends a client's connection with a reason. Returns whether it was connected. */
@@ -236,6 +248,7 @@ export class Gateway {
     const { changes, gone } = prepared.commit()
     engine.room.limits = config.limits
     this.#reloadNamespaces(config)
+    this.#reloadQueues(config)
     this.reloadLimits(config)
     this.#parts.inForce.config = config
     engine.run(() => {
@@ -260,9 +273,8 @@ export class Gateway {
     const byListener = new Map(listenersOf(config).map(({ name, namespace }) => [name, namespace]))
     for (const [name, quotas] of Object.entries(quotasOf(config.namespaces)))
       broker.namespace(name).openWith(quotas, broker.now)
-    this.#startSysTopics()
+    this.#sysTopics.start()
     engine.run(() => {
-      declareQueues(broker, queuesOf(config))
       for (const { client } of [...broker.sessionsByNumber.values()]) {
         if (client === null) continue
         const { principal, peer, namespace } = client
@@ -272,6 +284,17 @@ export class Gateway {
         if (isElsewhere || isMoved) client.disconnect(ReasonCode.notAuthorized)
       }
     })
+  }
+
+  /** What a queue takes in stays until a restart. What one that is gone has waits until it is declared again. */
+  #reloadQueues(config: GatewayConfig): void {
+    const { engine, queues } = this.#parts
+    const declared = queuesOf(config).map((queue) => {
+      const before = queues.state(queue)
+      const filter = before?.declared === true ? before.filter : queue.definition.filter
+      return { ...queue, definition: { ...queue.definition, filter } }
+    })
+    engine.run(() => declareQueues(this.broker, declared))
   }
 
   /** Puts the limits of a configuration in force that need no restart: at once, also for those that are connected. */
@@ -288,7 +311,8 @@ export class Gateway {
 
   /** Every counter and gauge by its name in /metrics. */
   metrics(): Record<string, number> {
-    return flatMetrics(this.broker.totals(), this.broker.gauges())
+    const queues = queueReadings(this.#parts.queues, this.broker.now)
+    return { ...flatMetrics(this.broker.totals(), this.broker.gauges()), ...flatQueueMetrics(queues) }
   }
 
   /**
@@ -317,13 +341,14 @@ export class Gateway {
     const { engine, store, listeners, health, diskWatch } = this.#parts
     await this.#reloading
     await this.#drain()
-    for (const stop of this.#sysTopics.values()) stop()
+    this.#sysTopics.stop()
     this.#stopHistory?.()
     this.#parts.clockKeeper?.stop()
     diskWatch?.stop()
     health.listeners = 'closed'
     const closing = listeners.set.close()
     for (const subscription of [...this.#subscriptions]) subscription.end()
+    for (const consumer of [...this.#queueConsumers]) void consumer.return()
     await this.#settle()
     engine.run(() => {
       this.broker.shutDown()
@@ -359,38 +384,6 @@ export class Gateway {
   async #settle(): Promise<void> {
     const { committer, failure } = this.#parts
     if (failure.error === undefined) await committer.settled().catch(() => {})
-  }
-
-  #startSysTopics(): void {
-    for (const namespace of this.broker.namespaces.values()) {
-      if (!namespace.open || this.#sysTopics.has(namespace)) continue
-      const reading = (): SysReading => this.#sysReading(namespace)
-      const publish = (messages: readonly SysMessage[]): void => this.#publishSysTopics(messages, namespace)
-      this.#sysTopics.set(namespace, startSysTopics({ reading, publish }))
-    }
-  }
-
-  #sysReading(namespace: Namespace): SysReading {
-    return {
-      counters: namespace.traffic,
-      gauges: namespace.gauges(),
-      nowMs: this.#parts.clock.now(),
-      startedMs: this.#startedAt,
-      heapBytes: namespace === this.broker.defaultNamespace ? process.memoryUsage().heapUsed : undefined,
-      version,
-    }
-  }
-
-  #publishSysTopics(messages: readonly SysMessage[], namespace: Namespace): void {
-    const { broker } = this
-    this.#parts.engine.run(() => {
-      for (const { topic, payload } of messages) {
-        // The limit is for all: `$SYS/broker/load/messages/sent/1min` has six levels.
-        if (countLevels(topic) > broker.options.topicLevelsMax) continue
-        const own = { name: topic, payload: encodeUtf8(payload), forwardProperties: new Uint8Array(0), qos: 2 } as const
-        broker.publish(newMessage({ ...own, expiresAt: Infinity, publishedAt: broker.now }), true, namespace)
-      }
-    })
   }
 }
 

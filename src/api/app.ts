@@ -18,6 +18,8 @@ import { addExplain } from './routes/explain.ts'
 import { addHistory } from './routes/history.ts'
 import { addIdentity } from './routes/identity.ts'
 import { addPublish } from './routes/publish.ts'
+import { addQueueWork } from './routes/queue-work.ts'
+import { addQueues } from './routes/queues.ts'
 import { addReadings } from './routes/readings.ts'
 import { addRetained } from './routes/retained.ts'
 import { addSessions } from './routes/sessions.ts'
@@ -56,6 +58,8 @@ export function createApi(sources: ApiSources): Api {
   addSubscriptions(api, pages)
   addRetained(api, pages)
   addPublish(api)
+  addQueues(api, pages)
+  addQueueWork(api)
   addReadings(api)
   addHistory(api)
   addIdentity(api)

@@ -2,6 +2,14 @@
 import type { Admission } from '../core/ports/authority.ts'
 import type { Explanation, Followed, Following } from '../core/ports/explanation.ts'
 import type { Inspection, Owner } from '../core/ports/inspection.ts'
+import type {
+  PeekedMessages,
+  QueuedMessageView,
+  QueueName,
+  Queues,
+  Settlement,
+  SettlementOutcome,
+} from '../core/ports/queues.ts'
 import type { Properties, Qos } from '../mqtt/packet.ts'
 import type { FileTraces, FileTraceView, TraceAsked, TraceLine } from '../trace/views.ts'
 
@@ -80,6 +88,22 @@ export interface ApiActions {
   settled(): Promise<void>
 }
 
+/** Each call within a turn; what changes something is answered when that is stored. Undefined: there is no such queue. */
+export interface ApiQueues extends Pick<Queues, 'list' | 'state' | 'consumers'> {
+  /** As configured; undefined: it is not. */
+  options(queue: QueueName): Readonly<Record<string, unknown>> | undefined
+  peek(queue: QueueName, from: string, max: number): Promise<PeekedMessages | undefined>
+  purge(queue: QueueName, filter: string | null): Promise<number | undefined>
+  redrive(queue: QueueName, max: number, filter: string | null): Promise<number | undefined>
+  /** Waits for the first one, unless whoever asks has gone. */
+  receive(
+    queue: QueueName,
+    wanted: { max: number; waitMs: number; leaseMs: number },
+    gone: AbortSignal,
+  ): Promise<readonly QueuedMessageView[] | undefined>
+  settle(queue: QueueName, settlements: readonly Settlement[]): Promise<readonly SettlementOutcome[] | undefined>
+}
+
 export interface ReloadResult {
   /** Why nothing has changed; empty: the configuration is in force. */
   faults: readonly string[]
@@ -145,6 +169,7 @@ export interface ApiSources {
   authenticated(): boolean
   inspection: Inspection
   actions: ApiActions
+  queues: ApiQueues
   readings: ApiReadings
   settings: ApiSettings
   tokens: { find(token: string): Bearer | undefined }

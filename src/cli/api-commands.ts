@@ -2,26 +2,21 @@
  * Commands that ask a gateway that runs, through its HTTP API: who is connected, what waits and is retained, and what an operator
  * does about it. Tables for people, `--json` for scripts.
  */
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { logLevels } from '../config/schema.ts'
 import { ApiClient, type ApiFlags, inPath, withApiOptions } from './api-client.ts'
+import { addList, type ListFlags, withLimit, withOwner, writeJson, writeRows } from './api-output.ts'
 import type { CliContext } from './context.ts'
+import { registerQueues } from './queue-commands.ts'
 import { type Row, writeTable } from './table.ts'
 
-interface ListFlags extends ApiFlags {
-  filter?: string
-  sort?: string
-  limit: number
-  namespace?: string
-}
-
-const rowsDefault = 100
 const waiting = ['subscriptions', 'queuedMessages', 'inflightMessages', 'droppedMessages']
 
 export function registerApiCommands(program: Command, context: CliContext): void {
   registerClients(program, context)
   registerSessions(program, context)
   registerRetained(program, context)
+  registerQueues(program, context)
   registerRouting(program, context)
   registerSettings(program, context)
 }
@@ -164,17 +159,6 @@ function registerSettings(program: Command, context: CliContext): void {
   })
 }
 
-function addList(command: Command, context: CliContext, { path, columns }: { path: string; columns: string[] }): void {
-  const words = 'words that all fit: a part, a pattern with *, or username:NAME and its like'
-  const sorted = command
-    .option('--filter <words>', words)
-    .option('--sort <field>', 'field; with - in front, the greatest first')
-  withLimit(sorted).action(async ({ filter, sort, limit, ...flags }: ListFlags) => {
-    const found = await new ApiClient(flags, context).list<Row>(path, { filter, sort }, limit)
-    writeRows(context, flags, { ...found, columns })
-  })
-}
-
 function addShow(command: Command, context: CliContext, path: string): void {
   withOwner(withApiOptions(command.argument('<client-id>'))).action(async (clientId: string, flags: ListFlags) => {
     const query = { namespace: flags.namespace }
@@ -194,34 +178,4 @@ function addDelete(command: Command, context: CliContext, path: string): void {
     const query = { namespace: flags.namespace }
     await new ApiClient(flags, context).call(`${path}/${inPath(clientId)}`, { method: 'DELETE', query })
   })
-}
-
-function withLimit(command: Command): Command {
-  return withApiOptions(command).option('--limit <rows>', 'rows to show', rowCount, rowsDefault)
-}
-
-function withOwner(command: Command): Command {
-  return command.option('--namespace <name>', 'namespace (default: default)')
-}
-
-function rowCount(text: string): number {
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
-  throw new InvalidArgumentError('Expected a number of rows from 1.')
-}
-
-interface Rows {
-  rows: readonly Row[]
-  /** There are others behind. */
-  more: boolean
-  columns: readonly string[]
-}
-
-function writeRows(context: CliContext, flags: Pick<ApiFlags, 'json'>, { rows, more, columns }: Rows): void {
-  if (flags.json) writeJson(context, rows)
-  else writeTable(context, columns, rows)
-  if (more) context.stderr.write('mqtide: there is more; --limit shows it\n')
-}
-
-function writeJson({ stdout }: Pick<CliContext, 'stdout'>, value: unknown): void {
-  stdout.write(`${JSON.stringify(value, null, 2)}\n`)
 }

@@ -275,3 +275,16 @@ function retryIssues({ definition: { retry } }: DeclaredQueue, at: readonly Prop
     { path: [...at, 'retry', 'maxMs'], message: `expected at least firstMs (${retry.firstMs}), got ${retry.maxMs}` },
   ]
 }
+
+/** Where a queue that is in both has another filter: it is fixed until a restart. */
+export function changedFilters(before: OptionsWithQueues, after: OptionsWithQueues): string[] {
+  const filters = new Map(queuesOf(before).map((queue) => [addressOf(queue), queue.definition.filter]))
+  return sectionsOf(after).flatMap(({ namespace, queues, path }) =>
+    Object.entries(queues)
+      .filter(([name, { filter = null }]) => {
+        const address = addressOf({ namespace, name })
+        return filters.has(address) && filters.get(address) !== filter
+      })
+      .map(([name]) => [...path, name, 'filter'].join('.')),
+  )
+}

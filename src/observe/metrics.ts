@@ -8,6 +8,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from '@prometheus-io/
 import type { Counters, Gauges } from '../core/counters.ts'
 import { droppedLines } from './log.ts'
 import { budget, byQos, byType, counter, gauge, labelled, type Metric, ofNamespaces, store } from './metric.ts'
+import { type QueueReading, setQueues } from './queue-metrics.ts'
 
 const metrics: readonly Metric[] = [
   gauge('mqtt_connections', 'Network connections now, those before their CONNECT included.', (g) => g.connections),
@@ -269,6 +270,7 @@ export async function metricsText(
   counters: Counters,
   gauges: Gauges,
   listeners: readonly ListenerGauges[] = [],
+  queues: Iterable<QueueReading> = [],
 ): Promise<string> {
   const registry = new Registry()
   for (const metric of metrics) {
@@ -278,6 +280,7 @@ export async function metricsText(
     if (typeof reading === 'number') set({}, reading)
     else for (const [value, count] of reading) set(labelsOf(metric, value), count)
   }
+  setQueues(queues, registry)
   if (listeners.length > 0) setListeners(listeners, registry)
   if (listeners.some(({ certificates }) => certificates.length > 0)) setCertificates(listeners, registry)
   return (await registry.metrics()) + (await processMetrics().metrics())

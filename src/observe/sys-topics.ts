@@ -5,16 +5,21 @@
  *
  * A pure function from the counters, the clock and what was published before to the topics whose payload changed; the
  * caller publishes them retained, at QoS 2 as Mosquitto does, every `sysIntervalMs`. Payloads are plain numbers except
- * `version` and `uptime`, and no name holds anything of a client's, since exporters make metrics of every topic they see.
+ * `version` and `uptime`, and no name holds anything of a client's (those of queues are the configuration's), since exporters make metrics of every topic they see.
  */
 import type { Counters, NamespaceGauges, Traffic } from '../core/counters.ts'
+import type { QueueReading } from './queue-metrics.ts'
 
 export const sysIntervalMs = 10_000
+/** Queues of a namespace that have topics, in the order of the configuration: each has several that are retained. */
+export const sysQueuesMax = 100
 
 export interface SysReading {
   /** Of the gateway, for the default namespace; of another namespace else. */
   counters: Counters | Traffic
   gauges: NamespaceGauges
+  /** Of the namespace, at most so many. */
+  queues: readonly QueueReading[]
   /** Milliseconds of a clock that never goes back, as `startedMs`. */
   nowMs: number
   startedMs: number
@@ -57,6 +62,7 @@ export function sysTopics(
   const published = new Map<string, string>([
     ['$SYS/broker/version', `mqtide version ${reading.version}`],
     ['$SYS/broker/uptime', `${Math.floor((reading.nowMs - reading.startedMs) / 1000)} seconds`],
+    ...reading.queues.flatMap((queue) => numbers(`$SYS/broker/queues/${queue.name}/`, ofQueue(queue))),
     ...numbers('$SYS/broker/', {
       ...totals(reading),
       'clients/maximum': clientsMaximum,
@@ -77,6 +83,10 @@ export function sysTopics(
 
 function numbers(prefix: string, values: Record<string, number>): [string, string][] {
   return Object.entries(values).map(([name, value]) => [prefix + name, String(value)])
+}
+
+function ofQueue({ ready, leased, waiting, bytes, consumers, totals: { settled, deadLettered } }: QueueReading) {
+  return { ready, leased, waiting, bytes, consumers, settled, dead_lettered: deadLettered }
 }
 
 function totals({ counters, gauges }: SysReading): Record<string, number> {

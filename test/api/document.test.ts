@@ -185,6 +185,27 @@ async function setEverythingStored(dataDir: string): Promise<void> {
   await api.admin('/backup', { method: 'POST', body: { name: 'first.db' } })
 }
 
+async function queueEverything(api: Api): Promise<void> {
+  const { admin, call, gateway } = api
+  await gateway.queue('jobs').add({ payload: 'x' })
+  for (const path of ['/queues', '/queues/jobs', '/queues/jobs/messages']) {
+    for (const query of ['', '?limit=0&namespace=a&namespace=b']) await call(path + query)
+  }
+  for (const path of ['/queues/none', '/queues/none/messages']) await call(path)
+  await callWithBody(api, '/queues/jobs/receive', 'POST', { max: 1 })
+  await callWithBody(api, '/queues/jobs/settle', 'POST', [{ delivery: 'x' }])
+  await callWithBody(api, '/queues/jobs/redrive', 'POST', { max: 1 })
+  for (const path of ['receive', 'redrive']) {
+    await admin(`/queues/none/${path}`, { method: 'POST', body: {} })
+    await admin(`/queues/jobs/${path}`, { method: 'POST', body: { max: 0 } })
+  }
+  await admin('/queues/none/settle', { method: 'POST', body: [{ delivery: 'x' }] })
+  for (const path of ['jobs', 'none', 'jobs?filter=%23a']) {
+    const [name, query = ''] = path.split('?')
+    await admin(`/queues/${name}/messages?${query}`, { method: 'DELETE' })
+  }
+}
+
 async function publishEverything({ call, gateway }: Api): Promise<void> {
   const publish = (body: unknown, headers = {}) => call('/publish', { method: 'POST', body, headers })
   const client = await connectClient(gateway, { clean: false, clientId: 'away' })
@@ -233,13 +254,18 @@ async function callWithoutRights(document: Document): Promise<void> {
 }
 
 it('answers each call as its document says: every status, every shape', async () => {
-  const api = await startApi({ limits: { sessionQueueMessagesMax: 1 }, sessionQueueFull: 'reject' })
+  const api = await startApi({
+    limits: { sessionQueueMessagesMax: 1 },
+    sessionQueueFull: 'reject',
+    queues: { jobs: {} },
+  })
   const document = await documentOf(api)
   expect(document.openapi).toBe('3.1.0')
   const coverage = new Coverage(document)
   await callEverything(api)
   await publishEverything(api)
   await askEverything(api)
+  await queueEverything(api)
   await setEverything(api)
   await setEverythingStored(dataDir)
   await callWithoutRights(document)

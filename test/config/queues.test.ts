@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/config-error.ts'
-import { queuesOf } from '../../src/config/queues.ts'
+import { changedFilters, queuesOf } from '../../src/config/queues.ts'
 import { configJsonSchema, type GatewayOptions, parseGatewayOptions } from '../../src/config/schema.ts'
 import {
   declaredQueuesMax,
@@ -145,5 +145,18 @@ describe('queues in a configuration', () => {
   it('stand in the JSON Schema', () => {
     const schema = JSON.stringify(configJsonSchema())
     for (const name of ['prefetchMax', 'reconnectGraceMs', 'least_inflight']) expect(schema).toContain(name)
+  })
+})
+
+describe('a reload', () => {
+  it('takes everything of queues but another filter of one that is there', () => {
+    const config = (queues: GatewayOptions['queues']) =>
+      parseGatewayOptions({ queues, namespaces: { plant: { queues } } })
+    const before = config({ a: { filter: 'a' }, b: {}, 'c.filter': { filter: 'c' } })
+    expect(changedFilters(before, before)).toEqual([])
+    expect(changedFilters(before, config({ a: { filter: 'a', attemptsMax: 3 }, new: { filter: 'n' } }))).toEqual([])
+    const after = config({ a: {}, b: { filter: 'b' }, 'c.filter': { filter: 'd' } })
+    const names = ['queues.a.filter', 'queues.b.filter', 'queues.c.filter.filter']
+    expect(changedFilters(before, after)).toEqual([...names, ...names.map((name) => `namespaces.plant.${name}`)])
   })
 })

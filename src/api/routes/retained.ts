@@ -1,22 +1,17 @@
 /** Retained messages: list by filter, show, delete one or by filter. */
 import { createRoute, z } from '@hono/zod-openapi'
 import type { MessageView } from '../../core/ports/inspection.ts'
-import { isValidTopicName, parseTopicFilter } from '../../mqtt/topic.ts'
+import { isValidTopicName } from '../../mqtt/topic.ts'
 import type { Pages } from '../listing.ts'
 import { namespaceOf } from '../namespace.ts'
 import { Problem } from '../problem.ts'
 import { type Api, json, needs, problems } from '../route.ts'
 import { fromPath, namespaceQuery, ownerQuery, pageOf, pageQuery, pathText, retainedSchema } from '../schemas.ts'
+import { topicFilter } from '../topic-filter.ts'
 import { messageBody } from '../views.ts'
 
 const tags = ['Retained messages']
 
-const topicFilter = z
-  .string()
-  .max(65_535)
-  .refine((filter) => parseTopicFilter(filter)?.shared === undefined && parseTopicFilter(filter) !== undefined, {
-    error: 'not a topic filter',
-  })
 const filterText =
   'An MQTT topic filter. As in MQTT, a wildcard at the first level matches no topic that begins with $.'
 
