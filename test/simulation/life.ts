@@ -30,6 +30,7 @@ import { Sessions } from './sessions.ts'
 import type { Surroundings } from './surroundings.ts'
 import { Wills } from './wills.ts'
 import { Wire } from './wire.ts'
+import { Work, workQueue } from './work.ts'
 
 export class Life implements Surroundings {
   readonly books = new Books()
@@ -43,6 +44,7 @@ export class Life implements Surroundings {
   readonly #watcher: Client
   readonly #hostile: Hostile
   readonly #inside = new Inside(this.books)
+  readonly #work: Work
   readonly #world: World
   readonly #dropped = new Map<string, number>()
   readonly #blocked = new Set<Wire>()
@@ -63,6 +65,9 @@ export class Life implements Surroundings {
     this.#disk = onFiles ? new FileDisk() : new MemoryDisk()
     this.#store = new PatientStore(this.#disk.store())
     this.#world = worldOf(random, onFiles)
+    this.#work = new Work(seed, this.books)
+    if (this.#work.isThere)
+      this.#world.process.gateway = { ...this.#world.process.gateway, queues: { work: workQueue } }
     this.refusesNew = this.#world.fills
     this.retained = new RetainedBook(this.books, this.#world.refuses || this.#world.fills)
     this.#clients = clientsOf(random, this)
@@ -212,6 +217,7 @@ export class Life implements Surroundings {
     this.wills.judgeWritten()
     if (!this.#watcher.isConnected) this.#watcher.connect(false)
     this.#watcher.answerAll()
+    this.#work.act(this.#process!)
     const { fault } = this.#process!
     if (fault !== undefined) this.books.fault(fault)
   }
@@ -286,6 +292,7 @@ export class Life implements Surroundings {
     this.books.crashes.push(this.books.moment())
     this.wills.crashed()
     this.sessions.crashed(this.now())
+    this.#work.crashed()
     // What the dead process still has to do, it does to nobody.
     await new Promise((resolve) => setImmediate(resolve))
     this.#disk = await this.#disk.afterCrash(underWay, random)
@@ -374,6 +381,10 @@ export class Life implements Surroundings {
     }
     await this.#settle()
     this.#collectDrops()
+    await this.#work.finish(this.#process!, async () => {
+      await this.clock.advance(20_000, () => this.#endTurn())
+      await this.#settle()
+    })
     if (this.books.faults.length > 0) return
     const epochs = new Map([...this.#everybody, this.#inside].map(({ id, epoch }) => [id, epoch]))
     const { limited, refuses, fills } = this.#world

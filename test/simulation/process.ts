@@ -1,6 +1,8 @@
 /** One process of the gateway without sockets: put together as `mqtide start` does, on a store and a clock of the life's own. */
 import { composeGateway, type GatewayParts } from '../../src/compose.ts'
 import { type GatewayOptions, parseGatewayOptions } from '../../src/config/schema.ts'
+import { BrokerQueues } from '../../src/core/inspection/queues.ts'
+import type { Queues } from '../../src/core/ports/queues.ts'
 import type { ByteStream } from '../../src/engine/byte-stream.ts'
 import type { Clock } from '../../src/engine/clock.ts'
 import { Connection } from '../../src/engine/connection.ts'
@@ -69,6 +71,11 @@ export class Process {
   /** As the store says when its disk becomes full, or has room again. */
   fill(full: boolean): void {
     this.#parts.diskWatch!.report(full)
+  }
+
+  queues<T>(use: (queues: Queues) => T): T {
+    const { engine, broker } = this.#parts
+    return engine.call(() => use(new BrokerQueues(broker)))
   }
 
   subscribe(filter: string): LocalSubscription {

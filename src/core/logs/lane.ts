@@ -16,6 +16,7 @@ import type { Link } from '../ports/link.ts'
 import type { RecoveredAttempt, RecoveredPage } from '../ports/recovered.ts'
 import { type Message, messageBytes } from '../publish/message.ts'
 import { messageOf } from '../session/queue-pages.ts'
+import { verdictDelayMsMax } from './definition.ts'
 import { PositionHeap } from './position-heap.ts'
 import type { Queue } from './queue.ts'
 import { type Past, QueuedMessage, recoveredPast } from './queued-message.ts'
@@ -64,8 +65,7 @@ export class Lane implements LogOwner {
     this.fresh = firstPosition
     this.nextPosition = nextPosition
     this.recoveredEnd = nextPosition
-    this.count = messages
-    this.queue.addBytes(this, bytes)
+    this.queue.change(this, messages, bytes)
   }
 
   /** The message that is ready first; null: none is, in memory. */
@@ -103,8 +103,7 @@ export class Lane implements LogOwner {
     const bytes = messageBytes(message)
     const position = this.nextPosition++
     const queued = new QueuedMessage(this, position, message, bytes, past)
-    this.count++
-    this.queue.addBytes(this, bytes)
+    this.queue.change(this, 1, bytes)
     this.queue.totals.enqueued++
     if (this.residentEnd === position && (!this.queue.stored || this.#hasPlace(broker))) {
       this.residentEnd = this.nextPosition
@@ -137,21 +136,20 @@ export class Lane implements LogOwner {
     if (queued.deadline !== null) broker.deadlines.clear(queued.deadline)
     this.messages.delete(queued.position)
     broker.budgets.queueBytes.letGo(queued.message)
-    this.count--
-    this.queue.addBytes(this, -queued.bytes)
+    this.queue.change(this, -1, -queued.bytes)
   }
 
   /** One in the store only has gone from there. */
   forgetStored(broker: Broker, position: number, message: Message): void {
     if (this.attempts.delete(position)) broker.journal.attemptEnd(this, position)
-    this.count--
     const bytes = position < this.recoveredEnd ? message.payload.length : messageBytes(message)
-    this.queue.addBytes(this, -bytes)
+    this.queue.change(this, -1, -bytes)
   }
 
   /** Opaque to clients; it names no message that takes this one's place later. */
   idOf(position: number, { publishedAt }: Message): string {
-    return `${this.number.toString(36)}-${position.toString(36)}-${publishedAt.toString(36)}`
+    // Times may have fractions.
+    return `${this.number.toString(36)}-${position.toString(36)}-${(publishedAt >>> 0).toString(36)}`
   }
 
   /** Asks for the next page where little is left in memory. */
@@ -184,16 +182,26 @@ export class Lane implements LogOwner {
       const message = messageOf(stored)
       const bytes = messageBytes(message)
       // The store counted the payload only.
-      if (position < this.recoveredEnd) this.queue.addBytes(this, bytes - message.payload.length)
+      if (position < this.recoveredEnd) this.queue.change(this, 0, bytes - message.payload.length)
       const queued = new QueuedMessage(this, position, message, bytes, recoveredPast(sharedFilter))
       this.#keep(broker, queued)
       const attempt = this.attempts.get(position)
       if (attempt === undefined) continue
       this.attempts.delete(position)
       queued.recover(attempt)
+      // Somebody may have set the clock back.
+      queued.dueAt = Math.min(queued.dueAt, broker.now + verdictDelayMsMax)
       this.queue.waitIfDue(broker, queued)
     }
     if (!page.more) this.residentEnd = Math.max(this.residentEnd, pageEnd)
+    if (!this.hasMoreStored) this.#recount()
     this.queue.pump()
+  }
+
+  /** All is in memory: what the store could not read is not there any more. */
+  #recount(): void {
+    let bytes = 0
+    for (const queued of this.messages.values()) bytes += queued.bytes
+    this.queue.change(this, this.messages.size - this.count, bytes - this.bytes)
   }
 }

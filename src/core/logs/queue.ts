@@ -63,6 +63,7 @@ export class Queue implements Destination {
     stalled: 0,
   }
   /** Everything without a final verdict. */
+  count = 0
   leased = 0
   waiting = 0
   bytes = 0
@@ -93,12 +94,6 @@ export class Queue implements Destination {
   get link(): Link | null {
     for (const { session } of this.consumers) if (session.link !== null) return session.link
     return null
-  }
-
-  get count(): number {
-    let count = 0
-    for (const lane of this.lanes) if (lane !== null) count += lane.count
-    return count
   }
 
   get refuses(): boolean {
@@ -155,7 +150,10 @@ export class Queue implements Destination {
     broker.lanesByNumber.set(lane.number, lane)
   }
 
-  addBytes(lane: Lane, bytes: number): void {
+  /** What the lane holds has changed by so much. */
+  change(lane: Lane, messages: number, bytes: number): void {
+    lane.count += messages
+    this.count += messages
     lane.bytes += bytes
     this.bytes += bytes
     this.namespace.quotas.queuedBytes.used += bytes
