@@ -95,6 +95,20 @@ describe('a stored queue', () => {
     expect(queueOf(await next.restart()).count).toBe(0)
   })
 
+  it('keeps the order of a key over a restart while the first of it waits for its next attempt', async () => {
+    const world = worldOf({ orderBy: 'topic' })
+    await publish(world, 3)
+    const a = await worker(world, 'a')
+    answer(a, a.takePublishes()[0]!, 0x80)
+    a.disconnect()
+    await world.settle()
+    const next = await world.restart()
+    const b = await worker(next, 'b')
+    expect(b.takePublishes()).toEqual([])
+    next.advance(1000)
+    expect(await work(next, b)).toEqual(['1', '2', '3'])
+  })
+
   it('is worked on to its end though all but the head of it is in the store only', async () => {
     const world = worldOf()
     await publish(world, 3000)

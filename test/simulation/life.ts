@@ -30,7 +30,7 @@ import { Sessions } from './sessions.ts'
 import type { Surroundings } from './surroundings.ts'
 import { Wills } from './wills.ts'
 import { Wire } from './wire.ts'
-import { Work, workQueue } from './work.ts'
+import { Work } from './work.ts'
 
 export class Life implements Surroundings {
   readonly books = new Books()
@@ -65,9 +65,7 @@ export class Life implements Surroundings {
     this.#disk = onFiles ? new FileDisk() : new MemoryDisk()
     this.#store = new PatientStore(this.#disk.store())
     this.#world = worldOf(random, onFiles)
-    this.#work = new Work(seed, this.books)
-    if (this.#work.isThere)
-      this.#world.process.gateway = { ...this.#world.process.gateway, queues: { work: workQueue } }
+    this.#work = new Work(seed, this.books, this.#world.process)
     this.refusesNew = this.#world.fills
     this.retained = new RetainedBook(this.books, this.#world.refuses || this.#world.fills)
     this.#clients = clientsOf(random, this)
@@ -381,10 +379,7 @@ export class Life implements Surroundings {
     }
     await this.#settle()
     this.#collectDrops()
-    await this.#work.finish(this.#process!, async () => {
-      await this.clock.advance(20_000, () => this.#endTurn())
-      await this.#settle()
-    })
+    await this.#work.finish(this.#process!, () => this.#settle())
     if (this.books.faults.length > 0) return
     const epochs = new Map([...this.#everybody, this.#inside].map(({ id, epoch }) => [id, epoch]))
     const { limited, refuses, fills } = this.#world

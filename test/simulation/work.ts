@@ -4,13 +4,13 @@
  * is given what another one has.
  */
 import { type Books, idOf, matches } from './books.ts'
-import type { Process } from './process.ts'
+import type { Process, ProcessOptions } from './process.ts'
 import { Random } from './random.ts'
 
 const filter = 's/#'
 const leaseMs = 1_000_000_000
 /** As far as it may be declared: no times and no chance but what the life brings. */
-export const workQueue = {
+const workQueue = {
   filter,
   attemptsMax: 3,
   retry: { firstMs: 500, factor: 2, maxMs: 10_000, jitter: 0 },
@@ -21,7 +21,7 @@ const dead = { namespace: 'default', name: 'work.dead' }
 
 export class Work {
   /** Some lives have none, so that those of before are what they were. */
-  readonly isThere: boolean
+  readonly #isThere: boolean
   readonly #books: Books
   readonly #random: Random
   /** By delivery: which message somebody has. */
@@ -29,16 +29,18 @@ export class Work {
   readonly #done = new Set<string>()
   #isOver = false
 
-  constructor(seed: number, books: Books) {
+  /** Declares its queue in the process to come. */
+  constructor(seed: number, books: Books, process: ProcessOptions) {
     this.#random = new Random(seed ^ 0x5eed)
     this.#books = books
-    this.isThere = this.#random.chance(0.6)
+    this.#isThere = this.#random.chance(0.6)
+    if (this.#isThere) process.gateway = { ...process.gateway, queues: { work: workQueue } }
   }
 
   /** Somebody takes some, or says what became of one. */
   act(process: Process): void {
     const random = this.#random
-    if (!this.isThere || this.#isOver || !random.chance(0.15)) return
+    if (!this.#isThere || this.#isOver || !random.chance(0.15)) return
     if (random.chance(0.3)) this.#take(process)
     else this.#judge(process)
   }
@@ -68,9 +70,9 @@ export class Work {
     this.#has.clear()
   }
 
-  /** Everything that is left, and what should have been. `pass`: time passes, and the store has its time. */
+  /** Everything that is left, and what should have been. `pass`: the store has its time. */
   async finish(process: Process, pass: () => Promise<void>): Promise<void> {
-    if (!this.isThere) return
+    if (!this.#isThere) return
     for (const delivery of this.#has.keys()) {
       process.queues((queues) => queues.settle(work, [{ delivery, verdict: 'release' }]))
     }

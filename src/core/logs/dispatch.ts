@@ -62,6 +62,11 @@ export class Dispatch {
     this.#parking.release(queued)
   }
 
+  /** It waits for its next attempt: nothing of its key goes before it. */
+  holdKey(queued: QueuedMessage): void {
+    this.#parking.holdKey(queued, this.#queue.definition.orderBy)
+  }
+
   /** Calls back once. */
   watch(notify: () => void): () => void {
     this.#watchers.add(notify)

@@ -191,6 +191,7 @@ export class Lane implements LogOwner {
       queued.recover(attempt)
       // Somebody may have set the clock back.
       queued.dueAt = Math.min(queued.dueAt, broker.now + verdictDelayMsMax)
+      this.queue.dispatch.holdKey(queued)
       this.queue.waitIfDue(broker, queued)
     }
     if (!page.more) this.residentEnd = Math.max(this.residentEnd, pageEnd)

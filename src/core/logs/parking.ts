@@ -51,6 +51,15 @@ export class Parking {
     return false
   }
 
+  /** It comes before all others of its key, though it waits. */
+  holdKey(queued: QueuedMessage, orderBy: string): void {
+    const key = keyOf(queued.message, orderBy)
+    const first = this.#first.get(key)
+    if (key === '' || (first !== undefined && first.stage !== 'gone')) return
+    this.#first.set(key, queued)
+    queued.key = key
+  }
+
   parkAlone(queued: QueuedMessage): void {
     this.#alone.push(queued)
     this.#park(queued)
