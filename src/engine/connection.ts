@@ -126,6 +126,16 @@ export class Connection implements Link {
 
   onClosed(reason: string): void {
     this.#room.leave(this)
+    this.#over(reason)
+  }
+
+  /** The peer has said that it is over, and its socket lingers: who never was a client keeps its place, as in `close`. */
+  onEnded(reason: string): void {
+    if (this.client.connected) this.#room.leave(this)
+    this.#over(reason)
+  }
+
+  #over(reason: string): void {
     if (this.#closed) return
     this.#closed = true
     this.#reading.end()

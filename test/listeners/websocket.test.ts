@@ -210,3 +210,31 @@ describe('closing', () => {
     await eventually(() => gateway.metrics()['mqtt_connections']).toBe(0)
   })
 })
+
+describe('who closes first and keeps the socket', () => {
+  const close = frame(Buffer.of(0x03, 0xe8), 8)
+  const answer = Buffer.from('880203e8', 'hex')
+
+  test('counts as a stranger until the socket is gone, and is the first to be displaced', async () => {
+    const gateway = await startGateway({ limits: { handshakesMax: 2 } })
+    const lingering = async () => {
+      const peer = await upgraded(gateway)
+      peer.socket.write(close)
+      await peer.until(answer)
+      return peer
+    }
+    const [first, second] = [await lingering(), await lingering()]
+    const strangers = async () => {
+      const response = await fetch(`http://127.0.0.1:${gateway.addresses.http!.port}/api/v1/listeners`)
+      const { items } = (await response.json()) as { items: { kind: string; handshakes: number }[] }
+      return items.find(({ kind }) => kind === 'http')!.handshakes
+    }
+    expect(await strangers()).toBe(2)
+    expect(gateway.metrics()['mqtt_connections']).toBe(0)
+    const client = await connectClient(gateway)
+    await first.gone()
+    await client.mqtt.endAsync()
+    second.socket.destroy()
+    await eventually(strangers).toBe(0)
+  })
+})
