@@ -124,18 +124,9 @@ export class Connection implements Link {
     this.#markDirty()
   }
 
-  onClosed(reason: string): void {
-    this.#room.leave(this)
-    this.#over(reason)
-  }
-
-  /** The peer has said that it is over, and its socket lingers: who never was a client keeps its place, as in `close`. */
-  onEnded(reason: string): void {
-    if (this.client.connected) this.#room.leave(this)
-    this.#over(reason)
-  }
-
-  #over(reason: string): void {
+  /** `lingers`: its socket is still there. Who never was a client keeps its place, as in `close`. */
+  onClosed(reason: string, lingers = false): void {
+    if (!lingers || this.client.connected) this.#room.leave(this)
     if (this.#closed) return
     this.#closed = true
     this.#reading.end()

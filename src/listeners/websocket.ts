@@ -115,7 +115,7 @@ class WebSocketStream implements TextStream, FrameSink {
   #end(code: number | undefined): void {
     this.#writeClose(code)
     endLingering(this.#socket)
-    this.#connection.onEnded(this.#reason)
+    this.#connection.onClosed(this.#reason, true)
   }
 
   #refuse({ closeCode, message }: FrameError): void {
@@ -127,7 +127,7 @@ class WebSocketStream implements TextStream, FrameSink {
     this.#reason = 'protocol_error'
     this.#writeClose(closeCode)
     endLingering(this.#socket)
-    this.#connection.onEnded(this.#reason)
+    this.#connection.onClosed(this.#reason, true)
   }
 
   #writeClose(code: number | undefined, text = ''): void {

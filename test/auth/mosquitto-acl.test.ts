@@ -175,7 +175,7 @@ describePeer("Mosquitto's answers", ['mosquitto'], ({ mosquitto }) => {
     expect(allowed).toBeGreaterThan(150)
     expect(allowed).toBeLessThan(800)
     expect(known).toBeLessThan(50)
-  }, 60_000)
+  }, 300_000)
 })
 
 async function ourBroker(passwordFile: string, aclFile: string): Promise<Broker> {

@@ -75,6 +75,39 @@ describePeer('two listeners of two namespaces', ['mosquitto_pub', 'mosquitto_sub
   })
 })
 
+it('a backup made while clients are connected has all of them, and a restore gives each back what is its own', async () => {
+  const dataDir = join(folder, 'data')
+  const names = ['office', 'plant']
+  let gateway = await started({ ...twoListeners, dataDir })
+  const join5 = (name: string, clientId: string) =>
+    connectClient(gateway, { clientId, clean: false, protocolVersion: 4 }, at(gateway, name))
+  for (const name of names) {
+    const away = await join5(name, 'away')
+    await away.mqtt.subscribeAsync('line/#', { qos: 1 })
+    await away.mqtt.endAsync()
+    const client = await connectClient(gateway, {}, at(gateway, name))
+    await client.mqtt.publishAsync('line/1', `waits in ${name}`, { qos: 1 })
+    await client.mqtt.publishAsync('kept', `kept in ${name}`, { qos: 1, retain: true })
+  }
+  const file = join(folder, 'backup.db')
+  expect(await runCommand(['backup', file, '--data-dir', dataDir])).toMatchObject({ exitCode: 0, stderr: '' })
+  for (const name of names) {
+    const client = await connectClient(gateway, {}, at(gateway, name))
+    await client.mqtt.publishAsync('kept', 'after the backup', { qos: 1, retain: true })
+  }
+  await gateway.close()
+  expect(await runCommand(['check-store', '--data-dir', dataDir])).toMatchObject({ exitCode: 0 })
+  expect(await runCommand(['restore', file, '--data-dir', dataDir])).toMatchObject({ exitCode: 0 })
+  gateway = await started({ ...twoListeners, dataDir })
+  for (const name of names) {
+    const back = await join5(name, 'away')
+    await back.mqtt.subscribeAsync('kept', { qos: 1 })
+    await back.until(2)
+    expect(back.texts().toSorted()).toEqual([`kept in ${name}`, `waits in ${name}`])
+  }
+  await gateway.close()
+})
+
 describePeer('an export of one namespace to another', ['mosquitto_pub', 'mosquitto_sub'], (paths) => {
   it('is met below its prefix, retained messages of before the restart too, and can not be written to', async () => {
     const exports = [{ filter: 'line/+/alarm', to: 'default', prefix: 'plant/' }]

@@ -124,6 +124,44 @@ describePeer('TLS', ['openssl', 'mosquitto_pub'], ({ openssl, mosquitto_pub }) =
     })
   })
 
+  test.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'a client certificate that is revoked while the gateway runs does not come in again, nor by the session of an earlier %s connection',
+    async (version) => {
+      const lost = authority.issue({ commonName: 'lost' }, `lost-${version}`)
+      const list = join(authority.folder, `live-${version}.crl`)
+      copyFileSync(crl, list)
+      const { gateway, port } = await serve({ ca, crl: list, clientCertificate: 'require' })
+      const bring = { cert: readFileSync(lost.cert), key: readFileSync(lost.key), ca: readFileSync(ca) }
+      const versions = { minVersion: version, maxVersion: version }
+      const dial = (session?: Buffer) =>
+        new Promise<{ connack: Buffer; session: Buffer | undefined; resumed: boolean }>((resolve, reject) => {
+          const socket = connectTls({ port, host: 'localhost', ...bring, ...versions, ...(session && { session }) })
+          let last: Buffer | undefined
+          socket.on('session', (given) => (last = given))
+          socket.on('error', reject)
+          socket.on('close', () => reject(new Error('closed')))
+          socket.write(Buffer.from('100c00044d5154540402003c0000', 'hex'))
+          socket.once('data', (connack) => {
+            resolve({ connack, session: last, resumed: socket.isSessionReused() })
+            socket.destroy()
+          })
+        })
+      const { session } = await dial()
+      expect(session).toBeDefined()
+      // As long as nothing has changed it is what saves the handshake.
+      expect(await dial(session)).toMatchObject({ resumed: true })
+      const steady = await connect(`mqtts://localhost:${port}`, {
+        cert: readFileSync(pump.cert),
+        key: readFileSync(pump.key),
+      })
+      copyFileSync(authority.revoke(lost.cert), list)
+      gateway.reloadCertificates()
+      await expect(dial()).rejects.toThrow()
+      await expect(dial(session)).rejects.toThrow()
+      await steady.publishAsync('still', 'here', { qos: 1 })
+    },
+  )
+
   test('a certificate is exchanged under a connected client, and new ones get the new one', async () => {
     const [cert, key] = [join(authority.folder, 'live.crt'), join(authority.folder, 'live.key')]
     copyFileSync(server.cert, cert)
@@ -144,6 +182,19 @@ describePeer('TLS', ['openssl', 'mosquitto_pub'], ({ openssl, mosquitto_pub }) =
     expect(await serial()).not.toBe(before)
     await client.publishAsync('still', 'here', { qos: 1 })
     expect(client.connected).toBe(true)
+  })
+
+  test('TLS on a plain port ends, is counted, and hinders nobody', async () => {
+    const gateway = await startGateway()
+    const { port } = gateway.addresses.mqtt!
+    const refused = await new Promise<Error>((resolve) => {
+      connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false }).on('error', resolve)
+    })
+    expect(refused).toBeInstanceOf(Error)
+    await eventually(() => gateway.metrics()['mqtt_connections']).toBe(0)
+    const faults = Object.entries(gateway.metrics()).filter(([name]) => name.startsWith('mqtt_protocol_errors_total'))
+    expect(faults.reduce((sum, [, count]) => sum + count, 0)).toBe(1)
+    await (await connect(`mqtt://127.0.0.1:${port}`)).publishAsync('a', 'b', { qos: 1 })
   })
 
   test('plain bytes on the port, another protocol by ALPN and a handshake that stalls end by themselves', async () => {
