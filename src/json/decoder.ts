@@ -24,6 +24,8 @@ import type { JsonRequests } from './requests.ts'
 import { faultOf } from './schema.ts'
 
 export const operationDepthMax = 32
+/** What a text takes in memory besides its characters, about: there may be thousands of two characters in one chunk. */
+const textObjectBytes = 64
 
 export interface JsonDecoderOptions {
   /** Longest text, in bytes. */
@@ -116,7 +118,7 @@ export class JsonDecoder {
     this.#partialBytes = 0
     if (text === undefined) throw malformed('a message is not UTF-8')
     this.#texts.push(text)
-    this.#textsLength += text.length
+    this.#textsLength += text.length + textObjectBytes
     if (!this.#running) this.#run()
   }
 
@@ -171,7 +173,7 @@ export class JsonDecoder {
   /** The next operation that can be understood; null: no more has come. */
   #read(): Operation | null {
     for (let text = this.#texts.shift(); text !== undefined; text = this.#texts.shift()) {
-      this.#textsLength -= text.length
+      this.#textsLength -= text.length + textObjectBytes
       const value = parsed(text)
       const op = Object.hasOwn(value, 'op') ? value['op'] : undefined
       const schema = typeof op === 'string' ? operationSchemas.get(op) : undefined
@@ -179,6 +181,14 @@ export class JsonDecoder {
       if (fault === undefined) return value as unknown as Operation
       // Whoever is misunderstood here would go on as somebody else.
       if (op === 'connect') this.#refuseConnect(idOf(value['id']), fault)
+      // A stranger gets no answers: he has to be a client first, as with an operation that is understood.
+      if (!this.#connectSent) {
+        this.#texts.unshift(text)
+        this.#textsLength += text.length + textObjectBytes
+        this.#begin()
+        if (this.#state !== flowing) return null
+        continue
+      }
       this.#replies.refuse(idOf(value['id']), ReasonCode.protocolError, fault)
     }
     return null

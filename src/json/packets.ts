@@ -1,4 +1,5 @@
 /** A client's operations as the packets that the core knows, of MQTT 5.0. */
+import { isBase64 } from '../mqtt/base64.ts'
 import { emptyPublishFrame, fillPublishFrame, type PublishRules } from '../mqtt/decode-publish.ts'
 import { encodeProperties } from '../mqtt/encoder.ts'
 import {
@@ -185,7 +186,7 @@ export function payloadOf({ payload, encoding }: { payload?: unknown; encoding?:
 }
 
 function bytesOf(base64: string, place: string): Uint8Array {
-  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(base64)) {
+  if (!isBase64(base64)) {
     throw new RequestFault(ReasonCode.payloadFormatInvalid, `${place}: expected base64`)
   }
   return Buffer.from(base64, 'base64')

@@ -54,7 +54,9 @@ function delayOf({ userProperties = [] }: Properties): number | undefined {
   return wholeNumber(userProperties.find(([name]) => name === 'delay-ms')?.[1])
 }
 
+/** What JSON brings may be anything, also what can be no text. */
 function wholeNumber(value: unknown): number | undefined {
+  if (typeof value !== 'string' && typeof value !== 'number') return undefined
   return /^[0-9]{1,9}$/.test(String(value)) ? Number(value) : undefined
 }
 
