@@ -124,7 +124,6 @@ export class Connection implements Link {
     this.#markDirty()
   }
 
-  /** `lingers`: its socket is still there. Who never was a client keeps its place, as in `close`. */
   onClosed(reason: string, lingers = false): void {
     if (!lingers || this.client.connected) this.#room.leave(this)
     if (this.#closed) return
@@ -264,8 +263,8 @@ export class Connection implements Link {
 
   close(reason: string): void {
     this.#output.tap?.closed(reason)
-    // Who never was a client keeps its place until its socket is gone: it lingers, to read what it was told, and strangers
-    // must not have any number of such sockets.
+    // Who never was a client keeps its place until its socket is gone: it lingers, to read what it was told, also where the
+    // peer closed first, and strangers must not have any number of such sockets.
     if (this.client.connected) this.#room.leave(this)
     if (this.#closing || this.#closed) return
     this.#closing = true
