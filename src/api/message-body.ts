@@ -1,6 +1,7 @@
 /** A message in the body of a call: its schema, and what it becomes. */
 import { z } from '@hono/zod-openapi'
 import { payloadOf, RequestFault } from '../json/packets.ts'
+import { isBase64 } from '../mqtt/base64.ts'
 import type { Properties } from '../mqtt/packet.ts'
 import { isValidTopicName } from '../mqtt/topic.ts'
 import { isEncodable } from '../mqtt/utf8.ts'
@@ -8,7 +9,7 @@ import { Problem } from './problem.ts'
 import { namespaceQuery } from './schemas.ts'
 import type { OwnMessage } from './sources.ts'
 
-const base64 = z.base64('expected base64')
+const base64 = z.string().refine(isBase64, { error: 'expected base64' })
 const mqttText = z.string().refine((text) => isEncodable(text), {
   error: 'MQTT carries no U+0000, no half of a surrogate pair and no more than 65535 bytes',
 })

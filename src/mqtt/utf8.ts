@@ -87,6 +87,11 @@ export function encodeUtf8(text: string): Uint8Array {
 }
 
 /** Whether `encodeUtf8` would take it. */
+/** What the server says of what a peer said, cut to so many characters, as MQTT can carry it. */
+export function sayable(text: string, charactersMax = 1000): string {
+  return text.slice(0, charactersMax).toWellFormed().replaceAll('\0', '\ufffd')
+}
+
 export function isEncodable(text: string): boolean {
   return (
     text.isWellFormed() &&

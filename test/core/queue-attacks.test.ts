@@ -34,6 +34,15 @@ describe('a published verdict', () => {
   })
 })
 
+it('a queue that is not there is refused in words that MQTT can carry, whatever its name is', () => {
+  const world = queueWorld()
+  const device = world.connected('c')
+  for (const name of ['x'.repeat(5000), ...Array.from({ length: 4 }, (_, i) => 'x'.repeat(i) + '😀'.repeat(2000))]) {
+    device.subscribe(`$queue/${name}`, 1)
+    expect(device.take()).toMatchObject([{ type: 'suback', reasonCodes: [0x8f] }])
+  }
+})
+
 describe('a message to a queue', () => {
   it('is retained nowhere, by PUBLISH or by will', () => {
     const world = queueWorld()

@@ -42,6 +42,27 @@ test('a stranger gets no answers to what is not understood; a client is told eac
   expect(client.socket.readyState).toBe(client.socket.OPEN)
 })
 
+/** JSON has characters that MQTT can't carry; what is wrong with them is told all the same. */
+test.each([
+  '{"op":"connect","\\ud800":1}',
+  '{"op":"connect","will":{"topic":"a","\\u0000":1}}',
+  `{"op":"connect","${'a'.repeat(59)}😀":1}`,
+  '{"op":"connect","clientId":"\\ud800"}',
+  '{"op":"publish","topic":"a","\\ud800":1}',
+  '{"op":"publish","topic":"a","properties":{"\\udfff":1}}',
+])('%s ends at most its own connection, before connect and after it', async (text) => {
+  const gateway = await startGateway()
+  for (const first of ['', '{"op":"ping"}']) {
+    const client = await openJson(gateway)
+    if (first !== '') client.socket.send(first)
+    client.socket.send(text)
+    client.socket.send('{"op":"ping","id":"after"}')
+    await Promise.race([client.until(({ id }) => id === 'after'), client.closed])
+  }
+  expect(gateway.metrics()['mqtt_internal_errors_total']).toBe(0)
+  await connectClient(gateway)
+})
+
 test.each([
   { op: 'ack', packet: 65_535 },
   { op: 'publish', topic: 'a', qos: 1, encoding: 'json', payload: { toString: 0, __proto__: null } },

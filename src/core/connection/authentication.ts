@@ -6,6 +6,7 @@ import { encodeAuth } from '../../mqtt/encoder.ts'
 import { type ConnectPacket, PacketType, type Properties } from '../../mqtt/packet.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { mayCarry } from '../../mqtt/reason-code-places.ts'
+import { sayable } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
 import { defaultNamespaceName } from '../namespace.ts'
 import type { Admission, ExchangeStep, Verdict } from '../ports/authority.ts'
@@ -49,7 +50,7 @@ function onVerdict(broker: Broker, client: Client, verdict: Verdict): void {
     return
   }
   const details: Properties = {}
-  if (verdict.reasonString !== undefined) details.reasonString = verdict.reasonString
+  if (verdict.reasonString !== undefined) details.reasonString = sayable(verdict.reasonString)
   if (verdict.serverReference !== undefined) details.serverReference = verdict.serverReference
   refuse(broker, client, verdict.reasonCode, details)
 }
@@ -72,7 +73,7 @@ function onExchangeStep(broker: Broker, client: Client, step: ExchangeStep): voi
       }
       return
     case 'failure': {
-      const details = step.reasonString === undefined ? {} : { reasonString: step.reasonString }
+      const details = step.reasonString === undefined ? {} : { reasonString: sayable(step.reasonString) }
       if (!client.connected) refuse(broker, client, step.reasonCode, details)
       else {
         broker.counters.renewals.add('no')

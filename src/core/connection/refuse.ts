@@ -3,6 +3,7 @@ import { encodeConnack } from '../../mqtt/encoder.ts'
 import type { Properties, ProtocolVersion } from '../../mqtt/packet.ts'
 import type { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ConnectReturnCode, ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
+import { sayable } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from './client.ts'
 
@@ -46,7 +47,8 @@ export function onFault(
   const again = (): void => onFault(broker, client, error, decodedVersion)
   if (reasonCode === ReasonCode.quotaExceeded && link.awaitHeld(again)) return
   // Of a CONNECT that was not understood it is unknown whether texts are wanted and how long a packet may be.
-  const details = client.version === 0 ? {} : { reasonString: message }
+  // It may tell what the peer has sent.
+  const details = client.version === 0 ? {} : { reasonString: sayable(message) }
   if (client.version === 0) client.version = decodedVersion
   link.fault(reasonCode, message)
   broker.counters.protocolErrors.add(reasonName(reasonCode))

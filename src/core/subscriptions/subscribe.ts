@@ -4,6 +4,7 @@ import type { Properties, Qos, SubscribePacket, SubscriptionRequest, Unsubscribe
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import { parseTopicFilter, type TopicFilter } from '../../mqtt/topic.ts'
+import { sayable } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
 import { subscriptionObjectBytes } from '../budgets.ts'
 import type { Client } from '../connection/client.ts'
@@ -53,7 +54,7 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
 
 /** Only a queue says more than its code. */
 function reasonsOf({ problemInformation }: Client, refusals: readonly string[]): Properties {
-  return refusals.length === 0 || !problemInformation ? {} : { reasonString: refusals.join('; ').slice(0, 1000) }
+  return refusals.length === 0 || !problemInformation ? {} : { reasonString: sayable(refusals.join('; ')) }
 }
 
 /** The same as `subscribe` for `$queue/<name>`. Why not, in words, is added to `refusals`. */
