@@ -229,3 +229,43 @@ describe('what RFC 6455 forbids', () => {
     expect(events).toEqual([])
   })
 })
+
+describe('where texts are spoken', () => {
+  const texts = (stream: Buffer, step = stream.length) => {
+    const found: string[] = []
+    let open = ''
+    const frames = new FrameReader(
+      {
+        onPayload(bytes, ends) {
+          open += bytes.toString()
+          if (!ends) return
+          found.push(open)
+          open = ''
+        },
+        onPing: () => found.push('a ping'),
+        onClose: () => found.push('a close'),
+      },
+      true,
+    )
+    for (let at = 0; at < stream.length; at += step) frames.push(Buffer.from(stream.subarray(at, at + step)))
+    return found
+  }
+  const text = (payload: string, shape: Shape = {}) => frame(payload, { opcode: opcode.text, ...shape })
+
+  it.each([1, 2, 3, 7, 1000])('each message is handed on by itself, in chunks of %i bytes', (step) => {
+    const stream = whole(
+      text('one'),
+      text(''),
+      text('in ', { final: false }),
+      frame('', { opcode: opcode.ping }),
+      text('two', { opcode: opcode.continuation }),
+      text('x'.repeat(300)),
+      frame('', { opcode: opcode.close }),
+    )
+    expect(texts(stream, step)).toEqual(['one', '', 'a ping', 'in two', 'x'.repeat(300), 'a close'])
+  })
+
+  it('a binary message is refused with 1003', () => {
+    expect(() => texts(frame('x'))).toThrowError(FrameError)
+  })
+})
