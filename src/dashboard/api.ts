@@ -90,7 +90,8 @@ export async function call<Answer>(path: string, { method = 'GET', query = {}, b
   return (response.status === 204 ? undefined : await response.json()) as Answer
 }
 
-async function detailOf(response: Response): Promise<string> {
+/** What a refusal says. */
+export async function detailOf(response: Response): Promise<string> {
   try {
     const { detail, title } = (await response.json()) as { detail?: string; title?: string }
     return detail ?? title ?? String(response.status)

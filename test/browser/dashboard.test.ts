@@ -155,14 +155,16 @@ describePeer('a browser', ['chromium'], (programs) => {
       await dashboard.close(/401/)
     })
 
-    test('live messages ask for a user beside the token, in words', async () => {
+    test('live messages come with the token alone, and are published with it', async () => {
       const gateway = await startWithUsers()
       const dashboard = await openDashboard(browser, gateway, 'topics')
       const { page } = dashboard
-      await page.getByLabel('Token').fill(await gateway.addApiToken('panel', 'viewer'))
+      await page.getByLabel('Token').fill(await gateway.addApiToken('panel', 'operator'))
       await page.getByRole('button', { name: 'Sign in' }).click()
-      await page.getByText('the gateway refused this one').waitFor()
-      await page.getByLabel('User name').waitFor()
+      await page.waitForSelector('.live[data-state=connected]')
+      await page.getByLabel('Topic', { exact: true }).fill('lamp')
+      await page.getByRole('button', { name: 'Publish' }).click()
+      await page.getByRole('treeitem', { name: 'lamp' }).waitFor()
       await dashboard.close(/401/)
     })
 

@@ -34,11 +34,14 @@ describePeer('a browser', ['chromium'], (programs) => {
       await mqtt.publishAsync('home/a', 'on', { qos: 2, retain: true })
       await eventually(() => rowsOf(dashboard)).toEqual([
         ['▾', 'home', '2 topics, 2 messages'],
-        ['a', 'on', 'retained'],
+        ['a', 'on'],
         ['b', '21.4'],
       ])
       await mqtt.publishAsync('home/b', '21.5')
       await eventually(async () => (await rowsOf(dashboard))[2]).toEqual(['b', '21.5'])
+      // What comes first to a new subscriber is what is retained.
+      await dashboard.page.reload()
+      await eventually(async () => (await rowsOf(dashboard))[1]).toEqual(['a', 'on', 'retained'])
       await dashboard.close()
     })
 
@@ -145,8 +148,7 @@ describePeer('a browser', ['chromium'], (programs) => {
       await page.getByLabel('Topic filter').fill('only/+')
       await page.getByRole('button', { name: 'Subscribe' }).click()
       await eventually(() => page.url()).toContain('filter=only%2F%2B')
-      await eventually(() => gateway.metrics()['mqtt_packets_received_total{type="subscribe"}']).toBe(2)
-      await connected(dashboard)
+      await page.waitForSelector('.live[data-state=connected][data-filter="only/+"]')
       await gateway.publish({ topic: 'other', payload: 'x' })
       await gateway.publish({ topic: 'only/this', payload: 'y' })
       await eventually(() => rowsOf(dashboard)).toEqual([
@@ -156,7 +158,7 @@ describePeer('a browser', ['chromium'], (programs) => {
       await page.getByLabel('Topic filter').fill('bad/#/filter')
       await page.getByRole('button', { name: 'Subscribe' }).click()
       await page.waitForSelector('.live[data-state=refused]')
-      await dashboard.close()
+      await dashboard.close(/400/)
       const again = await openTopics(gateway, 'topics?filter=only%2F%2B')
       expect(await again.page.getByLabel('Topic filter').inputValue()).toBe('only/+')
       await again.close()
@@ -190,7 +192,7 @@ describePeer('a browser', ['chromium'], (programs) => {
       await second.publish({ topic: 'back', payload: 'again' })
       await eventually(() => rowsOf(dashboard)).toEqual([['back', 'again']])
       // Chromium itself reports that nothing listens for a while.
-      await dashboard.close(/WebSocket connection to|ERR_CONNECTION|Failed to load resource/)
+      await dashboard.close(/ERR_CONNECTION|ERR_INCOMPLETE|Failed to load resource/)
     })
 
     test('Pause keeps the picture still, Resume shows the last state', async () => {

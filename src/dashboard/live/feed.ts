@@ -1,12 +1,13 @@
 /**
- * Messages as they arrive, for pages that show them: one MQTT 5.0 connection over WebSocket to where the page came from, with one
- * subscription. MQTT.js, which the gateway serves beside the page, is loaded when the first such page is opened.
+ * Messages as they arrive, for pages that show them: the gateway's stream of server-sent events (docs/browser.md), read with fetch, since
+ * that brings the page's token along and EventSource does not. A stream that ends is asked for again, later and later.
  *
- * Of a payload only its beginning is kept: a copy, since the received one is a view of a larger buffer.
+ * Of a payload only its beginning is kept.
  */
-
-import type { Arrival } from './topic-tree.ts'
-import { payloadBytesKept } from './topic-tree.ts'
+import { detailOf, token } from '../api.ts'
+import { bytesOf } from '../shown.ts'
+import { EventParser } from './event-parser.ts'
+import { type Arrival, payloadBytesKept } from './topic-tree.ts'
 
 export type FeedState = 'connecting' | 'connected' | 'offline' | 'refused'
 
@@ -16,113 +17,97 @@ export interface Feed {
 
 export interface FeedWanted {
   filter: string
-  username: string
-  password: string
   onMessage(arrival: Arrival): void
   /** `reason`: why not, in the gateway's words. */
   onState(state: FeedState, reason: string): void
 }
 
-interface Packet {
+interface Message {
+  topic: string
+  payload: string
+  encoding: 'utf8' | 'base64'
   qos: 0 | 1 | 2
   retain: boolean
 }
 
-/** What is used of MQTT.js. */
-interface MqttClient {
-  options: { reconnectPeriod: number }
-  on(event: 'connect' | 'close' | 'reconnect', listener: () => void): void
-  on(event: 'error', listener: (error: { message: string; code?: number | string }) => void): void
-  on(
-    event: 'disconnect',
-    listener: (packet: { reasonCode: number; properties?: { reasonString?: string } }) => void,
-  ): void
-  on(event: 'message', listener: (topic: string, payload: Uint8Array, packet: Packet) => void): void
-  subscribe(filter: string, options: object, done: (error: Error | null) => void): void
-  end(force: boolean): void
-}
-
-interface MqttLibrary {
-  connect(url: string, options: object): MqttClient
-}
-
 const firstDelayMs = 1000
 const delayMsMax = 15_000
-/** Bad user name or password, not authorized, banned, bad authentication method; of 3.x 4 and 5. */
-const refusals = [0x86, 0x87, 0x8a, 0x8c, 4, 5]
-
-let loading: Promise<MqttLibrary> | undefined
-
-function loadLibrary(): Promise<MqttLibrary> {
-  loading ??= new Promise<MqttLibrary>((resolve, reject) => {
-    const script = document.createElement('script')
-    script.src = '/mqtt.min.js'
-    script.onload = () => resolve((globalThis as unknown as { mqtt: MqttLibrary }).mqtt)
-    script.onerror = () => {
-      loading = undefined
-      script.remove()
-      reject(new Error('mqtt.min.js'))
-    }
-    document.head.append(script)
-  })
-  return loading
-}
+/** The gateway says something every 15 seconds. */
+const silenceMsMax = 40_000
 
 export function openFeed(wanted: FeedWanted): Feed {
-  let client: MqttClient | undefined
-  let closed = false
-  wanted.onState('connecting', '')
-  loadLibrary().then(
-    (library) => {
-      if (!closed) client = connected(library, wanted)
-    },
-    (error: Error) => wanted.onState('offline', error.message),
-  )
-  return {
-    close() {
-      closed = true
-      client?.end(true)
-    },
+  const ending = new AbortController()
+  void keepReading(wanted, ending.signal)
+  return { close: () => ending.abort() }
+}
+
+async function keepReading(wanted: FeedWanted, signal: AbortSignal): Promise<void> {
+  let delayMs = firstDelayMs
+  while (!signal.aborted) {
+    wanted.onState('connecting', '')
+    const began = Date.now()
+    const end = await readOnce(wanted, signal)
+    if (signal.aborted) return
+    wanted.onState(end.refused ? 'refused' : 'offline', end.reason)
+    if (end.refused) return
+    if (Date.now() - began > delayMsMax) delayMs = firstDelayMs
+    // A gateway that restarts shouldn't meet all pages at once.
+    await pause(delayMs * (0.5 + Math.random() / 2), signal)
+    delayMs = Math.min(delayMs * 2, delayMsMax)
   }
 }
 
-function connected(library: MqttLibrary, { filter, username, password, onMessage, onState }: FeedWanted): MqttClient {
-  const client = library.connect(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/mqtt`, {
-    protocolVersion: 5,
-    clientId: `dashboard-${Math.random().toString(36).slice(2, 10)}`,
-    clean: true,
-    keepalive: 60,
-    reconnectPeriod: firstDelayMs,
-    resubscribe: false,
-    properties: { receiveMaximum: 1000 },
-    ...(username === '' ? {} : { username, password }),
+interface End {
+  /** It would be again. */
+  refused: boolean
+  reason: string
+}
+
+async function readOnce({ filter, onMessage, onState }: FeedWanted, signal: AbortSignal): Promise<End> {
+  const silent = new AbortController()
+  let timer = setTimeout(() => silent.abort(), silenceMsMax)
+  const headers: Record<string, string> = token.get() === '' ? {} : { authorization: `Bearer ${token.get()}` }
+  let reason = ''
+  const parser = new EventParser((event, data) => {
+    if (event === 'message') onMessage(arrivalOf(JSON.parse(data) as Message))
+    else if (event === 'end') reason = (JSON.parse(data) as { message?: string }).message ?? ''
   })
-  let refused = false
-  client.on('connect', () => {
-    client.options.reconnectPeriod = firstDelayMs
-    client.subscribe(filter, { qos: 0, rap: true }, (error) => {
-      if (error === null) return onState('connected', '')
-      refused = true
-      onState('refused', error.message)
+  try {
+    const response = await fetch(`/api/v1/stream?topic=${encodeURIComponent(filter)}`, {
+      headers,
+      signal: AbortSignal.any([signal, silent.signal]),
+    })
+    if (!response.ok || response.body === null) {
+      const again = response.status === 429 || response.status >= 500
+      return { refused: !again, reason: await detailOf(response) }
+    }
+    onState('connected', '')
+    for (const reader = response.body.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
+      const { done, value } = await reader.read()
+      if (done) return { refused: false, reason }
+      clearTimeout(timer)
+      timer = setTimeout(() => silent.abort(), silenceMsMax)
+      parser.take(value)
+    }
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof DOMException)) throw error
+    return { refused: false, reason }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function arrivalOf({ topic, payload, encoding, qos, retain }: Message): Arrival {
+  const all = bytesOf(payload, encoding)
+  return { topic, qos, retain, at: Date.now(), bytes: all.slice(0, payloadBytesKept), size: all.length }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer)
+      resolve()
     })
   })
-  client.on('error', ({ message, code }) => {
-    refused = refusals.includes(Number(code))
-    if (!refused) return
-    onState('refused', message)
-    client.end(true)
-  })
-  client.on('disconnect', ({ reasonCode, properties }) => {
-    onState('offline', properties?.reasonString ?? `0x${reasonCode.toString(16)}`)
-  })
-  client.on('close', () => {
-    if (!refused) onState('offline', '')
-    // A gateway that restarts shouldn't meet all pages at once, and each of them less and less often.
-    client.options.reconnectPeriod = Math.min(client.options.reconnectPeriod * 2, delayMsMax)
-  })
-  client.on('reconnect', () => onState('connecting', ''))
-  client.on('message', (topic, payload, { qos, retain }) => {
-    onMessage({ topic, qos, retain, at: Date.now(), bytes: payload.slice(0, payloadBytesKept), size: payload.length })
-  })
-  return client
 }

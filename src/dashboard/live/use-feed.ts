@@ -6,6 +6,7 @@ import type { Arrival } from './topic-tree.ts'
 const drawIntervalMs = 250
 
 export interface Live {
+  filter: string
   state: FeedState
   reason: string
   /** Counts up with each drawing. */
@@ -13,11 +14,9 @@ export interface Live {
   drawNow(): void
 }
 
-/** Of the user that MQTT clients log in as, where they have to; forgotten with the page. */
-export const login = { username: '', password: '' }
-
-export function useFeed(filter: string, attempt: number, onMessage: (arrival: Arrival) => void): Live {
-  const [connection, setConnection] = useState<{ state: FeedState; reason: string }>({
+export function useFeed(filter: string, onMessage: (arrival: Arrival) => void): Live {
+  const [known, setKnown] = useState<Pick<Live, 'filter' | 'state' | 'reason'>>({
+    filter,
     state: 'connecting',
     reason: '',
   })
@@ -25,12 +24,10 @@ export function useFeed(filter: string, attempt: number, onMessage: (arrival: Ar
   const take = useRef(onMessage)
   take.current = onMessage
   useEffect(() => {
-    if (filter === '') return
     let changed = false
     const feed = openFeed({
       filter,
-      ...login,
-      onState: (state, reason) => setConnection({ state, reason }),
+      onState: (state, reason) => setKnown({ filter, state, reason }),
       onMessage(arrival) {
         take.current(arrival)
         changed = true
@@ -45,6 +42,8 @@ export function useFeed(filter: string, attempt: number, onMessage: (arrival: Ar
       clearInterval(timer)
       feed.close()
     }
-  }, [filter, attempt])
+  }, [filter])
+  // What the feed of another filter said says nothing about this one.
+  const connection = known.filter === filter ? known : { filter, state: 'connecting' as const, reason: '' }
   return { ...connection, drawn, drawNow: () => setDrawn((before) => before + 1) }
 }

@@ -1,7 +1,7 @@
 /** Messages one after the other as they arrive, and messages to send, which may be kept to be sent again. */
 import { useCallback, useMemo, useRef, useState } from 'preact/hooks'
 import { bytes, count, time } from '../format.ts'
-import { LiveLogin, LiveState } from '../live/live-state.tsx'
+import { LiveState } from '../live/live-state.tsx'
 import { keep, savedMessages, withMessage, withoutMessage } from '../live/saved-messages.ts'
 import { SubscribeBar } from '../live/subscribe-bar.tsx'
 import type { Arrival } from '../live/topic-tree.ts'
@@ -22,7 +22,6 @@ interface Numbered extends Arrival {
 export function Console() {
   const { query } = usePlace()
   const filter = query.get('filter') ?? '#'
-  const [attempt, setAttempt] = useState(0)
   const [paused, setPaused] = useState(false)
   const log = useRef<{ messages: Numbered[]; total: number }>({ messages: [], total: 0 })
   const onMessage = useCallback((arrival: Arrival) => {
@@ -30,7 +29,7 @@ export function Console() {
     messages.push({ ...arrival, number: log.current.total++ })
     if (messages.length >= messagesMax * 2) messages.splice(0, messages.length - messagesMax)
   }, [])
-  const live = useFeed(filter, attempt, onMessage)
+  const live = useFeed(filter, onMessage)
   const clear = () => {
     log.current = { messages: [], total: 0 }
     live.drawNow()
@@ -44,9 +43,6 @@ export function Console() {
         <h1>{text.pages.console}</h1>
         <LiveState live={live} />
       </div>
-      {live.state === 'refused' && (
-        <LiveLogin reason={live.reason} onLogin={() => setAttempt((before) => before + 1)} />
-      )}
       <div class="console">
         <section class="panel" aria-label={words.arrived}>
           <SubscribeBar

@@ -1,7 +1,7 @@
 /** Topics as a tree that grows with what arrives; of one, its value, what it was, and what can be plotted of it. */
 import { useCallback, useMemo, useRef, useState } from 'preact/hooks'
 import { count } from '../format.ts'
-import { LiveLogin, LiveState } from '../live/live-state.tsx'
+import { LiveState } from '../live/live-state.tsx'
 import { PinnedPlots } from '../live/pinned-plots.tsx'
 import { addPoints, type Pin, type Points, pinKey, storedPins, storePins } from '../live/pins.ts'
 import { SubscribeBar } from '../live/subscribe-bar.tsx'
@@ -23,7 +23,6 @@ export function Topics() {
   const { item: selected, query } = usePlace()
   const filter = query.get('filter') ?? '#'
   const [pins, setPins] = useState<Pin[]>(storedPins)
-  const [attempt, setAttempt] = useState(0)
   const [paused, setPaused] = useState(false)
   const known = useRef<Known>({ tree: new TopicTree(), points: new Map() })
   const onMessage = useCallback(
@@ -33,7 +32,7 @@ export function Topics() {
     },
     [pins],
   )
-  const live = useFeed(filter, attempt, onMessage)
+  const live = useFeed(filter, onMessage)
   const { tree, points } = known.current
   const clear = () => {
     known.current = { tree: new TopicTree(), points: new Map() }
@@ -68,9 +67,6 @@ export function Topics() {
         <h1>{text.pages.topics}</h1>
         <LiveState live={live} />
       </div>
-      {live.state === 'refused' && (
-        <LiveLogin reason={live.reason} onLogin={() => setAttempt((before) => before + 1)} />
-      )}
       <PinnedPlots pins={pins} points={points} drawn={live.drawn} onUnpin={togglePin} />
       <div class="topics">
         <section class="panel" aria-label={text.topics.tree}>

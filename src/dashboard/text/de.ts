@@ -178,11 +178,6 @@ export const de: Text = {
       offline: 'Keine Verbindung für Nachrichten; es wird erneut versucht',
       refused: 'Das Gateway hat abgelehnt',
     },
-    refused: (reason) =>
-      `Nachrichten kommen zu einem MQTT-Client, und diesen hat das Gateway abgelehnt: ${reason}. Mit einem Benutzer, der abonnieren darf:`,
-    username: 'Benutzername',
-    password: 'Passwort',
-    connect: 'Verbinden',
   },
   publish: {
     title: 'Publizieren',

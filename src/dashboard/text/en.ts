@@ -176,11 +176,6 @@ export const en = {
       offline: 'No connection for messages; it is tried again',
       refused: 'The gateway refused',
     },
-    refused: (reason: string) =>
-      `Messages come to an MQTT client, and the gateway refused this one: ${reason}. With a user that may subscribe:`,
-    username: 'User name',
-    password: 'Password',
-    connect: 'Connect',
   },
   publish: {
     title: 'Publish',
