@@ -165,16 +165,20 @@ function openFaultHistory({ dataDir }: GatewayConfig, log: Log): FaultHistory {
 }
 
 function composeCore(config: GatewayConfig, { store, log, clock, failure, faults }: Foundation): Core {
+  const counters = new Counters()
   const committer = new Committer(
     store,
     {
       onCommit: () => engine.onCommit(),
       onPage: (page) => engine.run(() => onQueuePage(broker, page)),
       onFatal: (error) => failure.report(error),
+      onBatch({ records, seconds }) {
+        counters.commitSeconds.observe(seconds)
+        counters.batchRecords.observe(records)
+      },
     },
     { pendingBytesMax: config.limits.pendingCommitBytesMax, durability: config.durability, clock },
   )
-  const counters = new Counters()
   const onRuleError = (error: unknown): void => {
     counters.authorityErrors++
     log.error({ err: error }, 'an authenticator or an access rule failed: that is a no')

@@ -22,6 +22,8 @@ export const peerPackages = {
   openssl: 'openssl',
   haproxy: 'haproxy',
   curl: 'curl',
+  prometheus: 'prometheus',
+  promtool: 'prometheus',
 } as const
 
 export type PeerProgram = keyof typeof peerPackages

@@ -4,6 +4,7 @@
  */
 
 import type { BudgetReading } from './budgets.ts'
+import { Histogram } from './histogram.ts'
 
 /**
  * Counts by a label that comes from a closed set (reason names, packet types), never from a client. What is counted comes in
@@ -160,6 +161,12 @@ export class Counters extends Traffic {
   readonly acknowledgements = new LabelledCounter()
   /** Messages that the store could not read; they are lost. */
   storeDamaged = 0
+  /** Seconds from the hand-over of a batch to its commit. */
+  readonly commitSeconds = new Histogram([
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+  ])
+  /** Records of each batch. */
+  readonly batchRecords = new Histogram([1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000])
   /** What the store said of itself last. */
   store: StoreFigures | undefined
   /** Times that reading stopped because too much waited for a commit. */

@@ -26,6 +26,8 @@ export interface CommitterEvents {
   onPage(page: QueuePage): void
   /** Nothing can be made safe any more. */
   onFatal(error: Error): void
+  /** A batch is committed. */
+  onBatch?(batch: { records: number; seconds: number }): void
 }
 
 export interface CommitterOptions {
@@ -207,15 +209,21 @@ export class Committer extends TurnJournal implements Commits {
     this.handedOver = turns[turns.length - 1]!.ticket
     this.#flying = true
     this.batches++
+    let records = 0
     try {
       for (const turn of turns) {
+        records += turn.records.length
         for (const record of turn.records) {
           if (typeof record === 'function') record(packer)
           else if (!record.elided) packer.reference(record)
         }
       }
+      const begunAt = performance.now()
       this.#store.commit(packer.take(), durabilityLevels[level]!).then(
-        () => this.#onCommitted(),
+        () => {
+          this.#events.onBatch?.({ records, seconds: (performance.now() - begunAt) / 1000 })
+          this.#onCommitted()
+        },
         (error: unknown) => this.fail(error),
       )
     } catch (error) {

@@ -1,5 +1,6 @@
 /** What a metric is: its name, what it means, and how it is read from the counters when somebody asks. */
 import type { Counters, Gauges, LabelledCounter, NamespaceGauges, StoreFigures } from '../core/counters.ts'
+import type { Histogram } from '../core/histogram.ts'
 import { PacketType } from '../mqtt/packet.ts'
 
 /** Undefined: there is nothing to show, as of a store's size without a store. */
@@ -76,4 +77,28 @@ export function ofNamespaces(name: string, help: string, read: (gauges: Namespac
   const readAll = (_: Counters, { namespaces }: Gauges) =>
     [...namespaces].map(([namespace, one]) => [namespace, read(one)] as const)
   return { name, help, type: name.endsWith('_total') ? 'counter' : 'gauge', label: 'namespace', read: readAll }
+}
+
+/** Values by how large they were. Undefined: there is nothing to show. */
+export interface HistogramMetric {
+  name: string
+  help: string
+  read(counters: Counters): Histogram | undefined
+}
+
+/** Each with its name's ending and its bound, in Prometheus' order. */
+export function* stepsOf(histogram: Histogram): Generator<readonly [bound: string, count: number]> {
+  let count = 0
+  for (const [step, bound] of histogram.bounds.entries()) {
+    count += histogram.counts[step]!
+    yield [String(bound), count]
+  }
+  yield ['+Inf', histogram.count]
+}
+
+/** As Prometheus scrapes it. */
+export function histogramText({ name, help }: HistogramMetric, histogram: Histogram): string {
+  const buckets = [...stepsOf(histogram)].map(([bound, count]) => `${name}_bucket{le="${bound}"} ${count}`)
+  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`, ...buckets]
+  return `${[...lines, `${name}_sum ${histogram.sum}`, `${name}_count ${histogram.count}`].join('\n')}\n\n`
 }

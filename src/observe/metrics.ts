@@ -7,7 +7,20 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from '@prometheus-io/client'
 import type { Counters, Gauges } from '../core/counters.ts'
 import { droppedLines } from './log.ts'
-import { budget, byQos, byType, counter, gauge, labelled, type Metric, ofNamespaces, store } from './metric.ts'
+import {
+  budget,
+  byQos,
+  byType,
+  counter,
+  gauge,
+  type HistogramMetric,
+  histogramText,
+  labelled,
+  type Metric,
+  ofNamespaces,
+  stepsOf,
+  store,
+} from './metric.ts'
 import { type QueueReading, setQueues } from './queue-metrics.ts'
 
 const metrics: readonly Metric[] = [
@@ -224,6 +237,19 @@ const metrics: readonly Metric[] = [
   ),
 ]
 
+const histograms: readonly HistogramMetric[] = [
+  {
+    name: 'storage_commit_seconds',
+    help: 'Seconds that the store took for a batch.',
+    read: ({ store, commitSeconds }) => (store === undefined ? undefined : commitSeconds),
+  },
+  {
+    name: 'storage_batch_records',
+    help: 'Records of a batch.',
+    read: ({ store, batchRecords }) => (store === undefined ? undefined : batchRecords),
+  },
+]
+
 /** Values by series name, as Prometheus writes it: `mqtt_subscriptions`, `mqtt_protocol_errors_total{reason="malformed_packet"}`. */
 export function flatMetrics(counters: Counters, gauges: Gauges): Record<string, number> {
   const flat: Record<string, number> = {}
@@ -232,6 +258,13 @@ export function flatMetrics(counters: Counters, gauges: Gauges): Record<string, 
     if (reading === undefined) continue
     if (typeof reading === 'number') flat[metric.name] = reading
     else for (const [value, count] of reading) flat[`${metric.name}{${seriesOf(metric, value)}}`] = count
+  }
+  for (const { name, read } of histograms) {
+    const histogram = read(counters)
+    if (histogram === undefined) continue
+    for (const [bound, count] of stepsOf(histogram)) flat[`${name}_bucket{le="${bound}"}`] = count
+    flat[`${name}_sum`] = histogram.sum
+    flat[`${name}_count`] = histogram.count
   }
   return flat
 }
@@ -283,7 +316,11 @@ export async function metricsText(
   setQueues(queues, registry)
   if (listeners.length > 0) setListeners(listeners, registry)
   if (listeners.some(({ certificates }) => certificates.length > 0)) setCertificates(listeners, registry)
-  return (await registry.metrics()) + (await processMetrics().metrics())
+  const steps = histograms.flatMap((metric) => {
+    const histogram = metric.read(counters)
+    return histogram === undefined ? [] : [histogramText(metric, histogram)]
+  })
+  return (await registry.metrics()) + steps.join('') + (await processMetrics().metrics())
 }
 
 function setListeners(listeners: readonly ListenerGauges[], registry: Registry): void {

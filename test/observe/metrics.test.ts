@@ -54,6 +54,40 @@ describe('metrics', () => {
     })
   })
 
+  test('commits are told by how long they took and how large they were, each bound with all below it', async () => {
+    const counters = counted()
+    expect(await metricsText(counters, gauges)).not.toContain('storage_commit_seconds')
+    counters.store = {
+      commits: 3,
+      recordsWritten: 1,
+      databaseBytes: 1,
+      walBytes: 1,
+      unusedBytes: 1,
+      diskFreeBytes: 1,
+      full: false,
+    }
+    for (const seconds of [0.001, 0.0011, 20]) counters.commitSeconds.observe(seconds)
+    const lines = (await metricsText(counters, gauges))
+      .split('\n')
+      .filter((line) => line.includes('storage_commit_seconds'))
+    expect(lines.slice(1, 5)).toEqual([
+      '# TYPE storage_commit_seconds histogram',
+      'storage_commit_seconds_bucket{le="0.0005"} 0',
+      'storage_commit_seconds_bucket{le="0.001"} 1',
+      'storage_commit_seconds_bucket{le="0.0025"} 2',
+    ])
+    expect(lines.slice(-4)).toEqual([
+      'storage_commit_seconds_bucket{le="10"} 2',
+      'storage_commit_seconds_bucket{le="+Inf"} 3',
+      'storage_commit_seconds_sum 20.0021',
+      'storage_commit_seconds_count 3',
+    ])
+    expect(flatMetrics(counters, gauges)).toMatchObject({
+      'storage_commit_seconds_bucket{le="+Inf"}': 3,
+      storage_batch_records_count: 0,
+    })
+  })
+
   test('every reason for which a message may be dropped is there from the beginning, so that its first drop is a rise', () => {
     const reasons = Object.entries(flatMetrics(new Counters(), gauges)).filter(([name]) =>
       name.startsWith('mqtt_messages_dropped_total'),
