@@ -22,6 +22,9 @@ export const peerPackages = {
   openssl: 'openssl',
   haproxy: 'haproxy',
   curl: 'curl',
+  'systemd-notify': 'systemd',
+  'systemd-analyze': 'systemd',
+  perl: 'perl-base',
   prometheus: 'prometheus',
   promtool: 'prometheus',
 } as const

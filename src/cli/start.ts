@@ -20,6 +20,7 @@ import { processMetrics } from '../observe/metrics.ts'
 import { version } from '../observe/version.ts'
 import { giveBackWhenIdle } from '../process/idle-heap.ts'
 import { disablePretenuring } from '../process/pretenuring.ts'
+import { serviceNotices } from '../process/systemd.ts'
 import { type Durability, durabilities } from '../store/store.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 import { fileDescriptorWarning, openWarnings } from './findings.ts'
@@ -102,12 +103,21 @@ async function start(flags: Flags, context: CliContext): Promise<void> {
     giveBackWhenIdle()
     // What `bin/load.js` keeps of the sources is otherwise written at an exit in order only.
     flushCompileCache()
-    context.stdout.write(`${readyLine(gateway, context.pid)}\n`)
+    const ready = readyLine(gateway, context.pid)
+    context.stdout.write(`${ready}\n`)
+    const { environment, pid } = context
+    const onError = (error: Error) => log.warn({ err: error }, 'systemd was not told how the gateway is')
+    const notices = serviceNotices({ environment, pid, onError })
+    notices?.ready(ready)
     if (context.stdout.isTTY) context.stdout.write(hints(gateway, config))
     if (config.inMemory) log.info('no API token: without a data folder there is nothing to keep one in')
     warnIfOpen(config, log)
     warnOfFileDescriptors(config, log)
-    await untilStopped(gateway, context, signals.stopped)
+    await untilStopped(
+      gateway,
+      context,
+      signals.stopped.then(() => notices?.stopping()),
+    )
   } finally {
     signals.release()
   }
