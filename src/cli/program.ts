@@ -20,6 +20,7 @@ import { registerSimulate } from './simulate.ts'
 import { registerStart } from './start.ts'
 import { registerSub } from './sub.ts'
 import { registerTrace } from './trace.ts'
+import { registerUpgradeCheck } from './upgrade-check.ts'
 
 /** Runs one command to its end. @returns the process's exit code: 0 ok, 2 bad usage or configuration, 1 anything else */
 export async function runProgram(words: readonly string[], context: CliContext): Promise<number> {
@@ -58,6 +59,7 @@ function createProgram(context: CliContext): Command {
   registerRestore(program, context)
   registerSimulate(program, context)
   registerCheckStore(program, context)
+  registerUpgradeCheck(program, context)
   return program
 }
 
