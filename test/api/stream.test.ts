@@ -142,6 +142,17 @@ describe('who may have a stream', () => {
     expect((await open(gateway, 'topic=a', { origin: 'http://elsewhere.example' })).status).toBe(403)
   })
 
+  test('role viewer looks on, and takes nothing out of a queue or from a share group', async () => {
+    const gateway = await startGateway({ queues: { jobs: { filter: 'jobs/#', allowQos0: true } } })
+    const { tokens } = apiOf(gateway)
+    const status = async (topic: string, token: string) =>
+      (await open(gateway, `topic=a&topic=${topic}`, { authorization: `Bearer ${token}` })).status
+    for (const topic of ['$queue/jobs', '$share/g/jobs/%23', '$share/g/$queue/jobs']) {
+      expect(await status(topic, tokens.viewer)).toBe(403)
+    }
+    for (const topic of ['$queue/jobs', '$share/g/jobs/%23']) expect(await status(topic, tokens.operator)).toBe(200)
+  })
+
   test('a user by name and password, with the same rules as over MQTT', async () => {
     const authenticator = {
       authenticate: ({ username, password }: { username?: string | undefined; password?: Uint8Array | undefined }) => ({

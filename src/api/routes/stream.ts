@@ -47,6 +47,11 @@ export function addStream(api: Api): void {
   api.openapi(stream, (context) => {
     const { namespace, topic: filters, payload } = context.req.valid('query')
     const visitor = visitorOf(context, 'viewer', namespace)
+    // Who takes a message out of a queue or of a share group takes it from somebody.
+    const takes = filters.some((one) => one.startsWith('$share/') || one.startsWith('$queue/'))
+    if (takes && visitor.kind === 'known' && !visitor.mayPublish) {
+      throw new Problem(403, 'role viewer may look on, and not take messages of share groups and queues')
+    }
     const { caller, incoming, outgoing } = context.env
     // A HEAD would be answered by a body that never comes.
     if (incoming.method !== 'GET') throw new Problem(405, 'only GET is for this path', { headers: { allow: 'GET' } })
