@@ -24,7 +24,18 @@ interface ChangeFlags extends ApiFlags {
 
 export function registerQueues(program: Command, context: CliContext): void {
   const queues = program.command('queues').description('queues: list, show, peek, purge, redrive')
-  const columns = ['namespace', 'name', 'ready', 'leased', 'waiting', 'bytes', 'oldestAt', 'consumers', 'filter']
+  const columns = [
+    'namespace',
+    'name',
+    'ready',
+    'leased',
+    'waiting',
+    'bytes',
+    'oldestAt',
+    'consumers',
+    'declared',
+    'filter',
+  ]
   addList(queues.command('list').description('list them'), context, { path: '/queues', columns })
   registerShow(queues, context)
   registerPeek(queues, context)

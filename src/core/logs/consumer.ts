@@ -95,13 +95,19 @@ export class Consumer extends Subscription {
 
   /** Moved only when it fires: with each verdict another one is the oldest. */
   #arm(): void {
-    this.#broker.deadlines.set(this.#timeout, this.oldestSince + this.queue.definition.ackTimeoutMs)
+    this.#broker.deadlines.set(this.#timeout, this.#tooLateAt)
+  }
+
+  /** Infinity: it may take for ever. */
+  get #tooLateAt(): number {
+    const { ackTimeoutMs } = this.queue.definition
+    return ackTimeoutMs === 0 ? Infinity : this.oldestSince + ackTimeoutMs
   }
 
   #onTimeout(now: number): void {
     const [oldest] = this.leases
     if (oldest === undefined) return
-    if (this.oldestSince + this.queue.definition.ackTimeoutMs > now) this.#arm()
+    if (this.#tooLateAt > now) this.#arm()
     else onTooLate(this.#broker, this, oldest)
   }
 

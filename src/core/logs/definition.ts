@@ -38,7 +38,7 @@ export interface QueueDefinition {
   /** Messages that one connection has at a time; its Receive Maximum and its user property `prefetch` hold too. */
   readonly prefetchMax: number
   readonly settle: QueueSettlement
-  /** From when a message is its connection's oldest without a verdict. */
+  /** From when a message is its connection's oldest without a verdict. 0: it may take for ever. */
   readonly ackTimeoutMs: number
   /** How long a connection that broke keeps its messages, where its session lives on. */
   readonly reconnectGraceMs: number
