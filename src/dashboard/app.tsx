@@ -10,6 +10,7 @@ import { Drops } from './pages/drops.tsx'
 import { Explain } from './pages/explain.tsx'
 import { Listeners } from './pages/listeners.tsx'
 import { Overview } from './pages/overview.tsx'
+import { Queues } from './pages/queues.tsx'
 import { Retained } from './pages/retained.tsx'
 import { Topics } from './pages/topics.tsx'
 import { linkTo, usePlace } from './routes.ts'
@@ -24,6 +25,7 @@ const pages: Partial<Record<PageName, ComponentType>> = {
   clients: Clients,
   topics: Topics,
   retained: Retained,
+  queues: Queues,
   drops: Drops,
   console: Console,
   explain: Explain,

@@ -1,4 +1,5 @@
 /** Die Wörter der Seite auf Deutsch. */
+import { queues } from './de-queues.ts'
 import type { Text } from './en.ts'
 
 export const de: Text = {
@@ -8,6 +9,7 @@ export const de: Text = {
     clients: 'Clients',
     topics: 'Topics',
     retained: 'Retained',
+    queues: 'Warteschlangen',
     drops: 'Verluste',
     console: 'Konsole',
     explain: 'Erklären',
@@ -285,6 +287,7 @@ export const de: Text = {
     default: 'Vorgabe',
     none: 'Keine Option passt.',
   },
+  queues,
   drops: {
     search: 'Teil der Client-ID, oder reason:queue_full, topic:plant',
     nobody: 'niemand Bestimmtes',

@@ -1,4 +1,6 @@
 /** The page's words, in English; other languages have the same ones, by the type of this. */
+import { queues } from './en-queues.ts'
+
 export const en = {
   name: 'English',
   pages: {
@@ -6,6 +8,7 @@ export const en = {
     clients: 'Clients',
     topics: 'Topics',
     retained: 'Retained',
+    queues: 'Queues',
     drops: 'Drops',
     console: 'Console',
     explain: 'Explain',
@@ -283,6 +286,7 @@ export const en = {
     default: 'default',
     none: 'No option fits.',
   },
+  queues,
   drops: {
     search: 'Part of a client id, or reason:queue_full, topic:plant',
     nobody: 'nobody in particular',
