@@ -171,6 +171,7 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
     {
       onCommit: () => engine.onCommit(),
       onPage: (page) => engine.run(() => onQueuePage(broker, page)),
+      onDelayedPage: (page, use) => engine.run(() => use(page)),
       onFatal: (error) => failure.report(error),
       onBatch({ records, seconds }) {
         counters.commitSeconds.observe(seconds)
@@ -285,6 +286,7 @@ async function loadStored({
     lastOffset = wallOffsetMs
     clock.continueFrom(time, wallOffsetMs)
     broker.now = clock.now()
+    broker.wallOffset = wallOffset(clock)
   })
   broker.now = clock.now()
   const { nextSessionNumber, nextMessageId, retainedVersion } = await store.open(recovery)

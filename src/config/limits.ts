@@ -129,6 +129,14 @@ export const limitsSchema = z.strictObject(
     outputBytesMax: wholeNumber(MiB, 1024 * GiB)
       .default(core.outputBytesMax)
       .describe('Bytes of output that peers do not read; beyond it the output of each is full at 64 KiB.'),
+    delayedMessagesMax: wholeNumber(0, 1_000_000_000)
+      .default(core.delayedMessagesMax)
+      .describe('Messages that wait until they are due; one more is refused (0x97).'),
+    delayedBytesMax: wholeNumber(0, 1024 * GiB)
+      .default(core.delayedBytesMax)
+      .describe(
+        'Bytes of messages that wait until they are due, 500 for each included; beyond it as beyond delayedMessagesMax.',
+      ),
     ...arrivalLimitFields,
     connectWaitMsMax: wholeNumber(0, 600_000)
       .default(core.connectWaitMsMax)

@@ -34,6 +34,12 @@ export const namespaceQuotasSchema = z.strictObject(
       .describe(
         'Bytes of messages that wait for its sessions, in memory and in the store; at it each of its queues is full, and sessionQueueFull says what happens.',
       ),
+    delayedMessagesMax: wholeNumber(0, 1_000_000_000)
+      .optional()
+      .describe('Its messages that wait until they are due; one more is refused (0x97).'),
+    delayedBytesMax: wholeNumber(0, 1024 * GiB)
+      .optional()
+      .describe('Bytes of its messages that wait until they are due; beyond it as beyond delayedMessagesMax.'),
     publishesPerSecondMax: wholeNumber(1, 1_000_000_000)
       .optional()
       .describe(

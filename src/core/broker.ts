@@ -10,6 +10,7 @@ import type { Client } from './connection/client.ts'
 import { type Cost, workStepsMax } from './cost.ts'
 import { Counters, type Gauges, type NamespaceGauges, Traffic, totalOf } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
+import { DelayedMessages } from './delayed/delayed-messages.ts'
 import { DropLedger } from './drop-ledger.ts'
 import type { Explainer } from './explain/explainer.ts'
 import type { Lane } from './logs/lane.ts'
@@ -100,10 +101,13 @@ export class Broker {
   /** Null: nobody follows messages. */
   explainer: Explainer | null = null
   readonly endings = new SessionEndings()
+  readonly delayed: DelayedMessages
   /** Milliseconds since the epoch on a clock that never jumps, set by the driver before each call. */
   now = 0
   /** What the system's clock says at a time of ours, for people. */
   wallTime: (time: number) => number = (time) => time
+  /** By how much the clock of the system is ahead of `now`, when it was last looked at. */
+  wallOffset = 0
   /** The client that was the cause of an exception that nobody expected; kept for whoever ends the process because of it. */
   faultyClient: Client | null = null
   /** From `shutDown` on. */
@@ -138,6 +142,7 @@ export class Broker {
     this.defaultNamespace = this.namespace(defaultNamespaceName)
     for (const name of Object.keys(options.namespaces)) this.namespace(name)
     addExports(this, options.exports)
+    this.delayed = new DelayedMessages(this)
     declareQueues(this, options.queues)
   }
 
@@ -202,6 +207,13 @@ export class Broker {
   advance(now: number): void {
     this.now = now
     this.deadlines.fire(now)
+  }
+
+  /** The clock of the system is so far ahead of `now`: dates come sooner or later than they seemed to. */
+  setWallOffset(offset: number): void {
+    if (offset === this.wallOffset) return
+    this.wallOffset = offset
+    this.delayed.look()
   }
 
   /** What this principal may do has changed: its clients' subscriptions and wills are asked for again. */
@@ -287,6 +299,8 @@ export class Broker {
       retainedBytes: total('retainedBytes'),
       queuedMessages: total('queuedMessages'),
       queuedBytes: total('queuedBytes'),
+      delayedMessages: total('delayedMessages'),
+      delayedBytes: total('delayedBytes'),
       inflightMessages: total('inflightMessages'),
       refusals: total('refusals'),
       namespaces,

@@ -59,6 +59,9 @@ export class Budgets {
   readonly partialPacketBytes: Budget
   /** Output that peers do not read. */
   readonly outputBytes: Budget
+  /** Messages that wait until they are due, in memory and in the store. */
+  readonly delayedMessages: Budget
+  readonly delayedBytes: Budget
 
   constructor(options: BrokerOptions) {
     this.sessions = new Budget(options.sessionsMax)
@@ -72,6 +75,8 @@ export class Budgets {
     this.handshakeBytes = new Budget(options.handshakeBytesMax)
     this.partialPacketBytes = new Budget(options.partialPacketBytesMax)
     this.outputBytes = new Budget(options.outputBytesMax)
+    this.delayedMessages = new Budget(options.delayedMessagesMax)
+    this.delayedBytes = new Budget(options.delayedBytesMax)
   }
 }
 

@@ -65,6 +65,8 @@ export const dropReasons = [
   'queue_rejected',
   /** Published to a queue that is not there. */
   'no_queue',
+  /** A delayed message that could not be taken when it was due: a queue is full, or its topic can't be published to any more. */
+  'delayed_refused',
 ] as const
 export type DropReason = (typeof dropReasons)[number]
 
@@ -97,6 +99,16 @@ export class Traffic {
   readonly packetsReceived = new Float64Array(16)
   readonly packetsSent = new Float64Array(16)
   sessionsExpired = 0
+  /** Messages that were taken to be published later. */
+  delayedAccepted = 0
+  /** That were published when they were due. */
+  delayedPublished = 0
+  /** By how much later than they were due, together. */
+  delayedLatenessSeconds = 0
+  /** In whose place the same user put another one of the same name. */
+  delayedReplaced = 0
+  /** That were taken back. */
+  delayedCancelled = 0
 }
 
 /** Of the gateway; and what is counted in each namespace for the default one. */
@@ -193,6 +205,11 @@ export function totalOf(counters: Counters, others: readonly Traffic[]): Counter
     packetsReceived: counters.packetsReceived.map((_, type) => sum((one) => one.packetsReceived[type]!)),
     packetsSent: counters.packetsSent.map((_, type) => sum((one) => one.packetsSent[type]!)),
     sessionsExpired: sum((one) => one.sessionsExpired),
+    delayedAccepted: sum((one) => one.delayedAccepted),
+    delayedPublished: sum((one) => one.delayedPublished),
+    delayedLatenessSeconds: sum((one) => one.delayedLatenessSeconds),
+    delayedReplaced: sum((one) => one.delayedReplaced),
+    delayedCancelled: sum((one) => one.delayedCancelled),
   }
   return Object.assign(Object.create(counters) as Counters, traffic)
 }
@@ -207,6 +224,9 @@ export interface NamespaceGauges {
   retainedBytes: number
   queuedMessages: number
   queuedBytes: number
+  /** That wait until they are due. */
+  delayedMessages: number
+  delayedBytes: number
   inflightMessages: number
   /** Times that a quota of the namespace refused. */
   refusals: number

@@ -6,6 +6,8 @@
  */
 export class Deadline {
   at: number
+  /** Among those due at the same time, the lower is the first. */
+  order = 0
   /** Position in the heap; -1: not in it. */
   index = -1
   readonly fire: (now: number) => void
@@ -16,12 +18,19 @@ export class Deadline {
   }
 }
 
+const isBefore = (one: Deadline, other: Deadline): boolean =>
+  one.at < other.at || (one.at === other.at && one.order < other.order)
+
 export class Deadlines {
   readonly #heap: Deadline[] = []
 
   /** When the earliest is due; Infinity: nothing is. */
   get next(): number {
     return this.#heap[0]?.at ?? Infinity
+  }
+
+  get first(): Deadline | undefined {
+    return this.#heap[0]
   }
 
   get size(): number {
@@ -65,7 +74,7 @@ export class Deadlines {
     while (index > 0) {
       const parent = (index - 1) >> 1
       const above = heap[parent]!
-      if (above.at <= deadline.at) break
+      if (!isBefore(deadline, above)) break
       heap[index] = above
       above.index = index
       index = parent
@@ -81,9 +90,9 @@ export class Deadlines {
     for (;;) {
       let child = 2 * index + 1
       if (child >= heap.length) break
-      if (child + 1 < heap.length && heap[child + 1]!.at < heap[child]!.at) child++
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++
       const below = heap[child]!
-      if (deadline.at <= below.at) break
+      if (!isBefore(below, deadline)) break
       heap[index] = below
       below.index = index
       index = child

@@ -38,6 +38,9 @@ export class Quotas {
   readonly subscriptions: Budget
   readonly retainedBytes: Budget
   readonly queuedBytes: Budget
+  /** That wait until they are due. */
+  readonly delayedMessages: Budget
+  readonly delayedBytes: Budget
 
   constructor(quotas: NamespaceQuotas) {
     this.connections = new Budget(Infinity)
@@ -45,6 +48,8 @@ export class Quotas {
     this.subscriptions = new Budget(Infinity)
     this.retainedBytes = new Budget(Infinity)
     this.queuedBytes = new Budget(Infinity)
+    this.delayedMessages = new Budget(Infinity)
+    this.delayedBytes = new Budget(Infinity)
     this.change(quotas)
   }
 
@@ -54,6 +59,8 @@ export class Quotas {
     this.subscriptions.max = quotas.subscriptionsMax ?? Infinity
     this.retainedBytes.max = quotas.retainedBytesMax ?? Infinity
     this.queuedBytes.max = quotas.queuedBytesMax ?? Infinity
+    this.delayedMessages.max = quotas.delayedMessagesMax ?? Infinity
+    this.delayedBytes.max = quotas.delayedBytesMax ?? Infinity
   }
 }
 
@@ -231,6 +238,8 @@ export class Namespace {
       retainedBytes: retained.bytes,
       queuedMessages: this.queueTotals.waiting,
       queuedBytes: quotas.queuedBytes.used,
+      delayedMessages: quotas.delayedMessages.used,
+      delayedBytes: quotas.delayedBytes.used,
       inflightMessages: this.queueTotals.inflight,
       refusals,
     }

@@ -59,6 +59,9 @@ export interface BrokerOptions {
   handshakeBytesMax: number
   partialPacketBytesMax: number
   outputBytesMax: number
+  /** Messages that wait until they are due. */
+  delayedMessagesMax: number
+  delayedBytesMax: number
   maximumQos: Qos
   retainAvailable: boolean
   wildcardSubscriptionAvailable: boolean
@@ -103,6 +106,8 @@ export interface NamespaceQuotas {
   retainedBytesMax?: number | undefined
   /** Of messages that wait for sessions, in memory and in the store. */
   queuedBytesMax?: number | undefined
+  delayedMessagesMax?: number | undefined
+  delayedBytesMax?: number | undefined
 }
 
 /** Limits that are asked for each time, so that another value holds at once. Nothing that clients were told is among them. */
@@ -135,6 +140,8 @@ export const budgetLimits = {
   handshakeBytes: 'handshakeBytesMax',
   partialPacketBytes: 'partialPacketBytesMax',
   outputBytes: 'outputBytesMax',
+  delayedMessages: 'delayedMessagesMax',
+  delayedBytes: 'delayedBytesMax',
 } as const satisfies Readonly<Record<string, keyof BrokerOptions>>
 
 export type ChangeableLimits = Pick<
@@ -174,6 +181,8 @@ export const defaultBrokerOptions: BrokerOptions = {
   handshakeBytesMax: 64 * 1024 * 1024,
   partialPacketBytesMax: 512 * 1024 * 1024,
   outputBytesMax: 1024 * 1024 * 1024,
+  delayedMessagesMax: 1_000_000,
+  delayedBytesMax: 1024 * 1024 * 1024,
   maximumQos: 2,
   retainAvailable: true,
   wildcardSubscriptionAvailable: true,

@@ -13,7 +13,7 @@
  * fatal: nothing is acknowledged any more.
  */
 
-import type { Durability, QueuePage, Store } from '../store/store.ts'
+import type { DelayedPage, Durability, QueuePage, Store } from '../store/store.ts'
 import type { Clock } from './clock.ts'
 import { durabilityLevels, levelOf } from './durability.ts'
 import type { Commits } from './engine.ts'
@@ -24,6 +24,8 @@ export interface CommitterEvents {
   /** `committed` has moved on. */
   onCommit(): void
   onPage(page: QueuePage): void
+  /** `use`: who asked for it. */
+  onDelayedPage(page: DelayedPage, use: (page: DelayedPage) => void): void
   /** Nothing can be made safe any more. */
   onFatal(error: Error): void
   /** A batch is committed. */
@@ -106,7 +108,7 @@ export class Committer extends TurnJournal implements Commits {
   /** Commits what needs no disk, and hands over what has to go and waits no longer. */
   #advance(): void {
     if (this.#flying || this.#failure !== null) return
-    if (this.pages.length > 0) {
+    if (this.pages.length > 0 || this.delayedReads.length > 0) {
       // A page is read behind everything that was appended before it was asked for.
       this.seal()
       this.#hurry = true
@@ -122,6 +124,7 @@ export class Committer extends TurnJournal implements Commits {
     const due = this.#due()
     if (due > 0) this.#handOver(this.sealed.splice(0, due))
     this.#readPages()
+    this.#readDelayed()
     if (this.committed > before) this.#onMoved()
     this.#arm()
   }
@@ -249,15 +252,28 @@ export class Committer extends TurnJournal implements Commits {
     for (const { reject } of this.#waiters.splice(0)) reject(error)
   }
 
+  #readDelayed(): void {
+    for (const { query, use } of this.delayedReads.splice(0, this.#readable(this.delayedReads))) {
+      this.#pageReads++
+      this.#store.readDelayed(query).then(
+        (page) => this.#onDelayedPage(page, use),
+        (error: unknown) => this.fail(error),
+      )
+    }
+  }
+
   /**
    * Those before whose asking nothing waits to be handed over. A commit waits behind the reads under way: when a thousand sessions come back at once, the
    * others wait here.
    */
-  #readPages(): void {
+  #readable(requests: readonly { readonly ticket: number }[]): number {
     const waiting = this.sealed.length === 0 ? Infinity : this.sealed[0]!.ticket
-    const due = this.pages.findIndex(({ ticket }) => ticket >= waiting)
-    const count = Math.min(pageReadsMax - this.#pageReads, due < 0 ? this.pages.length : due)
-    for (const { owner, fromPosition, sharedFilter } of this.pages.splice(0, count)) {
+    const due = requests.findIndex(({ ticket }) => ticket >= waiting)
+    return Math.min(pageReadsMax - this.#pageReads, due < 0 ? requests.length : due)
+  }
+
+  #readPages(): void {
+    for (const { owner, fromPosition, sharedFilter } of this.pages.splice(0, this.#readable(this.pages))) {
       this.#pageReads++
       this.#store.readQueue(owner.number, fromPosition, pageMessagesMax, pageBytesMax, sharedFilter).then(
         (page) => this.#onPage(page),
@@ -269,6 +285,16 @@ export class Committer extends TurnJournal implements Commits {
   #onPage(page: QueuePage): void {
     this.#pageReads--
     this.#events.onPage(page)
-    if (this.pages.length > 0) this.#advance()
+    this.#readOn()
+  }
+
+  #onDelayedPage(page: DelayedPage, use: (page: DelayedPage) => void): void {
+    this.#pageReads--
+    this.#events.onDelayedPage(page, use)
+    this.#readOn()
+  }
+
+  #readOn(): void {
+    if (this.pages.length > 0 || this.delayedReads.length > 0) this.#advance()
   }
 }

@@ -10,7 +10,7 @@ import type { Broker } from '../core/broker.ts'
 import { turnStepsMax } from '../core/cost.ts'
 import { ProtocolError } from '../mqtt/protocol-error.ts'
 import type { Durability } from '../store/store.ts'
-import type { Clock } from './clock.ts'
+import { type Clock, wallOffset } from './clock.ts'
 import type { Connection } from './connection.ts'
 import { durabilityLevels, levelNone } from './durability.ts'
 import { Room, type RoomLimits } from './room.ts'
@@ -105,6 +105,7 @@ export class Engine {
     this.#commits = commits
     this.#onFault = options.onFault ?? (() => {})
     broker.now = clock.now()
+    broker.wallOffset = wallOffset(clock)
   }
 
   get committed(): number {
@@ -275,6 +276,7 @@ export class Engine {
     this.#timerAt = Infinity
     this.beginTurn()
     try {
+      this.broker.setWallOffset(wallOffset(this.#clock))
       this.broker.advance(this.#clock.now())
     } catch (error) {
       this.fault(error)

@@ -20,11 +20,13 @@ export interface OwnMessage {
   properties: Properties
 }
 
+export type OwnOutcome = Exclude<PublishOutcome, 'malformed-address'>
+
 /** Resolves when it is committed, or refused. The payload is kept as it is. */
 export async function publishOwn(
   { engine, committer }: { engine: Engine; committer: Committer },
   { namespace, topic, payload, qos, retain, properties }: OwnMessage,
-): Promise<PublishOutcome> {
+): Promise<OwnOutcome> {
   if ((namespace ?? engine.broker.defaultNamespace).isImported(topic)) {
     throw new ProtocolError(
       ReasonCode.notAuthorized,
@@ -41,6 +43,8 @@ export async function publishOwn(
     const message = newMessage({ name: topic, payload, forwardProperties, qos, expiresAt, publishedAt })
     return broker.publish(message, retain, namespace)
   })
+  if (outcome === 'malformed-address')
+    throw new ProtocolError(ReasonCode.topicNameInvalid, `${topic} is no address, or names what can't be published to`)
   if (outcome !== 'quota-exceeded' && committer.appended !== appended) await committer.settled()
   return outcome
 }

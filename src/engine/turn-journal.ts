@@ -5,9 +5,12 @@
  * references all went is not written either. Under load, online durable traffic so hardly touches the disk. The core does not
  * know of this.
  */
+
+import { type DelayedMessage, delayedBytes, storedDelayed } from '../core/delayed/delayed-message.ts'
 import type { Lane } from '../core/logs/lane.ts'
 import type { QueuedMessage } from '../core/logs/queued-message.ts'
 import type { Journal, LogOwner, QueuePlace, SentMark } from '../core/ports/journal.ts'
+import type { DelayedQuery, RecoveredDelayedPage } from '../core/ports/recovered.ts'
 import { type Message, messageBytes } from '../core/publish/message.ts'
 import { type Delivery, DeliveryState } from '../core/session/delivery.ts'
 import { storedSession } from '../core/session/recovery.ts'
@@ -17,7 +20,7 @@ import type { Subscription } from '../core/subscriptions/subscription-index.ts'
 import { nextRetainedVersion } from '../store/batch.ts'
 import { BatchPacker, storedReference } from './batch-packer.ts'
 import type { Clock } from './clock.ts'
-import { type PageRequest, type PendingReference, recordBytes, TurnRecords } from './turn-records.ts'
+import { type DelayedRead, type PageRequest, type PendingReference, recordBytes, TurnRecords } from './turn-records.ts'
 
 const nothing = (): void => {}
 
@@ -38,6 +41,7 @@ export abstract class TurnJournal implements Journal {
   protected handedOver = 0
   /** In the order of their tickets: a page is read behind everything that was appended before it was asked for. */
   protected pages: PageRequest[] = []
+  protected delayedReads: DelayedRead[] = []
   protected readonly time: Clock
   readonly #retained = new Map<string, number>()
   /** What the records of the moment ask for. */
@@ -221,6 +225,19 @@ export abstract class TurnJournal implements Journal {
 
   requestPage(owner: LogOwner, fromPosition: number, sharedFilter?: string): void {
     this.pages.push({ owner, fromPosition, sharedFilter, ticket: this.ticket })
+  }
+
+  delayed(delayed: DelayedMessage): void {
+    this.#grow(delayedBytes(delayed))
+    this.#append(({ writer }) => writer.delayedPut(storedDelayed(delayed)))
+  }
+
+  delayedEnd(id: number): void {
+    this.#append(({ writer }) => writer.delayedDelete(id))
+  }
+
+  requestDelayed(query: DelayedQuery, use: (page: RecoveredDelayedPage) => void): void {
+    this.delayedReads.push({ query, use, ticket: this.ticket })
   }
 
   #append(write: (packer: BatchPacker) => void, urgent = true): void {

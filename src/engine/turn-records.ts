@@ -1,6 +1,7 @@
 /** What one turn appended: its records, in order, and how they are to be committed. */
 
 import type { LogOwner } from '../core/ports/journal.ts'
+import type { DelayedQuery, RecoveredDelayedPage } from '../core/ports/recovered.ts'
 import type { Message } from '../core/publish/message.ts'
 import type { Delivery } from '../core/session/delivery.ts'
 import type { BatchPacker } from './batch-packer.ts'
@@ -51,6 +52,14 @@ export const pageMessagesMax = 1000
 export const pageBytesMax = 1024 * 1024
 /** At once. */
 export const pageReadsMax = 4
+
+/** A page of the messages that wait until they are due, and who gets it. */
+export interface DelayedRead {
+  readonly query: DelayedQuery
+  readonly use: (page: RecoveredDelayedPage) => void
+  /** The turn in which it was asked for. */
+  readonly ticket: number
+}
 
 export interface PageRequest {
   readonly owner: LogOwner

@@ -1,6 +1,7 @@
 /** Takes a packed batch apart again: what `BatchWriter` wrote, record by record. */
 import { type BatchRecords, batchFormat } from './batch.ts'
 import { FieldReader } from './packing.ts'
+import { unpackDelayed } from './records/delayed.ts'
 import { Kind } from './records/kind.ts'
 import { unpackAttempt, unpackLog } from './records/log.ts'
 import { emptyMessage, unpackBody } from './records/message.ts'
@@ -119,6 +120,12 @@ function readRareRecord(kind: number, fields: FieldReader, sink: BatchRecords): 
       break
     case Kind.attemptDelete:
       sink.attemptDelete(fields.number(), fields.number())
+      break
+    case Kind.delayedPut:
+      sink.delayedPut(unpackDelayed(fields))
+      break
+    case Kind.delayedDelete:
+      sink.delayedDelete(fields.number())
       break
     default:
       throw new Error(`not a batch: record kind ${kind}`)

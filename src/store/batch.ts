@@ -9,6 +9,7 @@
  * other direction. Nothing at all is a batch without records.
  */
 import { FieldWriter } from './packing.ts'
+import { packDelayed } from './records/delayed.ts'
 import { Kind } from './records/kind.ts'
 import { packAttempt, packLog } from './records/log.ts'
 import { packBody } from './records/message.ts'
@@ -20,6 +21,7 @@ import { packSubscription } from './records/subscription.ts'
 import { packWill } from './records/will.ts'
 import type {
   StoredAttempt,
+  StoredDelayed,
   StoredLog,
   StoredMessage,
   StoredReference,
@@ -27,7 +29,6 @@ import type {
   StoredSubscription,
   StoredWill,
 } from './store.ts'
-
 /** What a batch may say, in the order of the turn. A sink applies the records in exactly that order. */
 export interface BatchRecords {
   sessionPut(session: StoredSession): void
@@ -76,6 +77,8 @@ export interface BatchRecords {
   logPut(log: StoredLog): void
   attemptPut(attempt: StoredAttempt): void
   attemptDelete(log: number, position: number): void
+  delayedPut(delayed: StoredDelayed): void
+  delayedDelete(id: number): void
 }
 
 /** A batch of another format is refused whole. */
@@ -215,6 +218,14 @@ export class BatchWriter implements BatchRecords {
     const fields = this.#begin(Kind.attemptDelete)
     fields.number(log)
     fields.number(position)
+  }
+
+  delayedPut(delayed: StoredDelayed): void {
+    packDelayed(this.#begin(Kind.delayedPut), delayed)
+  }
+
+  delayedDelete(id: number): void {
+    this.#begin(Kind.delayedDelete).number(id)
   }
 
   #begin(kind: number): FieldWriter {

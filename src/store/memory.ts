@@ -7,15 +7,19 @@
  */
 import type { BatchRecords } from './batch.ts'
 import { readBatch } from './batch-reader.ts'
+import { delayedPageOf, delayedSums } from './records/delayed.ts'
 import { isAskedFor } from './records/queue-entry.ts'
 import type { QueueQuery } from './records/queue-reader.ts'
 import type {
+  DelayedPage,
+  DelayedQuery,
   Durability,
   QueuePage,
   RecoveredNumbers,
   Recovery,
   Store,
   StoredAttempt,
+  StoredDelayed,
   StoredLog,
   StoredMessage,
   StoredReference,
@@ -61,6 +65,10 @@ export class MemoryStore implements Store {
   ): Promise<QueuePage> {
     const query = { session, fromPosition, messagesMax, bytesMax, sharedFilter }
     return this.#records.readQueue(query)
+  }
+
+  async readDelayed(query: DelayedQuery): Promise<DelayedPage> {
+    return this.#records.readDelayed(query)
   }
 
   async statistics(): Promise<StoreStatistics> {
@@ -113,6 +121,7 @@ class MemoryRecords implements BatchRecords {
   #wills = new Map<number, StoredWill>()
   #logs = new Map<number, StoredLog>()
   #attempts = new Map<string, StoredAttempt>()
+  #delayed = new Map<number, StoredDelayed>()
   #clock: [time: number, wallOffset: number] | undefined
   #numbers: RecoveredNumbers = { nextSessionNumber: 1, nextMessageId: 1, retainedVersion: 0 }
 
@@ -129,6 +138,7 @@ class MemoryRecords implements BatchRecords {
     copy.#wills = new Map(this.#wills)
     copy.#logs = new Map(this.#logs)
     copy.#attempts = new Map(this.#attempts)
+    copy.#delayed = new Map(this.#delayed)
     copy.#clock = this.#clock
     copy.#numbers = { ...this.#numbers }
     return copy
@@ -255,6 +265,23 @@ class MemoryRecords implements BatchRecords {
     this.#attempts.delete(key(log, position))
   }
 
+  delayedPut(delayed: StoredDelayed): void {
+    const { payload, properties } = delayed
+    this.#delayed.set(delayed.id, {
+      ...delayed,
+      payload: new Uint8Array(payload),
+      properties: new Uint8Array(properties),
+    })
+  }
+
+  delayedDelete(id: number): void {
+    this.#delayed.delete(id)
+  }
+
+  readDelayed(query: DelayedQuery): DelayedPage {
+    return delayedPageOf([...this.#delayed.values()], query)
+  }
+
   /** Drops the bodies that nothing names any more. */
   end(): void {
     const named = new Set([...this.#retained.values()].map(({ messageId }) => messageId))
@@ -282,6 +309,7 @@ class MemoryRecords implements BatchRecords {
     for (const [session, position] of this.#sent) recovery.onSent(session, position)
     for (const log of this.#logs.values()) recovery.onLog(log)
     for (const attempt of this.#attempts.values()) recovery.onAttempt(attempt)
+    delayedSums([...this.#delayed.values()], recovery)
     for (const [session, queue] of this.#queues) {
       const positions = [...queue.keys()].sort((a, b) => a - b)
       let bytes = 0

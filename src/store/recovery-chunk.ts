@@ -9,6 +9,8 @@ import { type BatchRecords, BatchWriter } from './batch.ts'
 import { readBatch } from './batch-reader.ts'
 import type {
   QueuePage,
+  RecoveredDelayedCount,
+  RecoveredDelayedName,
   Recovery,
   StoredAttempt,
   StoredLog,
@@ -22,16 +24,27 @@ import type {
 
 const chunkBytesMax = 1024 * 1024
 const numbersPerQueue = 5
+/** In a chunk. */
+const delayedNamesMax = 5000
 
 export type RecoveryChunk =
   | { kind: 'records'; packed: ArrayBuffer }
   | { kind: 'queues'; numbers: Float64Array<ArrayBuffer> }
+  | { kind: 'delayed'; counts: RecoveredDelayedCount[]; names: RecoveredDelayedName[] }
+
+/** What of it changes threads without a copy. */
+export function transferable(chunk: RecoveryChunk): ArrayBuffer[] {
+  if (chunk.kind === 'records') return [chunk.packed]
+  return chunk.kind === 'queues' ? [chunk.numbers.buffer] : []
+}
 
 /** A `Recovery` that packs what it is told and sends it on, a chunk at a time. */
 export class RecoveryPacker implements Recovery {
   readonly #records = new BatchWriter()
   readonly #send: (chunk: RecoveryChunk) => void
   #queues: number[] = []
+  #delayedCounts: RecoveredDelayedCount[] = []
+  #delayedNames: RecoveredDelayedName[] = []
 
   constructor(send: (chunk: RecoveryChunk) => void) {
     this.#send = send
@@ -95,6 +108,24 @@ export class RecoveryPacker implements Recovery {
     if (this.#records.byteLength > 0) this.#send({ kind: 'records', packed: this.#records.take() })
     if (this.#queues.length > 0) this.#send({ kind: 'queues', numbers: Float64Array.from(this.#queues) })
     this.#queues = []
+    this.#sendDelayed()
+  }
+
+  onDelayed(count: RecoveredDelayedCount): void {
+    this.#delayedCounts.push(count)
+  }
+
+  onDelayedName(name: RecoveredDelayedName): void {
+    this.#delayedNames.push(name)
+    if (this.#delayedNames.length >= delayedNamesMax) this.#sendDelayed()
+  }
+
+  #sendDelayed(): void {
+    const counts = this.#delayedCounts
+    const names = this.#delayedNames
+    if (counts.length > 0 || names.length > 0) this.#send({ kind: 'delayed', counts, names })
+    this.#delayedCounts = []
+    this.#delayedNames = []
   }
 
   #sendIfFull(): void {
@@ -106,6 +137,11 @@ export class RecoveryPacker implements Recovery {
 export function unpackRecovery(chunk: RecoveryChunk, recovery: Recovery): void {
   if (chunk.kind === 'records') {
     readBatch(chunk.packed, recoverySink(recovery))
+    return
+  }
+  if (chunk.kind === 'delayed') {
+    for (const count of chunk.counts) recovery.onDelayed(count)
+    for (const name of chunk.names) recovery.onDelayedName(name)
     return
   }
   const numbers = chunk.numbers
@@ -195,4 +231,6 @@ const refusingSink: BatchRecords = {
   logPut: refuse,
   attemptPut: refuse,
   attemptDelete: refuse,
+  delayedPut: refuse,
+  delayedDelete: refuse,
 }

@@ -32,7 +32,15 @@ import { packEntry } from './recovery-chunk.ts'
 import { databasePath, fileBytes, lockDataDir, prepareDataDir, type StoreLock, storeError } from './sqlite-files.ts'
 import { type OpeningOptions, openDatabase, pageBytes } from './sqlite-open.ts'
 import { SqliteRecords } from './sqlite-records.ts'
-import type { DamageReport, Durability, RecoveredNumbers, Recovery, StoreStatistics } from './store.ts'
+import type {
+  DamageReport,
+  DelayedPage,
+  DelayedQuery,
+  Durability,
+  RecoveredNumbers,
+  Recovery,
+  StoreStatistics,
+} from './store.ts'
 
 export interface SqliteEvents {
   /** The disk has become full, or has room again; commits wait as long as it takes. */
@@ -317,6 +325,10 @@ export class SqliteDatabase {
       const more = this.#queues.read(query, (reference, message) => packEntry(this.#page, reference, message))
       return { packed: this.#page.take(), more }
     })
+  }
+
+  readDelayed(query: DelayedQuery): DelayedPage {
+    return this.#guard(() => this.#records.readDelayed(query))
   }
 
   statistics(): StoreStatistics {

@@ -10,6 +10,7 @@ import type { Database, Statement } from 'better-sqlite3'
 import type { BatchRecords } from './batch.ts'
 import { ClockRow } from './records/clock.ts'
 import type { DamagedRuns } from './records/damaged-runs.ts'
+import { DelayedRows } from './records/delayed.ts'
 import { IncomingRows } from './records/incoming.ts'
 import { AttemptRows, LogRows } from './records/log.ts'
 import { MessageRows } from './records/message.ts'
@@ -23,9 +24,12 @@ import { SessionRows } from './records/session.ts'
 import { SubscriptionRows } from './records/subscription.ts'
 import { WillRows } from './records/will.ts'
 import type {
+  DelayedPage,
+  DelayedQuery,
   RecoveredNumbers,
   Recovery,
   StoredAttempt,
+  StoredDelayed,
   StoredLog,
   StoredMessage,
   StoredReference,
@@ -53,6 +57,7 @@ export class SqliteRecords implements BatchRecords {
   readonly #clock: ClockRow
   readonly #logs: LogRows
   readonly #attempts: AttemptRows
+  readonly #delayed: DelayedRows
   #nextSessionNumber = 0
   #nextMessageId = 0
   #numbersChanged = false
@@ -75,6 +80,7 @@ export class SqliteRecords implements BatchRecords {
     this.#clock = new ClockRow(database)
     this.#logs = new LogRows(database)
     this.#attempts = new AttemptRows(database)
+    this.#delayed = new DelayedRows(database)
     this.hasEnded = this.#statements.anyEnded.get() !== undefined
   }
 
@@ -90,6 +96,7 @@ export class SqliteRecords implements BatchRecords {
     this.#sent.recover(recovery)
     this.#logs.recover(recovery)
     this.#attempts.recover(recovery)
+    this.#delayed.recover(recovery)
     recoverQueues(this.#database, recovery, this.#damagedRuns)
     const [nextSessionNumber, nextMessageId] = this.#statements.numbers.get() as [number, number]
     return { nextSessionNumber, nextMessageId, retainedVersion }
@@ -226,6 +233,18 @@ export class SqliteRecords implements BatchRecords {
 
   attemptDelete(log: number, position: number): void {
     this.#attempts.delete(log, position)
+  }
+
+  delayedPut(delayed: StoredDelayed): void {
+    this.#delayed.put(delayed)
+  }
+
+  delayedDelete(id: number): void {
+    this.#delayed.delete(id)
+  }
+
+  readDelayed(query: DelayedQuery): DelayedPage {
+    return this.#delayed.read(query)
   }
 
   /** Deletes one slice of an ended session's queue, between `begin` and `end`. */

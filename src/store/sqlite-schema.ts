@@ -194,7 +194,31 @@ CREATE TABLE log_attempt (
 ) STRICT, WITHOUT ROWID;
 `
 
-export const migrations: readonly string[] = [version1, version2, version3, version4]
+/**
+ * Messages that wait until they are due: `clock` 0 is the gateway's, which never jumps, 1 that of the system. The payload comes last, so that
+ * counting reads none.
+ */
+const version5 = `
+CREATE TABLE delayed (
+  id INTEGER PRIMARY KEY,
+  namespace TEXT NOT NULL,
+  clock INTEGER NOT NULL,
+  due_at INTEGER NOT NULL,
+  schedule_id TEXT,
+  publisher TEXT NOT NULL,
+  principal TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  qos INTEGER NOT NULL,
+  retain INTEGER NOT NULL,
+  expiry_seconds INTEGER,
+  published_at INTEGER NOT NULL,
+  properties BLOB,
+  payload BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX delayed_due ON delayed (clock, due_at, id);
+`
+
+export const migrations: readonly string[] = [version1, version2, version3, version4, version5]
 
 const iso = (column: string) => `strftime('%Y-%m-%dT%H:%M:%fZ', ${column} / 1000.0, 'unixepoch')`
 

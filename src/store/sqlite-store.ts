@@ -11,6 +11,8 @@ import { SqliteDatabase, type SqliteEvents, type SqliteOptions } from './sqlite-
 import { SqliteUpkeep } from './sqlite-upkeep.ts'
 import type { CrossedError, StoreAnswer, StoreCall, StoreResult } from './sqlite-worker.ts'
 import {
+  type DelayedPage,
+  type DelayedQuery,
   type Durability,
   type QueuePage,
   type RecoveredNumbers,
@@ -98,6 +100,10 @@ export class SqliteWorkerStore implements Store {
     const page = await this.#call({ method: 'readQueue', query })
     const { packed, more } = page as { packed: ArrayBuffer; more: boolean }
     return unpackPage(session, packed, more)
+  }
+
+  async readDelayed(query: DelayedQuery): Promise<DelayedPage> {
+    return (await this.#call({ method: 'readDelayed', query })) as DelayedPage
   }
 
   async statistics(): Promise<StoreStatistics> {
@@ -257,6 +263,11 @@ export class SqliteInlineStore implements Store {
     if (this.#stuck !== undefined) await this.#stuck
     const { packed, more } = this.#opened().readQueue(query)
     return unpackPage(session, packed, more)
+  }
+
+  async readDelayed(query: DelayedQuery): Promise<DelayedPage> {
+    if (this.#stuck !== undefined) await this.#stuck
+    return this.#opened().readDelayed(query)
   }
 
   async statistics(): Promise<StoreStatistics> {

@@ -8,15 +8,24 @@ import { type MessagePort, parentPort } from 'node:worker_threads'
 import { giveBackWhenIdle } from '../process/idle-heap.ts'
 import { isFull, retryMs } from './disk-room.ts'
 import type { QueueQuery } from './records/queue-reader.ts'
-import { type RecoveryChunk, RecoveryPacker } from './recovery-chunk.ts'
+import { type RecoveryChunk, RecoveryPacker, transferable } from './recovery-chunk.ts'
 import { SqliteDatabase, type SqliteOptions } from './sqlite-database.ts'
 import { SqliteUpkeep } from './sqlite-upkeep.ts'
-import { type DamageReport, type Durability, type RecoveredNumbers, StoreError, type StoreStatistics } from './store.ts'
+import {
+  type DamageReport,
+  type DelayedPage,
+  type DelayedQuery,
+  type Durability,
+  type RecoveredNumbers,
+  StoreError,
+  type StoreStatistics,
+} from './store.ts'
 
 export type StoreCall =
   | { call: number; method: 'open'; options: SqliteOptions }
   | { call: number; method: 'commit'; batch: ArrayBuffer; durability: Durability }
   | { call: number; method: 'readQueue'; query: QueueQuery }
+  | { call: number; method: 'readDelayed'; query: DelayedQuery }
   | { call: number; method: 'statistics' }
   | { call: number; method: 'close' }
 
@@ -29,7 +38,12 @@ export interface CrossedError {
 }
 
 /** By `StoreCall.method`. */
-export type StoreResult = RecoveredNumbers | { packed: ArrayBuffer; more: boolean } | StoreStatistics | undefined
+export type StoreResult =
+  | RecoveredNumbers
+  | { packed: ArrayBuffer; more: boolean }
+  | DelayedPage
+  | StoreStatistics
+  | undefined
 
 /** A recovery chunk precedes the answer to `open`; a failure belongs to no call. */
 export type StoreAnswer =
@@ -96,6 +110,8 @@ class StoreThread {
         return undefined
       case 'readQueue':
         return this.#opened().readQueue(request.query)
+      case 'readDelayed':
+        return this.#opened().readDelayed(request.query)
       case 'statistics':
         return this.#opened().statistics()
       case 'close':
@@ -114,9 +130,7 @@ class StoreThread {
     })
     this.#database = database
     this.#upkeep = new SqliteUpkeep(database, (error) => this.#send({ failure: crossed(error) }))
-    const packer = new RecoveryPacker((recovered) =>
-      this.#send({ recovered }, [recovered.kind === 'records' ? recovered.packed : recovered.numbers.buffer]),
-    )
+    const packer = new RecoveryPacker((recovered) => this.#send({ recovered }, transferable(recovered)))
     const numbers = database.recover(packer)
     packer.end()
     this.#upkeep.touched()

@@ -15,7 +15,12 @@
  * All times are absolute, in milliseconds since the epoch; `Infinity` is never.
  */
 import type {
+  DelayedQuery,
   RecoveredAttempt,
+  RecoveredDelayed,
+  RecoveredDelayedCount,
+  RecoveredDelayedName,
+  RecoveredDelayedPage,
   RecoveredLog,
   RecoveredMessage,
   RecoveredPage,
@@ -33,6 +38,9 @@ export type StoredWill = RecoveredWill
 export type StoredLog = RecoveredLog
 export type StoredAttempt = RecoveredAttempt
 export type QueuePage = RecoveredPage
+export type StoredDelayed = RecoveredDelayed
+export type DelayedPage = RecoveredDelayedPage
+export type { DelayedQuery, RecoveredDelayedCount, RecoveredDelayedName }
 
 /**
  * What a resolved commit has survived: a power cut (`fsync`), the end of this process (`process`), nothing (`none`). From the
@@ -72,6 +80,9 @@ export interface Recovery {
   onAttempt(attempt: StoredAttempt): void
   /** The queue that waits: references not yet released, their number, payload bytes, first and last position. */
   onQueue(session: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void
+  /** How many messages wait until they are due. */
+  onDelayed(count: RecoveredDelayedCount): void
+  onDelayedName(name: RecoveredDelayedName): void
 }
 
 export interface RecoveredNumbers {
@@ -120,6 +131,7 @@ export interface Store {
     bytesMax: number,
     sharedFilter?: string,
   ): Promise<QueuePage>
+  readDelayed(query: DelayedQuery): Promise<DelayedPage>
   statistics(): Promise<StoreStatistics>
   close(): Promise<void>
 }

@@ -1,6 +1,7 @@
 /** Records with something in every field, to be varied. */
 import { type BatchRecords, BatchWriter } from '../../src/store/batch.ts'
 import type {
+  StoredDelayed,
   StoredMessage,
   StoredReference,
   StoredSession,
@@ -74,6 +75,24 @@ export const will = (owner: number, over: Partial<StoredWill> = {}): StoredWill 
   delayInterval: 30,
   messageExpiryInterval: -1,
   dueAt: Number.POSITIVE_INFINITY,
+  ...over,
+})
+
+export const delayed = (id: number, over: Partial<StoredDelayed> = {}): StoredDelayed => ({
+  id,
+  namespace: '',
+  clock: 'steady',
+  dueAt: 1_800_000_000_000,
+  retain: true,
+  principal: 'user:ümlaut',
+  scheduleId: 'lämp',
+  expirySeconds: 30,
+  topic: 'plant/lämp',
+  payload: new Uint8Array([0, 255, 128]),
+  properties: new Uint8Array([1, 0, 3, 0, 1, 120, 0]),
+  qos: 2,
+  publisher: 'sensor',
+  publishedAt: 1_700_000_000_000,
   ...over,
 })
 

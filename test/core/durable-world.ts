@@ -8,7 +8,7 @@ import { onQueuePage } from '../../src/core/session/queue-pages.ts'
 import { BrokerRecovery } from '../../src/core/session/recovery.ts'
 import { Committer } from '../../src/engine/committer.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
-import type { Durability, QueuePage, Store } from '../../src/store/store.ts'
+import type { DelayedPage, Durability, QueuePage, Store } from '../../src/store/store.ts'
 import { type Device, World } from './world.ts'
 
 export const lasting = { cleanStart: false, properties: { sessionExpiryInterval: 3600 } }
@@ -37,6 +37,11 @@ export class SlowStore extends MemoryStore implements Store {
   override async readQueue(...query: Parameters<Store['readQueue']>): Promise<QueuePage> {
     await this.#last
     return super.readQueue(...query)
+  }
+
+  override async readDelayed(...query: Parameters<Store['readDelayed']>): Promise<DelayedPage> {
+    await this.#last
+    return super.readDelayed(...query)
   }
 
   async finish(): Promise<void> {
@@ -100,6 +105,7 @@ export class DurableWorld extends World {
           this.broker.onCommit()
         },
         onPage: (page) => onQueuePage(this.broker, page),
+        onDelayedPage: (page, use) => use(page),
         onFatal,
       },
       {

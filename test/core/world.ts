@@ -12,6 +12,7 @@ import {
   encodeAck,
   encodeConnect,
   encodeDisconnect,
+  encodeProperties,
   encodeSubscribe,
   encodeUnsubscribe,
 } from '../../src/mqtt/encoder.ts'
@@ -318,11 +319,12 @@ export class Device {
   publish(
     topic: string,
     payload: string,
-    options: { qos?: Qos; retain?: boolean; dup?: boolean; packetId?: number; expiry?: number } = {},
+    options: Partial<Omit<SeenPublish, 'type' | 'topic' | 'payload'>> & { expiry?: number } = {},
   ): number {
     const { qos = 0, retain = false, dup = false, expiry = -1 } = options
     const packetId = qos === 0 ? 0 : (options.packetId ?? ++this.#packetId)
-    const parts = { topic: encodeUtf8(topic), payload: Buffer.from(payload), forwardProperties: new Uint8Array(0) }
+    const forwardProperties = encodeProperties(PacketType.publish, options.properties ?? noProperties)
+    const parts = { topic: encodeUtf8(topic), payload: Buffer.from(payload), forwardProperties }
     const common = { qos, retain, dup, packetId, subscriptionIdentifiers: [], topicAlias: 0, omitTopic: false }
     this.send(encodePublish(this.version, parts, { ...common, expiryIntervalSeconds: expiry }).bytes)
     return packetId

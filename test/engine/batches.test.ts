@@ -26,6 +26,7 @@ function scene(batchBytesMax: number) {
   const events = {
     onCommit: () => {},
     onPage: () => {},
+    onDelayedPage: () => {},
     onFatal: (error: Error) => {
       throw error
     },

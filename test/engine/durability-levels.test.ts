@@ -75,6 +75,7 @@ async function scene(global: Durability = 'fsync') {
   const events = {
     onCommit: () => engine.onCommit(),
     onPage: () => {},
+    onDelayedPage: () => {},
     onFatal: (error: Error) => void fatal.push(error),
   }
   const options = { pendingBytesMax: 1_000_000, durability: global, clock, elisionWaitMs: 0 }

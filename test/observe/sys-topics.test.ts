@@ -18,6 +18,8 @@ const gauges: Gauges = {
   retainedBytes: 30,
   queuedMessages: 4,
   queuedBytes: 40,
+  delayedMessages: 3,
+  delayedBytes: 1600,
   inflightMessages: 6,
   routeCacheEntries: 8,
   routeCacheBytes: 4096,

@@ -1,5 +1,13 @@
 /** A store around a store: each call is served when the life says so, one after the other, and may be made to fail. */
-import { type Durability, type QueuePage, type Recovery, type Store, StoreError } from '../../src/store/store.ts'
+import {
+  type DelayedPage,
+  type DelayedQuery,
+  type Durability,
+  type QueuePage,
+  type Recovery,
+  type Store,
+  StoreError,
+} from '../../src/store/store.ts'
 
 interface Call {
   isCommit: boolean
@@ -32,6 +40,10 @@ export class PatientStore implements Store {
 
   readQueue(...query: Parameters<Store['readQueue']>): Promise<QueuePage> {
     return this.#later(false, () => this.#inner.readQueue(...query))
+  }
+
+  readDelayed(query: DelayedQuery): Promise<DelayedPage> {
+    return this.#later(false, () => this.#inner.readDelayed(query))
   }
 
   statistics() {

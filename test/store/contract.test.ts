@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { readBatch } from '../../src/store/batch-reader.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import { SqliteInlineStore, SqliteWorkerStore } from '../../src/store/sqlite-store.ts'
-import type { Durability, Recovery, Store } from '../../src/store/store.ts'
+import type { DelayedQuery, Durability, Recovery, Store } from '../../src/store/store.ts'
 import { describeStore } from '../contract/store.ts'
 import { recordingSink } from './records.ts'
 
@@ -38,6 +38,10 @@ class AroundStore implements Store {
 
   readQueue(...query: Parameters<Store['readQueue']>) {
     return this.#inner.readQueue(...query)
+  }
+
+  readDelayed(query: DelayedQuery) {
+    return this.#inner.readDelayed(query)
   }
 
   statistics() {

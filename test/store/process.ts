@@ -59,6 +59,8 @@ export const nothing: Recovery = {
   onAttempt() {},
   onSent() {},
   onQueue() {},
+  onDelayed() {},
+  onDelayedName() {},
 }
 
 export const body = new Uint8Array(300).fill(0x61)

@@ -208,7 +208,7 @@ it('a database of the second version, as 0.1 left it, keeps all it has', async (
   )
   expect((await store.readQueue(2, 0, 10, 1e9)).entries).toHaveLength(2)
   await store.close()
-  expect(checkStore(dataDir)).toMatchObject({ schemaVersion: 4, findings: [], disagreements: { missingMessages: 0 } })
+  expect(checkStore(dataDir)).toMatchObject({ schemaVersion: 5, findings: [], disagreements: { missingMessages: 0 } })
 })
 
 describe('a damaged run', () => {

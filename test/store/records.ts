@@ -29,6 +29,8 @@ const names = [
   'logPut',
   'attemptPut',
   'attemptDelete',
+  'delayedPut',
+  'delayedDelete',
 ] as const satisfies readonly (keyof BatchRecords)[]
 
 /** A sink that appends each call, with its own copy of what readers reuse. */

@@ -10,6 +10,7 @@ import { sayable } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
 import { defaultNamespaceName } from '../namespace.ts'
 import type { Admission, ExchangeStep, Verdict } from '../ports/authority.ts'
+import { mayPublishWill } from '../publish/may-publish.ts'
 import { publishRates } from '../publish/publish-rates.ts'
 import { claimSession } from './accept.ts'
 import type { Client } from './client.ts'
@@ -107,7 +108,7 @@ function admit(broker: Broker, client: Client, admission: Admission): void {
   const will = client.connect!.will
   const forbiddenWill =
     will !== undefined &&
-    (client.namespace.isReadOnly(will.topic) || client.grant?.mayPublish(will.topic, will.qos, will.retain) === false)
+    (client.namespace.isReadOnly(will.topic) || !mayPublishWill(client.namespace, client.grant, will))
   if (forbiddenWill || hasExpired(broker, admission)) {
     refuse(broker, client, ReasonCode.notAuthorized)
     return

@@ -3,6 +3,7 @@ import type { ConnectPacket } from '../../mqtt/packet.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
+import { addressOf } from '../logs/address.ts'
 import { countLevels } from '../topic-trie.ts'
 import { authenticate } from './authentication.ts'
 import type { Client } from './client.ts'
@@ -39,6 +40,7 @@ function checkConnect(broker: Broker, packet: ConnectPacket): number | undefined
   if (packet.will.qos > options.maximumQos) return ReasonCode.qosNotSupported
   if (packet.will.retain && !options.retainAvailable) return ReasonCode.retainNotSupported
   if (countLevels(packet.will.topic) > options.topicLevelsMax) return ReasonCode.topicNameInvalid
+  if (addressOf(packet.will.topic)?.kind === 'malformed') return ReasonCode.topicNameInvalid
   return undefined
 }
 

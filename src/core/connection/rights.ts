@@ -9,6 +9,7 @@ import { drop } from '../drop.ts'
 import { queuePrefix } from '../logs/address.ts'
 import { Consumer } from '../logs/consumer.ts'
 import { type Grant, mayConsume } from '../ports/authority.ts'
+import { mayPublishWill } from '../publish/may-publish.ts'
 import type { Session } from '../session/session.ts'
 import { discardWill } from '../session/will.ts'
 import { unsubscribe } from '../subscriptions/subscribe.ts'
@@ -23,10 +24,9 @@ export function changeGrant(broker: Broker, client: Client, grant: Grant | null)
   endForbiddenSubscriptions(broker, session, grant)
   const pending = session.will
   if (pending === null) return
-  const { topic, qos, retain } = pending.will
-  if (grant.mayPublish(topic, qos, retain)) return
+  if (mayPublishWill(session.namespace, grant, pending.will)) return
   discardWill(broker, session)
-  drop(topic, 'not_authorized', session.namespace)
+  drop(pending.will.topic, 'not_authorized', session.namespace)
 }
 
 /**

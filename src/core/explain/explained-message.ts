@@ -127,6 +127,7 @@ export class ExplainedMessage {
     const { outcome } = this
     if (outcome === null) return { outcome: 'duplicate', reason: reasonName(ReasonCode.success) }
     if (outcome === 'quota-exceeded') return { outcome: 'refused', reason: reasonName(ReasonCode.quotaExceeded) }
+    if (outcome === 'malformed-address') return { outcome: 'refused', reason: reasonName(ReasonCode.topicNameInvalid) }
     const code = outcome === 'delivered' ? ReasonCode.success : ReasonCode.noMatchingSubscribers
     return { outcome, reason: reasonName(code) }
   }
@@ -148,9 +149,14 @@ function viewPublisher({ clientId, principal, peer, session, version }: Client):
   return { clientId, username: session?.username ?? '', principal, address, listener, protocolVersion: version }
 }
 
+/** Rules are asked about what stands behind an address. */
+function topicToAsk({ topic, address }: TopicEntry): string {
+  return address?.kind === 'delayed' ? address.topic : topic
+}
+
 function publishRule(client: Client, entry: TopicEntry, { qos, retain }: Pick<Explanation, 'qos' | 'retain'>): string {
   if (entry.readOnly) return 'topics like this are the gateway’s own, or what another namespace exports: read only'
   const { grant } = client
   if (grant === null) return 'no rules: everything is allowed'
-  return grant.because?.({ action: 'publish', topic: entry.topic, qos, retain }) ?? 'rules of the program'
+  return grant.because?.({ action: 'publish', topic: topicToAsk(entry), qos, retain }) ?? 'rules of the program'
 }

@@ -5,6 +5,7 @@
  * ever appended.
  */
 
+import type { DelayedMessage } from '../delayed/delayed-message.ts'
 import type { Lane } from '../logs/lane.ts'
 import type { QueuedMessage } from '../logs/queued-message.ts'
 import type { Message } from '../publish/message.ts'
@@ -13,6 +14,7 @@ import type { Session } from '../session/session.ts'
 import type { PendingWill } from '../session/will.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import type { Link } from './link.ts'
+import type { DelayedQuery, RecoveredDelayedPage } from './recovered.ts'
 
 /** Whose log it is: a session's, or that of one priority of a queue. */
 export interface LogOwner {
@@ -81,6 +83,12 @@ export interface Journal {
   sent(session: Session, position: number, delivery: Delivery | null): void
   /** Asks for a page of the log from a position on, of one share group's messages if given; `onQueuePage` gets it. */
   requestPage(owner: LogOwner, fromPosition: number, sharedFilter?: string): void
+  /** A message waits until it is due. */
+  delayed(delayed: DelayedMessage): void
+  /** It does no longer: published, replaced or taken back. */
+  delayedEnd(id: number): void
+  /** Asks for a page of those that wait, behind everything that was recorded so far. */
+  requestDelayed(query: DelayedQuery, use: (page: RecoveredDelayedPage) => void): void
 }
 
 const nothing = (): void => {}
@@ -111,4 +119,7 @@ export const noJournal: Journal = {
   log: nothing,
   attempt: nothing,
   attemptEnd: nothing,
+  delayed: nothing,
+  delayedEnd: nothing,
+  requestDelayed: nothing,
 }

@@ -120,3 +120,62 @@ export interface RecoveredPage {
   /** Whether positions beyond the last entry exist. */
   more: boolean
 }
+
+/** A message that waits until it is due. */
+export interface RecoveredDelayed {
+  id: number
+  /** Empty: the default one. */
+  namespace: string
+  clock: 'steady' | 'system'
+  /** On that clock. */
+  dueAt: number
+  retain: boolean
+  /** Of its publisher; empty: none. */
+  principal: string
+  /** Empty: none. */
+  scheduleId: string
+  /** From when it is due on; -1: none. */
+  expirySeconds: number
+  topic: string
+  payload: Uint8Array
+  properties: Uint8Array
+  qos: Qos
+  publisher: string
+  publishedAt: number
+}
+
+/** Those that are due behind `after`, in order, until `untilDueAt`, up to both limits (at least one if any). */
+export interface DelayedQuery {
+  clock: 'steady' | 'system'
+  after: { readonly dueAt: number; readonly id: number }
+  untilDueAt: number
+  messagesMax: number
+  bytesMax: number
+}
+
+export interface RecoveredDelayedPage {
+  entries: readonly RecoveredDelayed[]
+  /** Whether others follow until `untilDueAt`. */
+  more: boolean
+}
+
+/** How many there are of one namespace and clock, and their bytes of topic, payload and properties. */
+export interface RecoveredDelayedCount {
+  namespace: string
+  clock: 'steady' | 'system'
+  messages: number
+  bytes: number
+  /** The highest there is. */
+  lastId: number
+}
+
+/** One that can be replaced and taken back by name. */
+export interface RecoveredDelayedName {
+  id: number
+  namespace: string
+  clock: 'steady' | 'system'
+  principal: string
+  publisher: string
+  scheduleId: string
+  bytes: number
+}

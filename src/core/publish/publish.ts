@@ -17,7 +17,7 @@ import type { Publication } from './publication.ts'
 import type { TopicEntry } from './route-cache.ts'
 
 /** What became of a PUBLISH. */
-export type PublishOutcome = 'delivered' | 'no-subscribers' | 'quota-exceeded'
+export type PublishOutcome = 'delivered' | 'no-subscribers' | 'quota-exceeded' | 'malformed-address'
 
 /** Routes a client's PUBLISH, whose topic and rights were checked. The frame is valid only during this call. */
 export function publishFrame(
@@ -118,11 +118,31 @@ function acceptAll(broker: Broker, publication: Publication, { recipients, group
   }
 }
 
-/** What is published to `$queue/<name>`: to nobody but this queue. */
+/** What is published to an address has no subscribers: the address says what becomes of it. */
 function routeAddressed(broker: Broker, publication: Publication, address: Address): PublishOutcome {
+  const outcome = toAddress(broker, publication, address)
+  publication.end()
+  return outcome
+}
+
+function toAddress(broker: Broker, publication: Publication, address: Address): PublishOutcome {
+  const { delayed } = broker
+  switch (address.kind) {
+    case 'delayed':
+      return delayed.accept(address, publication)
+    case 'cancel':
+      return delayed.cancel(address.scheduleId, publication) ? 'delivered' : 'no-subscribers'
+    case 'malformed':
+      return 'malformed-address'
+    default:
+      return toQueue(broker, publication, address)
+  }
+}
+
+/** What is published to `$queue/<name>`: to nobody but this queue. */
+function toQueue(broker: Broker, publication: Publication, address: Address): PublishOutcome {
   const { message, qos } = publication
   const { namespace } = publication.entry!
-  publication.end()
   const queue = address.kind === 'queue' ? namespace.queues.get(address.queue) : undefined
   if (address.kind !== 'queue' || queue?.declared !== true) {
     drop(message.name, 'no_queue', namespace)

@@ -9,6 +9,7 @@ import { drop } from '../drop.ts'
 import type { Address } from '../logs/address.ts'
 import { onVerdict } from '../logs/client-verdict.ts'
 import type { Session } from '../session/session.ts'
+import { mayPublishTo } from './may-publish.ts'
 import { messageFromFrame } from './message.ts'
 import { publishFrame } from './publish.ts'
 import { isTopic, type TopicEntry } from './route-cache.ts'
@@ -78,14 +79,10 @@ function accept(broker: Broker, publish: IncomingPublish): number {
   }
 }
 
-function mayPublish(
-  { grant }: Client,
-  { topic, readOnly, address }: TopicEntry,
-  { qos, retain }: PublishFrame,
-): boolean {
+function mayPublish({ grant }: Client, entry: TopicEntry, { qos, retain }: PublishFrame): boolean {
+  const { topic, readOnly, address } = entry
   if (readOnly) return false
-  // Whether it may judge is asked when it is known what about.
-  if (address !== null && address.kind === 'verdict') return true
+  if (address !== null) return mayPublishTo(entry, address, grant, { qos, retain })
   return grant === null || grant.mayPublish(topic, qos, retain)
 }
 
@@ -156,7 +153,7 @@ function route(broker: Broker, publish: IncomingPublish): number {
     return noteRefusal(broker, client!, entry!, refusal)
   }
   const { address } = entry!
-  if (address !== null && address.kind !== 'queue')
+  if (address?.kind === 'verdict' || address?.kind === 'malformed')
     return noted(broker, publish, answerAddressed(broker, publish, address))
   if (address?.kind === 'queue' && !entry!.namespace.queues.get(address.queue)?.declared) {
     return noted(broker, publish, ReasonCode.topicNameInvalid)
@@ -166,6 +163,8 @@ function route(broker: Broker, publish: IncomingPublish): number {
       return ReasonCode.success
     case 'no-subscribers':
       return ReasonCode.noMatchingSubscribers
+    case 'malformed-address':
+      return noted(broker, publish, ReasonCode.topicNameInvalid)
     default:
       noteRefusal(broker, client!, entry!, ReasonCode.quotaExceeded)
       if (client!.version !== 5 && frame!.qos > 0) {

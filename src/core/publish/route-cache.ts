@@ -32,7 +32,7 @@ export class TopicEntry {
   readonly topic: string
   /** For clients: the server's own, or what another namespace exports. */
   readonly readOnly: boolean
-  /** Of a thing of the gateway itself; null: an ordinary topic. */
+  /** What is published to it goes to a thing of the gateway itself; null: to its subscribers. */
   readonly address: Address | null
   readonly bytes: Uint8Array
   readonly hash: number

@@ -14,6 +14,8 @@ import { recoverLog } from '../logs/queue-set.ts'
 import { defaultNamespaceName } from '../namespace.ts'
 import type {
   RecoveredAttempt,
+  RecoveredDelayedCount,
+  RecoveredDelayedName,
   RecoveredLog,
   RecoveredMessage,
   RecoveredRetained,
@@ -145,6 +147,14 @@ export class BrokerRecovery {
     this.#broker.lanesByNumber.get(number)?.recover(firstPosition, lastPosition + 1, messages, bytes)
   }
 
+  onDelayed(count: RecoveredDelayedCount): void {
+    this.#broker.delayed.recoverCount(count)
+  }
+
+  onDelayedName(name: RecoveredDelayedName): void {
+    this.#broker.delayed.recoverName(name)
+  }
+
   /** After everything was handed over. */
   end(): void {
     for (const session of this.#broker.sessionsByNumber.values()) {
@@ -171,6 +181,7 @@ export class BrokerRecovery {
       if (session.expiryInterval === 0 && session.will === null) endSession(this.#broker, session)
     }
     copyRetained(this.#broker)
+    this.#broker.delayed.look()
     this.#recordLeaving()
   }
 

@@ -99,7 +99,8 @@ export function publishWill(broker: Broker, session: Session): void {
   try {
     const message = willMessage(will, session.clientId, broker.now)
     const outcome = publishMessage(broker, session.namespace, message, will.retain, session)
-    if (outcome === 'quota-exceeded') drop(will.topic, 'will_refused', session.namespace)
+    if (outcome === 'quota-exceeded' || outcome === 'malformed-address')
+      drop(will.topic, 'will_refused', session.namespace)
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error
     // For instance a recovered will, where fewer levels are allowed than before: what its session has to do goes on.

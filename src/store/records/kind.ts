@@ -25,4 +25,6 @@ export const Kind = {
   logPut: 20,
   attemptPut: 21,
   attemptDelete: 22,
+  delayedPut: 23,
+  delayedDelete: 24,
 } as const

@@ -1,5 +1,6 @@
 /** Every table of records, for check and salvage: in the order in which rows must be known to judge the next. */
 import { clockTable } from './clock.ts'
+import { delayedTable } from './delayed.ts'
 import { incomingTable } from './incoming.ts'
 import { attemptTable } from './log.ts'
 import { messageTable } from './message.ts'
@@ -26,5 +27,6 @@ export const tables: readonly StoredTable[] = [
   logTable,
   attemptTable,
   clockTable,
+  delayedTable,
   ...queueTables,
 ]
