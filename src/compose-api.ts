@@ -25,6 +25,7 @@ import { queueOf } from './config/queue-of.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
 import { follow } from './core/explain/explainer.ts'
+import { cancelDelayed } from './core/inspection/delayed-view.ts'
 import { BrokerInspection } from './core/inspection/inspection.ts'
 import type { Inspection } from './core/ports/inspection.ts'
 import type { Queues } from './core/ports/queues.ts'
@@ -154,6 +155,13 @@ function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, c
         return true
       }),
     settled: () => committer.settled(),
+    readDelayed: (asked) => new Promise((use) => engine.call(() => inspection.delayed(asked, use))),
+    findDelayed: (id) => new Promise((use) => engine.call(() => inspection.delayedMessage(id, use))),
+    async cancelDelayed(id) {
+      const found = await new Promise<boolean>((use) => engine.call(() => cancelDelayed(broker, id, use)))
+      if (found) await committer.settled()
+      return found
+    },
   }
 }
 

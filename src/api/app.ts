@@ -13,6 +13,7 @@ import { Problem, problemAnswer } from './problem.ts'
 import { type Api, createApp } from './route.ts'
 import { addClients } from './routes/clients.ts'
 import { addConfiguration } from './routes/configuration.ts'
+import { addDelayed } from './routes/delayed.ts'
 import { addDrops } from './routes/drops.ts'
 import { addExplain } from './routes/explain.ts'
 import { addHistory } from './routes/history.ts'
@@ -57,6 +58,7 @@ export function createApi(sources: ApiSources): Api {
   addSessions(api, pages)
   addSubscriptions(api, pages)
   addRetained(api, pages)
+  addDelayed(api)
   addPublish(api)
   addQueues(api, pages)
   addQueueWork(api)

@@ -92,6 +92,18 @@ export const messageSchema = z.object(message).openapi('Message')
 
 export const retainedSchema = z.object(message).openapi('RetainedMessage')
 
+const { expiresAt: _never, ...waitingMessage } = message
+export const delayedSchema = z
+  .object({
+    id: z.string(),
+    dueAt: time().describe('When it is published, in UTC.'),
+    scheduleId: z.string().describe('Under which its publisher replaces and cancels it; empty: it has none.'),
+    retain: z.boolean(),
+    principal: z.string().describe('Of its publisher; empty: nobody in particular.'),
+    ...waitingMessage,
+  })
+  .openapi('DelayedMessage')
+
 export const queuedSchema = z
   .object({
     position: count(),

@@ -1,7 +1,7 @@
 /** What the API asks of the gateway: the composition root brings it together. */
 import type { Admission } from '../core/ports/authority.ts'
 import type { Explanation, Followed, Following } from '../core/ports/explanation.ts'
-import type { Inspection, Owner } from '../core/ports/inspection.ts'
+import type { DelayedAsked, DelayedPart, DelayedView, Inspection, Owner } from '../core/ports/inspection.ts'
 import type {
   PeekedMessages,
   QueuedMessageView,
@@ -86,6 +86,10 @@ export interface ApiActions {
   /** False: nothing is retained there. What was deleted is gone for good once `settled` resolves. */
   deleteRetained(namespace: string, topic: string): boolean
   settled(): Promise<void>
+  readDelayed(asked: DelayedAsked): Promise<DelayedPart>
+  findDelayed(id: string): Promise<DelayedView | null>
+  /** Resolves when it is gone for good; false: it was not there. */
+  cancelDelayed(id: string): Promise<boolean>
 }
 
 /** Each call within a turn; what changes something is answered when that is stored. Undefined: there is no such queue. */

@@ -17,6 +17,7 @@ export function registerApiCommands(program: Command, context: CliContext): void
   registerSessions(program, context)
   registerRetained(program, context)
   registerQueues(program, context)
+  registerDelayed(program, context)
   registerRouting(program, context)
   registerSettings(program, context)
 }
@@ -66,11 +67,7 @@ function registerRetained(program: Command, context: CliContext): void {
   const retained = program.command('retained').description('retained messages: list, get, delete')
   const columns = ['namespace', 'topic', 'qos', 'publishedAt', 'publisher', 'payloadBytes', 'payload']
   const list = retained.command('list').description('list those of topics that a filter matches (default #)')
-  withOwner(withLimit(list.option('--filter <filter>', 'topic filter'))).action(async (flags: ListFlags) => {
-    const query = { filter: flags.filter, namespace: flags.namespace }
-    const found = await new ApiClient(flags, context).list<Row>('/retained', query, flags.limit)
-    writeRows(context, flags, { ...found, columns })
-  })
+  addTopicList(list, context, { path: '/retained', columns })
   const get = retained.command('get').description('write the payload of one to standard output').argument('<topic>')
   withOwner(withApiOptions(get)).action(async (topic: string, flags: ListFlags) => {
     const path = `/retained/${inPath(topic)}`
@@ -91,6 +88,15 @@ function registerRetained(program: Command, context: CliContext): void {
     if (flags.json) writeJson(context, answer)
     else context.stdout.write(`${answer.deleted} deleted\n`)
   })
+}
+
+function registerDelayed(program: Command, context: CliContext): void {
+  const delayed = program.command('delayed').description('messages that wait until they are due: list, show, cancel')
+  const columns = ['dueAt', 'id', 'namespace', 'topic', 'qos', 'scheduleId', 'publisher', 'payloadBytes', 'payload']
+  const list = delayed.command('list').description('list them, the next one first')
+  addTopicList(list, context, { path: '/delayed', columns })
+  addShow(delayed.command('show').description('show one, whole'), context, '/delayed', '<id>')
+  addDelete(delayed.command('cancel').description('take one back: it is not published'), context, '/delayed', '<id>')
 }
 
 interface Payload {
@@ -159,8 +165,20 @@ function registerSettings(program: Command, context: CliContext): void {
   })
 }
 
-function addShow(command: Command, context: CliContext, path: string): void {
-  withOwner(withApiOptions(command.argument('<client-id>'))).action(async (clientId: string, flags: ListFlags) => {
+function addTopicList(
+  command: Command,
+  context: CliContext,
+  { path, columns }: { path: string; columns: string[] },
+): void {
+  withOwner(withLimit(command.option('--filter <filter>', 'topic filter'))).action(async (flags: ListFlags) => {
+    const query = { filter: flags.filter, namespace: flags.namespace }
+    const found = await new ApiClient(flags, context).list<Row>(path, query, flags.limit)
+    writeRows(context, flags, { ...found, columns })
+  })
+}
+
+function addShow(command: Command, context: CliContext, path: string, argument = '<client-id>'): void {
+  withOwner(withApiOptions(command.argument(argument))).action(async (clientId: string, flags: ListFlags) => {
     const query = { namespace: flags.namespace }
     const row = await new ApiClient(flags, context).call<Row>(`${path}/${inPath(clientId)}`, { query })
     if (flags.json) writeJson(context, row)
@@ -173,8 +191,8 @@ function addShow(command: Command, context: CliContext, path: string): void {
   })
 }
 
-function addDelete(command: Command, context: CliContext, path: string): void {
-  withOwner(withApiOptions(command.argument('<client-id>'))).action(async (clientId: string, flags: ListFlags) => {
+function addDelete(command: Command, context: CliContext, path: string, argument = '<client-id>'): void {
+  withOwner(withApiOptions(command.argument(argument))).action(async (clientId: string, flags: ListFlags) => {
     const query = { namespace: flags.namespace }
     await new ApiClient(flags, context).call(`${path}/${inPath(clientId)}`, { method: 'DELETE', query })
   })

@@ -3,17 +3,17 @@
  * The topic is subscribed to before the request leaves, so that no answer is too early.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import type { PublishOutcome } from '../core/publish/publish.ts'
+
 import type { Committer } from './committer.ts'
 import type { Engine } from './engine.ts'
 import { LocalSubscription, type ReceivedMessage } from './local-subscription.ts'
-import { type OwnMessage, publishOwn } from './own-message.ts'
+import { type OwnMessage, type OwnOutcome, publishOwn } from './own-message.ts'
 
 /** Requests that wait for their answers at the same time. */
 export const ownRequestsMax = 1000
 const correlationBytes = 16
 
-export type RequestOutcome = ReceivedMessage | Exclude<PublishOutcome, 'delivered'> | 'late' | 'too-many'
+export type RequestOutcome = ReceivedMessage | Exclude<OwnOutcome, 'delivered'> | 'late' | 'too-many'
 
 let waiting = 0
 

@@ -93,6 +93,20 @@ async function documentOf({ call }: Api): Promise<Document> {
 /** Paths with their parameters filled in. */
 const filled = (path: string) => path.replace(/\{\w+\}/g, 'nothing')
 
+async function callDelayed({ call, admin, gateway }: Api): Promise<void> {
+  await gateway.publish({ topic: '$delayed/3600/a', payload: 'x' })
+  const { body } = await call<{ items: { id: string }[] }>('/delayed')
+  const path = `/delayed/${body.items[0]!.id}`
+  await call('/delayed?limit=0')
+  await call('/delayed/nothing')
+  await call(path)
+  for (const one of [path, '/delayed/nothing', path]) {
+    await call(`${one}?namespace=a&namespace=b`)
+    await admin(`${one}?namespace=a&namespace=b`, { method: 'DELETE' })
+    await admin(one, { method: 'DELETE' })
+  }
+}
+
 async function callEverything(api: Api): Promise<void> {
   const { call, admin } = api
   await connectClient(api.gateway, { clientId: 'device' })
@@ -121,6 +135,7 @@ async function callEverything(api: Api): Promise<void> {
   for (const path of ['/sessions', '/subscriptions', '/topics', '/drops', '/routes'])
     await call(`${path}?cursor=x&topic=%23`)
   await call('/metrics/history?step=1h')
+  await callDelayed(api)
   await call('/routes?topic=a&namespace=nowhere')
   for (const path of [
     '/clients?limit=0',

@@ -1,12 +1,10 @@
 /** A message that waits until it is due, as the core has it, and as it is stored. */
 import { publishProperties } from '../../mqtt/publish.ts'
 import type { Namespace } from '../namespace.ts'
+import type { DelayClock, DelayedPlace } from '../ports/inspection.ts'
 import type { RecoveredDelayed } from '../ports/recovered.ts'
 import { type Message, messageBytes } from '../publish/message.ts'
 import { messageOf } from '../session/queue-pages.ts'
-
-/** What a due time is counted on: the gateway's clock, which never jumps, or that of the system, which says what day it is. */
-export type DelayClock = 'steady' | 'system'
 
 export interface DelayedMessage {
   /** Unlike that of any other, also before a restart. */
@@ -33,12 +31,7 @@ export function delayedBytes({ message }: DelayedMessage): number {
   return messageBytes(message) + delayedObjectBytes
 }
 
-/** In the order in which they are due; of those due at the same time the older is the first. */
-export interface DelayedPlace {
-  readonly dueAt: number
-  readonly id: number
-}
-
+/** Of those due at the same time the older is the first. */
 export function isEarlier(one: DelayedPlace, other: DelayedPlace): boolean {
   return one.dueAt < other.dueAt || (one.dueAt === other.dueAt && one.id < other.id)
 }

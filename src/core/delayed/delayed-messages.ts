@@ -14,12 +14,12 @@ import { Deadline } from '../deadlines.ts'
 import { drop } from '../drop.ts'
 import { type Address, addressOf } from '../logs/address.ts'
 import { defaultNamespaceName, type Namespace } from '../namespace.ts'
+import type { DelayClock } from '../ports/inspection.ts'
 import type { RecoveredDelayedCount, RecoveredDelayedName } from '../ports/recovered.ts'
 import { mayPublishWhenDue } from '../publish/may-publish.ts'
 import type { Publication } from '../publish/publication.ts'
 import { type PublishOutcome, publishMessage } from '../publish/publish.ts'
 import {
-  type DelayClock,
   type DelayedMessage,
   delayedBytes,
   delayedObjectBytes,
@@ -50,6 +50,8 @@ export class DelayedMessages {
   /** By whose they are and what they are called. */
   readonly #named = new Map<string, Named>()
   readonly #deadline = new Deadline(() => this.#onDue())
+  /** That were taken back where they stood, in the store alone: a page that was asked for before may still show them. By number, the ticket. */
+  readonly #takenBack = new Map<number, number>()
   #lastId = 0
   /** What is due is being published, over some turns. */
   #firing = false
@@ -113,14 +115,21 @@ export class DelayedMessages {
   /** Takes back any one, as it was seen. Returns whether it was still there. */
   remove(delayed: DelayedMessage): boolean {
     const order = this.orders[delayed.clock]
-    if (order.get(delayed.id) === undefined && order.covers(delayed)) return false
+    if (order.get(delayed.id) === undefined && (order.covers(delayed) || this.#takenBack.has(delayed.id))) return false
     const key = delayed.scheduleId === '' ? undefined : keyOf(delayed)
     if (key !== undefined && this.#named.get(key)?.id !== delayed.id) return false
     if (key !== undefined) this.#named.delete(key)
+    this.#noteTakenBack(delayed.id)
     this.#end({ ...delayed, bytes: delayedBytes(delayed) })
     delayed.namespace.traffic.delayedCancelled++
     this.look()
     return true
+  }
+
+  #noteTakenBack(id: number): void {
+    const { journal } = this.#broker
+    for (const [earlier, ticket] of this.#takenBack) if (ticket <= journal.committed) this.#takenBack.delete(earlier)
+    this.#takenBack.set(id, journal.ticket)
   }
 
   recoverCount({ namespace: name, clock, messages, bytes, lastId }: RecoveredDelayedCount): void {

@@ -8,9 +8,10 @@
  * noted: the page may have it or not.
  */
 import { Deadline, Deadlines } from '../deadlines.ts'
+import type { DelayClock, DelayedPlace } from '../ports/inspection.ts'
 import type { Journal } from '../ports/journal.ts'
 import type { RecoveredDelayedPage } from '../ports/recovered.ts'
-import { type DelayClock, type DelayedMessage, type DelayedPlace, delayedBytes, isEarlier } from './delayed-message.ts'
+import { type DelayedMessage, delayedBytes, isEarlier } from './delayed-message.ts'
 
 /** How far ahead messages are read. */
 const aheadMs = 3_600_000
@@ -73,10 +74,6 @@ export class DueOrder {
     return (this.#heap.first as Resident | undefined)?.delayed
   }
 
-  get residents(): Iterable<DelayedMessage> {
-    return [...this.#residents.values()].map(({ delayed }) => delayed)
-  }
-
   get residentMessages(): number {
     return this.#residents.size
   }
@@ -88,6 +85,18 @@ export class DueOrder {
   /** What is due later than this may not be in memory; Infinity: everything is. */
   get completeUntil(): number {
     return this.#end.dueAt
+  }
+
+  /** Of those in memory, behind a place and in order. */
+  behind(place: DelayedPlace, messagesMax: number): DelayedMessage[] {
+    const kept: DelayedMessage[] = []
+    const shorten = () => kept.sort((a, b) => (isEarlier(a, b) ? -1 : 1)).splice(messagesMax)
+    for (const { delayed } of this.#residents.values()) {
+      if (isEarlier(place, delayed)) kept.push(delayed)
+      if (kept.length >= 4 * messagesMax) shorten()
+    }
+    shorten()
+    return kept
   }
 
   get(id: number): DelayedMessage | undefined {

@@ -2,6 +2,9 @@
 import type { Broker } from '../broker.ts'
 import type {
   ClientView,
+  DelayedAsked,
+  DelayedPart,
+  DelayedView,
   DropView,
   Inspection,
   Lazy,
@@ -16,6 +19,7 @@ import type {
 import type { Message } from '../publish/message.ts'
 import type { Session } from '../session/session.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
+import { findDelayed, viewDelayed } from './delayed-view.ts'
 import { viewQueue } from './queue-view.ts'
 
 export class BrokerInspection implements Inspection {
@@ -58,6 +62,14 @@ export class BrokerInspection implements Inspection {
   queue(owner: Owner, fromPosition: number, entriesMax: number, use: (part: QueueView) => void): boolean {
     const session = this.#find(owner)
     return session !== undefined && viewQueue(this.#broker, session, { fromPosition, entriesMax }, use)
+  }
+
+  delayed(asked: DelayedAsked, use: (part: DelayedPart) => void): void {
+    viewDelayed(this.#broker, asked, use)
+  }
+
+  delayedMessage(id: string, use: (found: DelayedView | null) => void): void {
+    findDelayed(this.#broker, id, use)
   }
 
   hasNamespace(name: string): boolean {

@@ -91,6 +91,42 @@ export interface QueueView {
   readonly nextPosition: number | null
 }
 
+/** What a due time is counted on: the gateway's clock, which never jumps, or that of the system. */
+export type DelayClock = 'steady' | 'system'
+
+/** In the order in which they are due. */
+export interface DelayedPlace {
+  /** On its clock. */
+  readonly dueAt: number
+  readonly id: number
+}
+
+/** A message that waits until it is due. */
+export interface DelayedView {
+  /** Says where it stands: nobody else has to know how. */
+  readonly id: string
+  readonly place: DelayedPlace
+  readonly dueAt: number
+  readonly retain: boolean
+  /** Empty: it has none. */
+  readonly scheduleId: string
+  readonly principal: string
+  readonly message: MessageView
+}
+
+/** Of one clock, behind a place, so many at most. */
+export interface DelayedAsked {
+  readonly clock: DelayClock
+  readonly after: DelayedPlace
+  readonly messagesMax: number
+}
+
+export interface DelayedPart {
+  readonly rows: readonly DelayedView[]
+  /** Others follow. */
+  readonly more: boolean
+}
+
 export interface TopicView {
   readonly namespace: string
   readonly topic: string
@@ -132,6 +168,10 @@ export interface Inspection {
    * its store pages are being read already.
    */
   queue(owner: Owner, fromPosition: number, entriesMax: number, use: (part: QueueView) => void): boolean
+  /** Gives what was asked for to `use`, at once or, where it is in the store, later. */
+  delayed(asked: DelayedAsked, use: (part: DelayedPart) => void): void
+  /** The one of this id, alike; null: there is none. */
+  delayedMessage(id: string, use: (found: DelayedView | null) => void): void
   hasNamespace(name: string): boolean
   /** Those that match the filter, in no particular order. */
   retained(namespace: string, filter: string): Lazy<MessageView>
