@@ -16,6 +16,7 @@ import { accessOfListeners, authenticatesAnywhere } from './config/access-settin
 import { clientLimitsOf } from './config/client-limits.ts'
 import { exportsOf, namespacesOfUsers, quotasOf } from './config/namespaces.ts'
 import { queuesOf } from './config/queues.ts'
+import type { Schedule } from './config/schedules.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
@@ -37,6 +38,7 @@ import { MetricsHistory, mainFigures } from './observe/history.ts'
 import { createLog, type Log } from './observe/log.ts'
 import { LoginAudit } from './observe/login-audit.ts'
 import { FaultHistory } from './process/fault-history.ts'
+import { Schedules } from './schedules/schedules.ts'
 import { DiskWatch } from './store/disk-watch.ts'
 import { createMemoryStore } from './store/memory.ts'
 import { quarantineIfDamaged } from './store/quarantine-if-damaged.ts'
@@ -70,6 +72,7 @@ export interface GatewayParts {
   apiTokens: ApiTokens
   history: MetricsHistory
   traces: Traces
+  schedules: Schedules
   /** Absent where code decides who may connect. */
   access: ListenerAccess | undefined
   /** The namespace of each user that has one by the configuration. */
@@ -96,7 +99,7 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   let clockKeeper: ClockKeeper | undefined
   let apiTokens: ApiTokens
   try {
-    clockKeeper = await loadStored({ ...core, store, clock, log })
+    clockKeeper = await loadStored({ ...core, store, clock, log, wanted: config.schedules })
     apiTokens = openApiTokens(config, log)
   } catch (error) {
     await store.close().catch(() => {})
@@ -149,7 +152,10 @@ function reportDamage(broker: Broker, log: Log, { session, messages, finding }: 
 }
 
 type Foundation = Pick<GatewayParts, 'store' | 'log' | 'clock' | 'failure'> & { faults?: FaultHistory | undefined }
-type Core = Pick<GatewayParts, 'broker' | 'engine' | 'committer' | 'onRuleError' | 'access' | 'userNamespaces'>
+type Core = Pick<
+  GatewayParts,
+  'broker' | 'engine' | 'committer' | 'onRuleError' | 'access' | 'userNamespaces' | 'schedules'
+>
 
 /** What is in force of it is said aloud: a client is refused because of what may be our fault. */
 function openFaultHistory({ dataDir }: GatewayConfig, log: Log): FaultHistory {
@@ -228,7 +234,8 @@ function composeCore(config: GatewayConfig, { store, log, clock, failure, faults
     failure.report(error)
   }
   const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax, roomLimits, onFault })
-  return { broker, engine, committer, onRuleError, access, userNamespaces }
+  const schedules = new Schedules(broker, (fields, text) => log.warn(fields, text))
+  return { broker, engine, committer, onRuleError, access, userNamespaces, schedules }
 }
 
 /** @throws AccessFileError where a file of users, rules or keys has a fault */
@@ -280,7 +287,9 @@ async function loadStored({
   store,
   clock,
   log,
-}: Core & Pick<Foundation, 'store' | 'clock' | 'log'>) {
+  schedules,
+  wanted,
+}: Core & Pick<Foundation, 'store' | 'clock' | 'log'> & { wanted: readonly Schedule[] }) {
   let lastOffset: number | null = null
   const recovery = new BrokerRecovery(broker, (time, wallOffsetMs) => {
     lastOffset = wallOffsetMs
@@ -294,7 +303,10 @@ async function loadStored({
   committer.nextMessageId = nextMessageId
   committer.retainedVersion = retainedVersion
   recovery.end()
-  engine.run(() => broker.advance(clock.now()))
+  engine.run(() => {
+    schedules.change(wanted)
+    broker.advance(clock.now())
+  })
   if (!store.durable) return undefined
   const inTurn = (action: () => void): void => engine.run(action)
   const warn = (fields: object, text: string): void => log.warn(fields, text)

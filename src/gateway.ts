@@ -250,6 +250,7 @@ export class Gateway {
     this.#reloadNamespaces(config)
     this.#reloadQueues(config)
     this.reloadLimits(config)
+    engine.run(() => this.#parts.schedules.change(config.schedules))
     this.#parts.inForce.config = config
     engine.run(() => {
       for (const guest of gone.flatMap(({ settings }) => settings.room.guests)) {
@@ -315,10 +316,7 @@ export class Gateway {
     return { ...flatMetrics(this.broker.totals(), this.broker.gauges()), ...flatQueueMetrics(queues) }
   }
 
-  /**
-   * Makes a token for the HTTP API, kept as a hash in the data folder or, without one, in memory: for the whole gateway or for one
-   * namespace. Throws where the name is taken.
-   */
+  /** Makes a token for the HTTP API, kept as a hash in the data folder, if there is one. Throws where the name is taken. */
   addApiToken(name: string, role: ApiRole, { namespace }: { namespace?: string } = {}): string {
     return this.#parts.apiTokens.add({ name, role, namespace }, new Date())
   }

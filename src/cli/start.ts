@@ -330,7 +330,7 @@ const refusals = [ConfigError, AccessFileError, CliError]
 
 /** Options that a running gateway takes, whole or for the listeners that are made of them. */
 const reloaded = new Set([
-  ...['logLevel', 'authentication', 'authorization', 'allowAnonymous', 'sessionOwnership', 'queues'],
+  ...['logLevel', 'authentication', 'authorization', 'allowAnonymous', 'sessionOwnership', 'schedules', 'queues'],
   ...[
     'listeners',
     'host',

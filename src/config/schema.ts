@@ -35,6 +35,7 @@ import {
   namespacesSchema,
 } from './namespaces.ts'
 import { queueIssues, queueSchema, queuesOption, retrySchema } from './queues.ts'
+import { scheduleIssues, scheduleSchema, schedulesSchema } from './schedules.ts'
 
 const protocolSchema = z.strictObject(
   {
@@ -106,6 +107,7 @@ export const gatewayOptionsSchema = z.strictObject(
       .default({})
       .describe('Routing domains of their own, by name; see below. default is there anyway.'),
     queues: queuesOption('Queues of the default namespace'),
+    schedules: schedulesSchema.default([]).describe('Messages that are published again and again; see delayed.md.'),
     inMemory: flag().default(false).describe('Keep everything in memory only: nothing survives the process.'),
     dataDir: text(4096).default('./data').describe('Folder of the database.'),
     durability: oneOf(...durabilities)
@@ -221,6 +223,7 @@ function jointIssues(parsed: ParsedOptions, given: GatewayOptions): ConfigIssue[
     ...listenerIssues(parsed, { ...given }),
     ...namespaceIssues(parsed),
     ...queueIssues(parsed),
+    ...scheduleIssues(parsed),
     ...accessIssues(parsed, isAuthenticated(given)),
     ...authenticationIssues(parsed.authentication),
     ...authorizationIssues(parsed.authorization),
@@ -292,6 +295,7 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
       [path, Object.keys(queueSchema.shape)],
       [`${path}.retry`, Object.keys(retrySchema.shape)],
     ]),
+    ['schedules.*', Object.keys(scheduleSchema.shape)],
     ['listeners.*', Object.keys(listenerSchema.shape)],
     ['listeners.*.limits', Object.keys(listenerLimitsSchema.shape)],
   ])

@@ -213,7 +213,7 @@ export class Broker {
   setWallOffset(offset: number): void {
     if (offset === this.wallOffset) return
     this.wallOffset = offset
-    this.delayed.look()
+    this.delayed.onClock()
   }
 
   /** What this principal may do has changed: its clients' subscriptions and wills are asked for again. */

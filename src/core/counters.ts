@@ -109,6 +109,9 @@ export class Traffic {
   delayedReplaced = 0
   /** That were taken back. */
   delayedCancelled = 0
+  /** Messages of schedules that were published, and occurrences that nobody was there for. */
+  schedulesPublished = 0
+  schedulesMissed = 0
 }
 
 /** Of the gateway; and what is counted in each namespace for the default one. */
@@ -210,6 +213,8 @@ export function totalOf(counters: Counters, others: readonly Traffic[]): Counter
     delayedLatenessSeconds: sum((one) => one.delayedLatenessSeconds),
     delayedReplaced: sum((one) => one.delayedReplaced),
     delayedCancelled: sum((one) => one.delayedCancelled),
+    schedulesPublished: sum((one) => one.schedulesPublished),
+    schedulesMissed: sum((one) => one.schedulesMissed),
   }
   return Object.assign(Object.create(counters) as Counters, traffic)
 }

@@ -6,6 +6,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from '@prometheus-io/client'
 import type { Counters, Gauges } from '../core/counters.ts'
+import { delayedMetrics } from './delayed-metrics.ts'
 import { droppedLines } from './log.ts'
 import {
   budget,
@@ -185,25 +186,7 @@ const metrics: readonly Metric[] = [
     'Messages that somebody followed and was not told of, because there were too many at once.',
     (c) => c.explanationsMissed,
   ),
-  gauge('mqtt_delayed_messages', 'Messages that wait until they are due now.', (g) => g.delayedMessages),
-  gauge(
-    'mqtt_delayed_bytes',
-    'Bytes of messages that wait until they are due now, 500 for each included.',
-    (g) => g.delayedBytes,
-  ),
-  counter('mqtt_delayed_accepted_total', 'Messages taken to be published later.', (c) => c.delayedAccepted),
-  counter('mqtt_delayed_published_total', 'Delayed messages published when they were due.', (c) => c.delayedPublished),
-  counter(
-    'mqtt_delayed_replaced_total',
-    'Delayed messages replaced by one of the same schedule-id.',
-    (c) => c.delayedReplaced,
-  ),
-  counter('mqtt_delayed_cancelled_total', 'Delayed messages taken back.', (c) => c.delayedCancelled),
-  counter(
-    'mqtt_delayed_lateness_seconds_total',
-    'By how much later than they were due delayed messages were published, together.',
-    (c) => c.delayedLatenessSeconds,
-  ),
+  ...delayedMetrics,
   counter('mqtt_wills_published_total', 'Will messages published.', (c) => c.willsPublished),
   counter('mqtt_retained_changes_total', 'Retained messages set or removed.', (c) => c.retainedChanges),
   counter('mqtt_route_cache_hits_total', 'Routes taken from the cache.', (c) => c.routeCacheHits),

@@ -71,17 +71,21 @@ export const layers: readonly Layer[] = [
       'src/mqtt/',
       'src/core/options.ts',
       'src/core/subscriptions/shared-group.ts',
+      'src/core/logs/address.ts',
       'src/core/logs/definition.ts',
       'src/store/store.ts',
       // The schema checks rules in the words of those who judge by them.
       'src/auth/rule.ts',
       'src/auth/hook-forms.ts',
       'src/auth/certificate-step.ts',
+      'src/schedules/cron.ts',
     ],
     types: [...ports, 'src/auth/access-files.ts', 'src/core/publish/export.ts'],
   },
   // What runs in browsers: nothing of the gateway, nothing of Node. React is the peer of one file.
   { of: 'src/client/', imports: [] },
+  // What the configuration says of when, as delayed messages of the core.
+  { of: 'src/schedules/', imports: ['src/core/', 'src/mqtt/'], types: ['src/config/schedules.ts'] },
   { of: 'src/compose', imports: ['src/'] },
   { of: 'src/world.ts', imports: [], types: ['src/engine/clock.ts', 'src/store/store.ts'] },
   { of: 'src/gateway.ts', imports: ['src/'] },

@@ -97,9 +97,11 @@ export function addDelayed(api: Api): void {
 }
 
 function delayedBody(view: DelayedView, wallTime: WallTime, shownBytesMax?: number) {
-  const { id, dueAt, retain, scheduleId, principal, message } = view
+  const { id, clock, place, retain, scheduleId, principal, message } = view
+  // A date is one already.
+  const dueAt = clock === 'system' ? new Date(place.dueAt).toISOString() : timeText(view.dueAt, wallTime)
   const { expiresAt: _never, ...body } = messageBody(message, wallTime, shownBytesMax)
-  return { id, dueAt: timeText(dueAt, wallTime), scheduleId, retain, principal, ...body }
+  return { id, dueAt, scheduleId, retain, principal, ...body }
 }
 
 type Places = Record<DelayClock, DelayedPlace>

@@ -27,6 +27,7 @@ import {
   scheduleIdOf,
 } from './delayed-message.ts'
 import { DueOrder } from './due-order.ts'
+import { Recurring } from './recurring.ts'
 
 /** How long a message that is due waits for room on the disk before it is tried again. */
 const storeFullRetryMs = 5000
@@ -39,6 +40,7 @@ type DelayedAddress = Extract<Address, { kind: 'delayed' }>
 /** What has a `schedule-id`, wherever it is. */
 interface Named {
   readonly id: number
+  readonly scheduleId: string
   readonly clock: DelayClock
   readonly namespace: Namespace
   readonly bytes: number
@@ -46,6 +48,7 @@ interface Named {
 
 export class DelayedMessages {
   readonly #broker: Broker
+  readonly recurring = new Recurring(this)
   readonly orders: Readonly<Record<DelayClock, DueOrder>>
   /** By whose they are and what they are called. */
   readonly #named = new Map<string, Named>()
@@ -122,6 +125,7 @@ export class DelayedMessages {
     this.#noteTakenBack(delayed.id)
     this.#end({ ...delayed, bytes: delayedBytes(delayed) })
     delayed.namespace.traffic.delayedCancelled++
+    if (this.recurring.isOne(delayed)) this.recurring.onCancelled(delayed)
     this.look()
     return true
   }
@@ -130,6 +134,40 @@ export class DelayedMessages {
     const { journal } = this.#broker
     for (const [earlier, ticket] of this.#takenBack) if (ticket <= journal.committed) this.#takenBack.delete(earlier)
     this.#takenBack.set(id, journal.ticket)
+  }
+
+  /** Without asking whether there is room. */
+  put(delayed: Omit<DelayedMessage, 'id'>): void {
+    this.#begin({ ...delayed, id: this.#nextId() })
+  }
+
+  /** Of one owner. */
+  namedOf({
+    principal,
+    publisher,
+  }: {
+    principal: string
+    publisher: string
+  }): Pick<Named, 'namespace' | 'scheduleId'>[] {
+    const all = [...this.#named]
+    return all.flatMap(([key, { namespace, scheduleId }]) => {
+      const isOwn = key === keyOf({ namespace, scheduleId, principal, message: { publisher } })
+      return isOwn ? [{ namespace, scheduleId }] : []
+    })
+  }
+
+  endNamed(owned: Owned): void {
+    const key = keyOf(owned)
+    const named = this.#named.get(key)
+    if (named === undefined) return
+    this.#named.delete(key)
+    this.#end(named)
+  }
+
+  /** The clock of the system was looked at. */
+  onClock(): void {
+    this.recurring.onClock()
+    this.look()
   }
 
   recoverCount({ namespace: name, clock, messages, bytes, lastId }: RecoveredDelayedCount): void {
@@ -143,7 +181,7 @@ export class DelayedMessages {
     const namespace = this.#namespaceOf(name)
     const { principal, scheduleId, publisher, id, clock } = named
     const key = keyOf({ namespace, principal, scheduleId, message: { publisher } })
-    this.#named.set(key, { id, clock, namespace, bytes: bytes + delayedObjectBytes })
+    this.#named.set(key, { id, scheduleId, clock, namespace, bytes: bytes + delayedObjectBytes })
   }
 
   /** Something has come or gone, the clock of the system was set, or what the store had was told. */
@@ -200,7 +238,7 @@ export class DelayedMessages {
     const { journal } = this.#broker
     const { id, clock, namespace, scheduleId } = delayed
     const bytes = delayedBytes(delayed)
-    if (scheduleId !== '') this.#named.set(keyOf(delayed), { id, clock, namespace, bytes })
+    if (scheduleId !== '') this.#named.set(keyOf(delayed), { id, scheduleId, clock, namespace, bytes })
     this.#count(namespace, 1, bytes)
     namespace.traffic.delayedAccepted++
     journal.delayed(delayed)
@@ -208,7 +246,7 @@ export class DelayedMessages {
     this.look()
   }
 
-  #end({ id, clock, namespace, bytes }: Named): void {
+  #end({ id, clock, namespace, bytes }: Omit<Named, 'scheduleId'>): void {
     this.#count(namespace, -1, -bytes)
     this.#broker.journal.delayedEnd(id)
     this.orders[clock].remove(id)
@@ -263,6 +301,7 @@ export class DelayedMessages {
     const { namespace, message, retain, principal } = delayed
     if (delayed.scheduleId !== '') this.#named.delete(keyOf(delayed))
     this.#end({ ...delayed, bytes: delayedBytes(delayed) })
+    if (this.recurring.isOne(delayed) && !this.recurring.onDue(delayed)) return
     const dueAt = delayed.dueAt - this.#ahead(delayed.clock)
     const expiresAt = dueAt + delayed.expiryMs
     if (expiresAt <= now) {
@@ -305,6 +344,7 @@ interface Owned {
 
 /** A name is its user's; where there are no users, its client's. No part can hold what stands between them. */
 function keyOf({ namespace, principal, scheduleId, message: { publisher } }: Owned): string {
+  if (publisher === '') return `${namespace.name}\u0000gateway\u0000${principal}\u0000${scheduleId}`
   const owner = principal === '' ? `client\u0000${publisher}` : `user\u0000${principal}`
   return `${namespace.name}\u0000${owner}\u0000${scheduleId}`
 }

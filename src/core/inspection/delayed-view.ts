@@ -70,6 +70,7 @@ function view(broker: Broker, delayed: DelayedMessage): DelayedView {
   return {
     id: idOf(delayed),
     place: { dueAt, id: delayed.id },
+    clock,
     dueAt: clock === 'system' ? dueAt - broker.wallOffset : dueAt,
     retain,
     scheduleId,

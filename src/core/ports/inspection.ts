@@ -106,6 +106,7 @@ export interface DelayedView {
   /** Says where it stands: nobody else has to know how. */
   readonly id: string
   readonly place: DelayedPlace
+  readonly clock: DelayClock
   readonly dueAt: number
   readonly retain: boolean
   /** Empty: it has none. */
