@@ -6,6 +6,7 @@ import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import { drop } from '../drop.ts'
+import type { Explainer } from '../explain/explainer.ts'
 import type { Address } from '../logs/address.ts'
 import { onVerdict } from '../logs/client-verdict.ts'
 import type { Session } from '../session/session.ts'
@@ -56,9 +57,13 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
   publish.frame = frame
   publish.entry = entry
   publish.refusal = refusal
-  if (broker.explainer === null) return accept(broker, publish)
+  return broker.explainer === null ? accept(broker, publish) : acceptExplained(broker, broker.explainer, publish)
+}
+
+/** A function of its own: a closure's variables would cost an allocation for each message, also where none is explained. */
+function acceptExplained(broker: Broker, explainer: Explainer, publish: IncomingPublish): number {
   let reasonCode: number = ReasonCode.success
-  broker.explainer.incoming(publish, () => {
+  explainer.incoming(publish, () => {
     reasonCode = accept(broker, publish)
   })
   return reasonCode
