@@ -230,7 +230,7 @@ export const explanationSchema = z
     commitAfterMs: count(),
     recipients: z.array(
       z.object({
-        kind: z.enum(['client', 'program', 'namespace', 'group', 'other']),
+        kind: z.enum(['client', 'program', 'namespace', 'group', 'queue', 'other']),
         name: z.string(),
         filter: z.string(),
         group: z.string(),

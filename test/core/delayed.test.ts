@@ -143,6 +143,11 @@ describe('a delayed message', () => {
     expect(world.broker.counters.messagesDropped.get('not_authorized')).toBe(2)
   })
 
+  it.each(['$delayed/#', '$delayed/10/t', '$share/g/$delayed/#'])('has no subscribers: %s is refused', (filter) => {
+    const reader = new World().connected('r').subscribe(filter, 1)
+    expect(reader.take()).toMatchObject([{ type: 'suback', reasonCodes: [0x8f] }])
+  })
+
   it('is not sent to its own publisher where that wants none of its own', () => {
     const world = new World()
     const device = world.connected('w').subscribe('t', 0, { noLocal: true })

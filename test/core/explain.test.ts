@@ -5,6 +5,7 @@ import { explanationsPerSecondMax, follow, followersMax } from '../../src/core/e
 import type { Explanation, Followed } from '../../src/core/ports/explanation.ts'
 import { InProcessSubscriber } from '../../src/core/subscriptions/in-process.ts'
 import { DurableWorld } from './durable-world.ts'
+import { queueWorld } from './queue-world.ts'
 import { type Device, World } from './world.ts'
 
 const lasting = { cleanStart: false, properties: { sessionExpiryInterval: 3600 } }
@@ -27,6 +28,14 @@ function subscribed(world: World, clientId: string, filter: string, qos: 0 | 1 |
 }
 
 describe('an explanation', () => {
+  it('names the queue that took the message in', () => {
+    const world = queueWorld()
+    const { told, end } = follower(world)
+    world.connected('p').publish('jobs/1', 'x', { qos: 1 })
+    end()
+    expect(told[0]!.recipients).toMatchObject([{ kind: 'queue', name: 'jobs', filter: 'jobs/#', state: 'passed_on' }])
+  })
+
   it('says who published it, how it was routed, and that a subscriber at QoS 0 was sent it', () => {
     const world = new World()
     subscribed(world, 's', 'plant/+', 0)

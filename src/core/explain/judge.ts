@@ -4,6 +4,7 @@
  */
 import type { Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
+import { Queue } from '../logs/queue.ts'
 import type { RecipientView } from '../ports/explanation.ts'
 import { Export } from '../publish/export.ts'
 import type { Publication } from '../publish/publication.ts'
@@ -119,6 +120,7 @@ function viewOf({ destination, filter, group, qos, merged }: Subscription): Reci
 function kindOf(destination: Destination): RecipientView['kind'] {
   if (destination instanceof Session) return 'client'
   if (destination instanceof Export) return 'namespace'
+  if (destination instanceof Queue) return 'queue'
   return destination instanceof InProcessSubscriber ? 'program' : 'other'
 }
 

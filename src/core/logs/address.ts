@@ -26,7 +26,7 @@ export type Address =
   | { readonly kind: 'malformed'; readonly finding: string }
 
 export const queuePrefix = '$queue/'
-const delayedPrefix = '$delayed/'
+export const delayedPrefix = '$delayed/'
 const cancelPrefix = '$delayed/cancel/'
 const dollar = 0x24
 

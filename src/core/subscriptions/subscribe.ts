@@ -9,6 +9,7 @@ import type { Broker } from '../broker.ts'
 import { subscriptionObjectBytes } from '../budgets.ts'
 import type { Client } from '../connection/client.ts'
 import { yieldWhereDue } from '../cost.ts'
+import { delayedPrefix } from '../logs/address.ts'
 import { consume, consumeRefusal, endConsumer, isQueueFilter } from '../logs/consume.ts'
 import { Consumer } from '../logs/consumer.ts'
 import type { Namespace } from '../namespace.ts'
@@ -138,7 +139,9 @@ function checkRequest(
   identifier: number,
 ): number | undefined {
   const { options } = broker
-  if (parsed.levels > options.topicLevelsMax) return ReasonCode.topicFilterInvalid
+  // Nothing is ever published under such topics: a subscription would be silent for ever.
+  const isSilent = parsed.filter.startsWith(delayedPrefix)
+  if (parsed.levels > options.topicLevelsMax || isSilent) return ReasonCode.topicFilterInvalid
   const unavailable = unavailableFeature(options, parsed, identifier)
   if (unavailable !== undefined) {
     // A 5.0 client was told in CONNACK (sections 3.2.2.3.11 to 3.2.2.3.13).
