@@ -272,13 +272,18 @@ export class JobConsumer implements AsyncIterableIterator<Job, undefined> {
   }
 
   #wait(): void {
+    if (this.#cancelWait !== null) return
     const { queues, engine } = this.#parts
+    let told = false
     const notify = () => {
+      told = true
       this.#cancelWait = null
       // Not within the turn that tells of it.
       queueMicrotask(() => this.#take())
     }
-    this.#cancelWait ??= engine.call(() => queues.whenReady(this.#queue, notify))
+    const cancel = engine.call(() => queues.whenReady(this.#queue, notify))
+    // It may be told before it could be cancelled.
+    if (!told) this.#cancelWait = cancel
   }
 
   /** Everything is taken: the next job comes when one is settled, or is not this consumer's any more. */

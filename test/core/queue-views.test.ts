@@ -122,6 +122,31 @@ describe('queues for the API', () => {
     expect(queues.receive(jobs, 5, 1)).toMatchObject([{ attempt: 2 }])
   })
 
+  it('tell a program of what is ready only when the rate of the queue lets it have it', () => {
+    const world = queueWorld({ dispatchPerSecondMax: 1 })
+    const queues = new BrokerQueues(world.broker)
+    const p = world.connected('p')
+    for (const payload of ['x', 'y']) p.publish('jobs/a', payload, { qos: 1 })
+    expect(queues.receive(jobs, 5, 30_000)).toHaveLength(1)
+    let ready = 0
+    queues.whenReady(jobs, () => ready++)
+    expect(ready).toBe(0)
+    world.advance(1000)
+    expect(ready).toBe(1)
+    expect(queues.receive(jobs, 5, 30_000)).toHaveLength(1)
+  })
+
+  it('give a program no more at once than one answer can hold, and a large message still whole', () => {
+    const world = queueWorld()
+    const queues = new BrokerQueues(world.broker)
+    const p = world.connected('p')
+    for (let i = 0; i < 4; i++) p.publish('jobs/a', 'x'.repeat(3 * 1024 * 1024), { qos: 1 })
+    expect(queues.receive(jobs, 1000, 30_000)).toHaveLength(2)
+    expect(queues.state(jobs)).toMatchObject({ leased: 2, ready: 2 })
+    p.publish('jobs/a', 'x'.repeat(9 * 1024 * 1024), { qos: 1 })
+    expect([1000, 1000].map((max) => queues.receive(jobs, max, 30_000)!.length)).toEqual([2, 1])
+  })
+
   it('take a message that is added to one of them alone, unless it is full', () => {
     const world = queueWorld({ messagesMax: 1 })
     const queues = new BrokerQueues(world.broker)

@@ -280,6 +280,16 @@ describe('a program that the gateway is part of', () => {
     }
     expect([messages(gateway, 'leased'), messages(gateway, 'ready')]).toEqual([0, 2])
   })
+  it('goes on with the next job where the queue hands out only so many per second', async () => {
+    const gateway = await startGateway({ queues: { orders: { dispatchPerSecondMax: 5 } } })
+    const orders = gateway.queue('orders')
+    const payloads = Array.from({ length: 9 }, (_, n) => `${n}`)
+    for (const payload of payloads) await orders.add({ payload })
+    const seen: string[] = []
+    const worker = orders.work((job) => seen.push(Buffer.from(job.payload).toString()))
+    await eventually(() => seen).toEqual(payloads)
+    await worker.stop()
+  })
 })
 
 describe('a reload', () => {

@@ -27,6 +27,9 @@ import type { RecoveredPage } from '../ports/recovered.ts'
 import { messageOf } from '../session/queue-pages.ts'
 import { viewMessage } from './inspection.ts'
 
+/** What a program gets at once: a message begun below it comes whole. One answer holds them all. */
+const receivedBytesMax = 4 * 1024 * 1024
+
 export class BrokerQueues implements Queues {
   readonly #broker: Broker
 
@@ -79,9 +82,10 @@ export class BrokerQueues implements Queues {
     if (queue === undefined) return null
     const { deadlines, now } = this.#broker
     const received: QueuedMessageView[] = []
-    while (received.length < max) {
+    for (let bytes = 0; received.length < max && bytes < receivedBytesMax; ) {
       const queued = queue.dispatch.take()
       if (queued === null) break
+      bytes += queued.bytes
       const { lease } = queued
       lease!.deadline = new Deadline(() => {
         queue.totals.timedOut++

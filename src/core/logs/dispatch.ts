@@ -32,7 +32,7 @@ export class Dispatch {
   readonly #candidates: Consumer[] = []
   #cursor = 0
   readonly #parking: Parking
-  /** Told when something is ready that no consumer takes. */
+  /** Told when something is ready that no consumer takes, and may be handed out. */
   readonly #watchers = new Set<() => void>()
   #bucket: TokenBucket | null = null
   readonly #nextToken = new Deadline(() => this.run())
@@ -88,7 +88,7 @@ export class Dispatch {
       break
     }
     this.#running = false
-    if (this.#watchers.size > 0 && this.next() !== null) this.#notify()
+    if (this.#watchers.size > 0 && this.#hasForTaker()) this.#notify()
   }
 
   #notify(): void {
@@ -124,6 +124,14 @@ export class Dispatch {
     this.lease(queued, null)
     queued.lane.readAhead(this.#broker)
     return queued
+  }
+
+  /** Whether `take` would give one; else whoever is told would ask again at once, for ever. */
+  #hasForTaker(): boolean {
+    if (this.next() === null && this.#parking.firstAlone() === null) return false
+    if (!this.#mayHandOut()) return false
+    this.#bucket?.giveBack(1)
+    return true
   }
 
   /** The message that is to be worked on next; null: there is none now. */

@@ -122,7 +122,7 @@ export interface Queues {
   purge(queue: QueueName, filter: string | null, done: (purged: number) => void): boolean
   /** Dead letters go back where they came from, with their attempts forgotten; of topics that match the filter if there is one. */
   redrive(queue: QueueName, max: number, filter: string | null, done: (redriven: number) => void): boolean
-  /** Leases up to so many of what is ready now; null: there is no such queue. */
+  /** Leases up to so many of what is ready now, fewer where they are large; null: there is no such queue. */
   receive(queue: QueueName, max: number, leaseMs: number): readonly QueuedMessageView[] | null
   /** Calls back once when something is ready that nobody else took, or when the queue ends; returns what cancels it. */
   whenReady(queue: QueueName, notify: () => void): () => void
