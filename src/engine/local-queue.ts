@@ -9,7 +9,6 @@ import { encodeProperties } from '../mqtt/encoder.ts'
 import { PacketType, type Properties } from '../mqtt/packet.ts'
 import { publishProperties } from '../mqtt/publish.ts'
 import { isValidTopicName } from '../mqtt/topic.ts'
-import type { Committer } from './committer.ts'
 import type { Engine } from './engine.ts'
 
 /** Thrown by whoever works on a job that must not be tried again: it becomes a dead letter. */
@@ -41,7 +40,8 @@ export interface QueueWorker {
 export interface QueueParts {
   queues: Queues
   engine: Engine
-  committer: Committer
+  /** Not the class: its types lead to the database driver's, which a program that uses this package does not have. */
+  committer: { settled(): Promise<void> }
 }
 
 const leaseMsDefault = 3_600_000
