@@ -93,8 +93,10 @@ describePeer('a browser without a library', ['chromium'], (programs) => {
       await eventually(() => gateway.metrics()['mqtt_connections']).toBe(1)
       for (const when of ['online', 'offline']) {
         if (when === 'offline') {
-          await context.setOffline(true)
+          // Before the network goes: an emulated one may keep the closing handshake back.
+          await page.evaluate("dispatchEvent(new Event('offline'))")
           await eventually(() => gateway.metrics()['mqtt_connections']).toBe(0)
+          await context.setOffline(true)
         }
         for (let i = 0; i < 20; i++) {
           const payload = `${round} ${when} ${i}`

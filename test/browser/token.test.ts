@@ -95,6 +95,7 @@ describePeer('a browser over wss', ['chromium', 'openssl'], ({ chromium: executa
       return tokens.at(-1)
     })
     await page.goto(home)
+    await page.addScriptTag({ url: `${home}mqtt.min.js` })
     await page.evaluate(script(home.replace('https', 'wss').concat('mqtt'), await token(4)))
     const seen = () => page.evaluate('window.seen') as Promise<Seen>
     const device = await connectClient(gateway)
