@@ -194,8 +194,17 @@ export class DelayedMessages {
   #arm(): void {
     if (this.#firing) return
     const { steady, system } = this.orders
-    const at = Math.min(steady.nextAt, system.nextAt - this.#ahead('system'))
-    this.#broker.deadlines.set(this.#deadline, at)
+    const ahead = this.#ahead('system')
+    const lookAt = Math.min(steady.nextLookAt, system.nextLookAt - ahead)
+    const firstAt = Math.min(steady.first?.dueAt ?? Infinity, (system.first?.dueAt ?? Infinity) - ahead)
+    // What may have earlier ones before it waits for their page, whatever the time is.
+    this.#broker.deadlines.set(this.#deadline, firstAt <= this.#completeUntil ? Math.min(firstAt, lookAt) : lookAt)
+  }
+
+  /** What is due later than this may have earlier ones before it that are not in memory. */
+  get #completeUntil(): number {
+    const { steady, system } = this.orders
+    return Math.min(steady.completeUntil, system.completeUntil - this.#ahead('system'))
   }
 
   /** By how much a clock is ahead of the broker's. */
@@ -287,8 +296,7 @@ export class DelayedMessages {
     const firsts = [steady.first, system.first].filter((one) => one !== undefined)
     const first = firsts.sort((a, b) => dueAt(a) - dueAt(b) || a.id - b.id)[0]
     if (first === undefined) return undefined
-    const completeUntil = Math.min(steady.completeUntil, system.completeUntil - this.#ahead('system'))
-    return dueAt(first) <= Math.min(now, completeUntil) ? first : undefined
+    return dueAt(first) <= Math.min(now, this.#completeUntil) ? first : undefined
   }
 
   #mustWait({ message: { qos }, retain }: DelayedMessage): boolean {

@@ -144,11 +144,9 @@ export class DueOrder {
     journal.requestDelayed(query, (page) => this.#onPage(page, untilDueAt))
   }
 
-  /** When something is to be done, on its clock. */
-  get nextAt(): number {
-    const firstAt = this.first?.dueAt ?? Infinity
-    const looks = this.#storedOnly > 0 && !this.#reading && !this.#isHalfFull
-    return looks ? Math.min(firstAt, this.#lookAt) : firstAt
+  /** When the next page is to be asked for, on its clock; Infinity: not before something else has happened. */
+  get nextLookAt(): number {
+    return this.#storedOnly > 0 && !this.#reading && !this.#isHalfFull ? this.#lookAt : Infinity
   }
 
   /** Half an hour before what is in memory ends. */
