@@ -10,6 +10,8 @@ export type Qos = 0 | 1 | 2
 export interface Publication {
   readonly id: string
   readonly topic: string
+  /** Where it was sent: `topic`, or an address that leads there. */
+  readonly address: string
   readonly qos: Qos
   readonly retain: boolean
   readonly publisher: string
@@ -25,6 +27,8 @@ export interface Publication {
   /** When the gateway took it over: PUBACK, or PUBREC. */
   answered: number
   refused: boolean
+  /** Of its first answer. */
+  reasonCode: number
   readonly expirySeconds: number
   /** Its payload names nothing: whoever got it is not known. */
   readonly empty: boolean
@@ -81,6 +85,10 @@ export class Books {
   /** When each client was connected, in moments. */
   readonly connections: { client: string; from: number; to: number }[] = []
   readonly faults: string[] = []
+  /** What the gateway said to have dropped, by reason, over all processes. */
+  readonly dropped = new Map<string, number>()
+  /** What was acknowledged and need not come: replaced, cancelled, or not due yet. */
+  readonly notOwed = new Set<string>()
   /** When the process died, in moments. */
   readonly crashes: number[] = []
   /** When times were no longer known: the clock was set between two processes. */
@@ -103,6 +111,10 @@ export class Books {
   fault(text: string): void {
     this.note(`FAULT ${text}`)
     if (this.faults.length < 20) this.faults.push(text)
+  }
+
+  collectDropped(counts: ReadonlyMap<string, number>): void {
+    for (const [reason, count] of counts) this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + count)
   }
 
   crashedSince(moment: number): boolean {

@@ -130,6 +130,15 @@ export function clientsOf(random: Random, life: Surroundings): Client[] {
   })
 }
 
+/** Who reads every will, and what else it wishes for. */
+export function watcherOf(wished: readonly Wish[], life: Surroundings): Client {
+  const wishes = [{ filter: 'w/#', qos: 2, noLocal: false } as const, ...wished]
+  return new Client(
+    { id: 'watcher', wishes, version: 5, sessionSeconds: 0xffffffff, keepAliveSeconds: 0, hasWill: false },
+    life,
+  )
+}
+
 /** Something that a client may publish. */
 export function messageOf(
   client: Client,

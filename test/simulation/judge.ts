@@ -41,6 +41,8 @@ function judgeOrder(books: Books, client: string, receipts: Receipt[], { refuses
   for (const { id, topic, qos, retain, epoch, at } of receipts) {
     const publication = books.publications.get(id)
     if (publication === undefined || retain || seen.has(id) || topic.startsWith('s/')) continue
+    // That of due times is judged by whoever reckons them.
+    if (publication.address !== publication.topic) continue
     seen.add(id)
     const stream = `${publication.publisher} ${topic} ${publication.qos} ${qos} ${epoch}`
     // At QoS 1 what is sent again is new to whoever subscribed in between; what was refused was never taken before.
@@ -98,7 +100,7 @@ function missingOf(books: Books, client: string, epoch: number, receipts: Receip
   const received = new Set(receipts.map(({ id }) => id))
   return [...books.publications.values()].filter((publication) => {
     const { qos, answered, id, topic, publisher, empty } = publication
-    if (empty || qos === 0 || answered === never || received.has(id)) return false
+    if (empty || qos === 0 || answered === never || received.has(id) || books.notOwed.has(id)) return false
     const owed = spans.filter((span) => matches(span.filter, topic))
     // Where one of several says No Local, either answer is right.
     if (publisher === client && owed.some(({ noLocal }) => noLocal)) return false
@@ -113,7 +115,7 @@ function judgeMissing(
 ): void {
   const expiring = missing.filter(({ expirySeconds }) => expirySeconds > 0)
   const lasting = missing.filter(({ expirySeconds }) => expirySeconds === 0)
-  const room = limited ? (dropped.get('queue_full') ?? 0) : 0
+  const room = limited ? (dropped.get('queue_full') ?? 0) + (dropped.get('delayed_refused') ?? 0) : 0
   const expired = dropped.get('expired') ?? 0
   if (lasting.length > room) {
     const [first] = lasting

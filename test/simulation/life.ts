@@ -12,11 +12,14 @@ import {
   restartWillGraceMs,
   stepWeights,
   type World,
+  watcherOf,
   wishes,
   worldOf,
 } from './cast.ts'
-import { Client } from './client.ts'
+import type { Client } from './client.ts'
+import { Delays } from './delays.ts'
 import { type Disk, FileDisk, MemoryDisk } from './disk.ts'
+import { judgeExpired } from './expiry.ts'
 import { FakeClock } from './fake-clock.ts'
 import { Hostile } from './hostile.ts'
 import { Inside } from './inside.ts'
@@ -45,17 +48,14 @@ export class Life implements Surroundings {
   readonly #hostile: Hostile
   readonly #inside = new Inside(this.books)
   readonly #work: Work
+  readonly #delays: Delays
   readonly #world: World
-  readonly #dropped = new Map<string, number>()
   readonly #blocked = new Set<Wire>()
   #disk: Disk
   #store: PatientStore
   #process: Process | undefined
   /** The life ends there: what was lost is not known. */
   #salvaged = false
-  /** Since this moment nobody has set the clock between two processes. */
-  #timesKnownSince = 0
-  #crashes = 0
   #drops = 0
   #filled = 0
 
@@ -69,9 +69,8 @@ export class Life implements Surroundings {
     this.refusesNew = this.#world.fills
     this.retained = new RetainedBook(this.books, this.#world.refuses || this.#world.fills)
     this.#clients = clientsOf(random, this)
-    const watching = { filter: 'w/#', qos: 2, noLocal: false } as const
-    const lasting = { version: 5, sessionSeconds: 0xffffffff, keepAliveSeconds: 0, hasWill: false } as const
-    this.#watcher = new Client({ id: 'watcher', wishes: [watching], ...lasting }, this)
+    this.#delays = new Delays(seed, this, this.clock, this.#world.limited)
+    this.#watcher = watcherOf(this.#delays.watching, this)
     this.#hostile = new Hostile(random)
   }
 
@@ -85,14 +84,8 @@ export class Life implements Surroundings {
 
   onPublishWritten(client: Client, id: string, dup: boolean, firstTime: boolean): void {
     if (client === this.#watcher) this.wills.written(id, this.now())
-    const publication = this.books.publications.get(id)
-    if (publication === undefined || publication.expirySeconds === 0 || client.wire === null) return
-    if (publication.firstSent < this.#timesKnownSince) return
-    const late = this.now() - (publication.lastSentMs + publication.expirySeconds * 1000)
-    if (late < 0 || !firstTime || client.wire.lastBlockedMs >= publication.lastSentMs) return
-    // It may have been sent on another connection, and ended with that on the way.
-    if (dup && client.lastEnd > publication.firstSent) return
-    this.books.fault(`${client.id}: ${id} came ${late} ms after it had expired`)
+    if (client === this.#watcher) this.#delays.written(id)
+    judgeExpired(this.books, client, { id, dup, firstTime }, this.now())
   }
 
   async live(steps: number): Promise<LifeReport> {
@@ -190,7 +183,7 @@ export class Life implements Surroundings {
   }
 
   get #everybody(): Client[] {
-    return [...this.#clients, this.#watcher]
+    return [...this.#clients, this.#watcher, ...this.#delays.clients]
   }
 
   #publish(): void {
@@ -216,6 +209,7 @@ export class Life implements Surroundings {
     if (!this.#watcher.isConnected) this.#watcher.connect(false)
     this.#watcher.answerAll()
     this.#work.act(this.#process!)
+    this.#delays.act()
     const { fault } = this.#process!
     if (fault !== undefined) this.books.fault(fault)
   }
@@ -244,7 +238,9 @@ export class Life implements Surroundings {
   #setClock(): void {
     const { random } = this
     const hours = random.pick([0.01, 1, 24, 24 * 365])
-    if (this.#world.jumps) this.clock.setWall(Math.round(hours * 3_600_000) * random.pick([1, -1]))
+    if (!this.#world.jumps) return
+    this.#delays.clockSet()
+    this.clock.setWall(Math.round(hours * 3_600_000) * random.pick([1, -1]))
   }
 
   /** The disk becomes full, or has room again. What would have to be stored is refused or waits, for so long that times say nothing. */
@@ -254,14 +250,14 @@ export class Life implements Surroundings {
     if (full) this.#filled++
     this.#store.full = full
     this.#process!.fill(full)
+    this.#delays.disturbed()
     this.#timesUnknown()
   }
 
   #timesUnknown(): void {
     this.wills.timesUnknown()
     this.sessions.timesUnknown()
-    this.#timesKnownSince = this.books.moment()
-    this.books.jumps.push(this.#timesKnownSince)
+    this.books.jumps.push(this.books.moment())
   }
 
   #block(client: Client): void {
@@ -276,9 +272,8 @@ export class Life implements Surroundings {
 
   async #crash(): Promise<void> {
     const { random } = this
-    this.#crashes++
     this.books.note(`CRASH at ${this.now()}`)
-    this.#collectDrops()
+    this.books.collectDropped(this.#process!.dropped)
     this.#fill(false)
     this.#inside.end()
     this.#process!.stop()
@@ -291,12 +286,14 @@ export class Life implements Surroundings {
     this.wills.crashed()
     this.sessions.crashed(this.now())
     this.#work.crashed()
+    this.#delays.disturbed()
     // What the dead process still has to do, it does to nobody.
     await new Promise((resolve) => setImmediate(resolve))
     this.#disk = await this.#disk.afterCrash(underWay, random)
     if (this.clock.restart() !== 0) {
       // Of what was to happen when, only the order is certain.
       this.#timesUnknown()
+      this.#delays.jumped()
       this.books.note(`JUMPED to ${this.now()}`)
     }
     await this.clock.advance(random.pick([0, 0, 1000, 30_000]), async () => {})
@@ -320,12 +317,6 @@ export class Life implements Surroundings {
     }
   }
 
-  #collectDrops(): void {
-    for (const [reason, count] of this.#process!.dropped) {
-      this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + count)
-    }
-  }
-
   /** Until nothing is under way: what the gateway knows is in its store then. */
   async #settle(): Promise<void> {
     this.#fill(false)
@@ -344,6 +335,7 @@ export class Life implements Surroundings {
     this.books.note(`settled at ${this.now()}`)
     this.wills.committed()
     this.sessions.committed()
+    this.#delays.check()
     // A watcher whose queue was full may have missed one.
     if (!this.#world.limited) this.wills.check(this.now())
   }
@@ -354,7 +346,7 @@ export class Life implements Surroundings {
     this.open(wire)
     this.retained.ask(wire)
     await this.#settle()
-    this.retained.audit(wire.inbox, this.now(), this.#timesKnownSince)
+    this.retained.audit(wire.inbox, this.now(), this.books.jumps.at(-1) ?? 0)
     wire.drop()
     await this.#settle()
   }
@@ -364,8 +356,9 @@ export class Life implements Surroundings {
     for (const wire of this.#blocked) wire.unblock(this.now())
     this.#blocked.clear()
     this.#hostile.leave((wire) => this.open(wire))
-    // A hand-over that found no room is tried again after a second.
     await this.#settle()
+    this.#delays.rest()
+    // A hand-over that found no room is tried again after a second.
     await this.clock.advance(1500, () => this.#endTurn())
     for (let quiet = 0, rounds = 0; quiet < 3 && this.books.faults.length === 0; rounds++) {
       const busy = this.#everybody.filter(({ idle, ready }) => !idle || !ready).map(({ id }) => id)
@@ -378,20 +371,26 @@ export class Life implements Surroundings {
       quiet = this.books.receipts.length === before && idle ? quiet + 1 : 0
     }
     await this.#settle()
-    this.#collectDrops()
     await this.#work.finish(this.#process!, () => this.#settle())
+    await this.#delays.finish(this.#process!, async () => {
+      await this.clock.advance(400_000, () => this.#endTurn())
+      await this.#settle()
+    })
+    this.books.collectDropped(this.#process!.dropped)
     if (this.books.faults.length > 0) return
     const epochs = new Map([...this.#everybody, this.#inside].map(({ id, epoch }) => [id, epoch]))
     const { limited, refuses, fills } = this.#world
-    judge(this.books, epochs, { dropped: this.#dropped, limited, refuses: refuses || fills, through: this.#inside.id })
+    const { dropped } = this.books
+    judge(this.books, epochs, { dropped, limited, refuses: refuses || fills, through: this.#inside.id })
   }
 
   #report(steps: number): LifeReport {
-    return reportOf(this.books, this.#dropped, {
+    return reportOf(this.books, this.books.dropped, {
       steps,
-      crashes: this.#crashes,
+      crashes: this.books.crashes.length,
       drops: this.#drops,
       wills: this.wills.published,
+      delayed: this.#delays.published,
       retained: this.retained.audited,
       filled: this.#filled,
       salvaged: this.#salvaged ? 1 : 0,

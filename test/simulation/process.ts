@@ -73,6 +73,11 @@ export class Process {
     this.#parts.diskWatch!.report(full)
   }
 
+  /** That wait until they are due. */
+  get delayedMessages(): number {
+    return this.#parts.broker.gauges().delayedMessages
+  }
+
   queues<T>(use: (queues: Queues) => T): T {
     const { engine, broker } = this.#parts
     return engine.call(() => use(new BrokerQueues(broker)))

@@ -12,6 +12,9 @@ export interface PublishOptions {
   bytes: number
   /** An empty payload, which removes what is retained. */
   empty?: boolean
+  /** Where it is sent, if that is not its topic. */
+  address?: string
+  scheduleId?: string | undefined
 }
 
 interface Outgoing {
@@ -19,6 +22,7 @@ interface Outgoing {
   payload: string
   publication: Publication
   released: boolean
+  scheduleId: string | undefined
 }
 
 /** Few, so that each is used again soon. */
@@ -54,13 +58,14 @@ export class Publishing {
   publish(
     wire: Wire,
     topic: string,
-    { qos, retain, expirySeconds, bytes, empty = false }: PublishOptions,
+    { qos, retain, expirySeconds, bytes, empty = false, address = topic, scheduleId }: PublishOptions,
   ): Publication | undefined {
     if (this.#unacknowledged.length > 20) return undefined
     const sequence = this.#sequence++
     const publication: Publication = {
       id: `${this.#client}:${sequence}`,
       topic,
+      address,
       qos,
       retain,
       publisher: this.#client,
@@ -72,24 +77,29 @@ export class Publishing {
       transmissions: 0,
       answered: Number.POSITIVE_INFINITY,
       refused: false,
+      reasonCode: 0,
       expirySeconds,
       empty,
     }
     this.#books.publications.set(publication.id, publication)
     const packetId = qos === 0 ? 0 : this.nextPacketId()
-    const one = { packetId, payload: empty ? '' : payloadOf(publication.id, bytes), publication, released: false }
+    const payload = empty ? '' : payloadOf(publication.id, bytes)
+    const one = { packetId, payload, publication, released: false, scheduleId }
     if (qos > 0) this.#unacknowledged.push(one)
     this.#send(wire, one, false)
     return publication
   }
 
-  #send(wire: Wire, { packetId, payload, publication }: Outgoing, dup: boolean): void {
-    const { id, topic, qos, retain, expirySeconds } = publication
+  #send(wire: Wire, { packetId, payload, publication, scheduleId }: Outgoing, dup: boolean): void {
+    const { id, address: topic, qos, retain, expirySeconds } = publication
     publication.lastSentMs = this.#now()
     this.#onTheWay.push(publication)
     publication.transmissions++
     if (publication.transmissions === 2) publication.secondSent = this.#books.moment()
-    const properties = expirySeconds > 0 && wire.version === 5 ? { messageExpiryInterval: expirySeconds } : {}
+    const properties = {
+      ...(expirySeconds > 0 && { messageExpiryInterval: expirySeconds }),
+      ...(scheduleId !== undefined && { userProperties: { 'schedule-id': scheduleId } }),
+    }
     this.#books.note(`${this.#client} -> publish ${id} ${topic} qos ${qos} id ${packetId} dup ${dup}`)
     wire.send({
       cmd: 'publish',
@@ -121,6 +131,7 @@ export class Publishing {
     const one = this.#unacknowledged.find((other) => other.packetId === packetId)
     if (one === undefined) return
     const { publication } = one
+    if (publication.answered === Number.POSITIVE_INFINITY) publication.reasonCode = reasonCode
     if (reasonCode >= 0x80) publication.refused = true
     else publication.answered = Math.min(publication.answered, this.#books.moment())
   }

@@ -8,6 +8,8 @@ export interface LifeReport {
   crashes: number
   drops: number
   wills: number
+  /** That came when they were due. */
+  delayed: number
   retained: number
   /** How often the disk became full. */
   filled: number

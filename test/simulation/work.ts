@@ -27,6 +27,8 @@ export class Work {
   /** By delivery: which message somebody has. */
   readonly #has = new Map<string, string>()
   readonly #done = new Set<string>()
+  /** What failed, and may be a dead letter since this moment: those are kept for 14 days, which pass where the clock is set. */
+  readonly #failed = new Map<string, number>()
   #isOver = false
 
   /** Declares its queue in the process to come. */
@@ -62,6 +64,7 @@ export class Work {
     this.#books.note(`work -> ${verdict} ${id} ${delivery}`)
     this.#has.delete(delivery)
     if (verdict === 'ack') this.#done.add(id)
+    else if (verdict !== 'release') this.#failed.set(id, this.#books.moment())
     const [outcome] = process.queues((queues) => queues.settle(work, [{ delivery, verdict }]))
     if (outcome !== 'done') this.#books.fault(`work: ${verdict} about ${id} is ${outcome}`)
   }
@@ -95,7 +98,9 @@ export class Work {
       const count = counted.get(id) ?? 0
       if (count > transmissions) this.#books.fault(`work: ${id} is there ${count} times`)
       const isPromised = qos > 0 && answered < Number.POSITIVE_INFINITY && !refused
-      if (isPromised && count === 0 && !this.#done.has(id)) this.#books.fault(`work: ${id} is lost`)
+      const failed = this.#failed.get(id) ?? Number.POSITIVE_INFINITY
+      const mayBeOld = this.#books.jumps.some((jump) => jump > failed)
+      if (isPromised && count === 0 && !mayBeOld && !this.#done.has(id)) this.#books.fault(`work: ${id} is lost`)
     }
     for (const name of [work, dead]) {
       const { ready, leased, waiting, bytes } = process.queues((queues) => queues.state(name))!
