@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { BrokerQueues } from '../../src/core/inspection/queues.ts'
 import type { PeekedMessages } from '../../src/core/ports/queues.ts'
-import { answer, declared, payloads, publishWith, queueOf, queueWorld, worker } from './queue-world.ts'
+import { answer, declared, payloads, property, publishWith, queueOf, queueWorld, worker } from './queue-world.ts'
 
 const jobs = { namespace: 'default', name: 'jobs' }
 const dead = { namespace: 'default', name: 'jobs.dead' }
@@ -20,6 +20,27 @@ function peekAll(queues: BrokerQueues, name = jobs, max = 2): string[] {
 }
 
 describe('queues for the API', () => {
+  it('take a late verdict for no other lease of the message: only that the work is done holds whoever says it', () => {
+    const world = queueWorld()
+    const queues = new BrokerQueues(world.broker)
+    world.connected('p').publish('jobs/a', 'x', { qos: 1 })
+    const first = queues.receive(jobs, 1, 1000)![0]!.delivery
+    world.advance(1000)
+    world.advance(1000)
+    const a = worker(world, 'a')
+    const second = property(a.takePublishes()[0]!, 'queue-delivery')!
+    expect(second).not.toBe(first)
+    for (const verdict of ['release', 'nack', 'reject', 'extend'] as const) {
+      expect(queues.settle(jobs, [{ delivery: first, verdict }])).toEqual(['unknown'])
+      if (verdict === 'release') continue
+      const late = world.connected('late')
+      expect(publishWith(late, `$queue/jobs/$${verdict}`, '', { 'queue-delivery': first })).toBe(0x83)
+    }
+    expect(queues.state(jobs)).toMatchObject({ leased: 1, consumers: 1 })
+    expect(queues.settle(jobs, [{ delivery: first, verdict: 'ack' }])).toEqual(['done'])
+    expect(queues.state(jobs)).toMatchObject({ leased: 0, ready: 0 })
+  })
+
   it('are listed with their figures, those of dead letters too', () => {
     const world = queueWorld({}, declared('other', { deadLetter: false }))
     const queues = new BrokerQueues(world.broker)
@@ -111,7 +132,8 @@ describe('queues for the API', () => {
     expect(queueOf(world).totals.timedOut).toBe(1)
     world.advance(1000)
     const [again] = queues.receive(jobs, 5, 30_000)!
-    expect([again!.delivery, again!.attempt]).toEqual([x!.delivery, 2])
+    expect(again!.delivery).not.toBe(x!.delivery)
+    expect([text(again!.message.payload), again!.attempt]).toEqual([text(x!.message.payload), 2])
     const verdicts = [
       { delivery: x!.delivery, verdict: 'ack' },
       { delivery: y!.delivery, verdict: 'nack', delayMs: 0 },

@@ -3,7 +3,7 @@
 import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
 import { Deadline } from '../deadlines.ts'
-import { judge, messageById } from '../logs/client-verdict.ts'
+import { isOvertaken, judge, messageById } from '../logs/client-verdict.ts'
 import type { Lane } from '../logs/lane.ts'
 import type { Queue } from '../logs/queue.ts'
 import { type Past, type QueuedMessage, recoveredPast } from '../logs/queued-message.ts'
@@ -93,7 +93,7 @@ export class BrokerQueues implements Queues {
         queue.pump()
       })
       deadlines.set(lease!.deadline, now + leaseMs)
-      received.push(viewQueued(queued))
+      received.push({ ...viewQueued(queued), delivery: lease!.id })
     }
     return received
   }
@@ -111,7 +111,7 @@ export class BrokerQueues implements Queues {
     if (queue === undefined) return settlements.map(() => 'unknown')
     return settlements.map(({ delivery, verdict, delayMs, reason = '' }) => {
       const queued = messageById(queue, delivery)
-      if (queued === null || queued === 'settled') return 'unknown'
+      if (queued === null || queued === 'settled' || isOvertaken(queued, delivery, verdict)) return 'unknown'
       return judge(this.#broker, queued, verdict, { delayMs, reason }) ? 'done' : 'unknown'
     })
   }

@@ -109,6 +109,8 @@ export function onVerdict(
   if (found === null) return ReasonCode.implementationSpecificError
   if (found === 'settled')
     return address.verdict === 'ack' ? ReasonCode.success : ReasonCode.implementationSpecificError
+  if (delivery !== undefined && isOvertaken(found, delivery, address.verdict))
+    return ReasonCode.implementationSpecificError
   return judge(broker, found, address.verdict, details) ? ReasonCode.success : ReasonCode.implementationSpecificError
 }
 
@@ -124,14 +126,25 @@ function oldestOf({ consumers }: Session, queue: Queue): QueuedMessage | null {
   return null
 }
 
+/** A lease's has its tag behind the message's. */
+const leaseOrMessageId = /^([0-9a-z]{1,11})-([0-9a-z]{1,11})-[0-9a-z]{1,11}(-[0-9a-z]{1,11}\.[0-9a-z]{1,11})?$/
+
+/**
+ * Whether the id is of a lease that has ended, and the message with somebody else by now: then no verdict of the first may take it
+ * away. That the work is done holds whoever says it.
+ */
+export function isOvertaken({ lease, id }: QueuedMessage, saidOf: string, verdict: QueueVerdict | 'release'): boolean {
+  return verdict !== 'ack' && lease !== null && saidOf !== id && saidOf !== lease.id
+}
+
 /** `settled`: it had its last verdict. Null: there never was such a one, or it is in the store only, with nobody. */
 export function messageById({ lanes }: Queue, id: string): QueuedMessage | 'settled' | null {
-  const [, number = '', place = ''] = /^([0-9a-z]{1,11})-([0-9a-z]{1,11})-[0-9a-z]{1,11}$/.exec(id) ?? []
+  const [, number = '', place = ''] = leaseOrMessageId.exec(id) ?? []
   const lane = lanes.find((one) => one?.number.toString(36) === number)
   if (lane == null) return null
   const position = Number.parseInt(place, 36)
   const queued = lane.messages.get(position)
-  if (queued?.id === id) return queued
+  if (queued !== undefined && (id === queued.id || id.startsWith(`${queued.id}-`))) return queued
   return position < lane.residentEnd ? 'settled' : null
 }
 

@@ -281,7 +281,7 @@ export class Dispatch {
     queued.lane.noLongerFresh(queued)
     queued.stage = 'leased'
     this.#queue.leased++
-    const lease = new Lease(queued, consumer)
+    const lease = new Lease(queued, consumer, this.#broker.now)
     queued.lease = lease
     consumer?.add(lease)
     return lease

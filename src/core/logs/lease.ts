@@ -30,9 +30,19 @@ export class Lease {
   /** It was said what becomes of the message. */
   judged = false
 
-  constructor(queued: QueuedMessage, consumer: Consumer | null) {
+  /** Tells it from every other lease of the message, of earlier processes too. */
+  readonly #tag: string
+
+  constructor(queued: QueuedMessage, consumer: Consumer | null, now: number) {
     this.queued = queued
     this.consumer = consumer
+    queued.leasesBegun++
+    this.#tag = `${Math.floor(now).toString(36)}.${queued.leasesBegun.toString(36)}`
+  }
+
+  /** Under which whoever has it says its verdict. */
+  get id(): string {
+    return `${this.queued.id}-${this.#tag}`
   }
 
   /** The verdict takes longer, and that is known. `ms`: of a lease without a connection. */
@@ -43,9 +53,9 @@ export class Lease {
 
   /** The message with what we say of it behind its publisher's properties. 3.x clients get none. */
   get parts(): PublishParts {
-    const { message, past, id, failed } = this.queued
+    const { message, past, failed } = this.queued
     const own = new UserPropertyBytes(message.forwardProperties)
-    own.add('queue-delivery', id)
+    own.add('queue-delivery', this.id)
     own.add('queue-attempt', String(failed + 1))
     if (past !== null && past.queue !== '') {
       own.add('dead-letter-queue', past.queue)

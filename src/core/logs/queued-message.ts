@@ -43,6 +43,8 @@ export class QueuedMessage implements Delivery {
   isFresh = true
   failed = 0
   returned = 0
+  /** By this process. */
+  leasesBegun = 0
   /** Under which it is the first; empty: none. */
   key = ''
   /** What was said of its last failure. */
@@ -69,6 +71,7 @@ export class QueuedMessage implements Delivery {
     this.attempted = true
   }
 
+  /** Of the message, whoever has it. A lease's begins with it (`lease.ts`). */
   get id(): string {
     return this.lane.idOf(this.position, this.message)
   }
