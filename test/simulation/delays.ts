@@ -130,8 +130,10 @@ export class Delays {
     }
     const change = this.#change
     if (change === undefined) return
-    const { answered, refused, transmissions, reasonCode } = change.publication
-    if (answered === never && !refused) return
+    const { answered, transmissions, reasonCode } = change.publication
+    // A refusal that its client never read is followed by another copy.
+    if (answered === never && !this.clients[0]!.idle) return
+    const refused = answered === never
     this.#change = undefined
     const before = this.#named.get(change.name) ?? []
     const isCertain = transmissions === 1
