@@ -282,6 +282,13 @@ SELECT l.name, l.namespace, l.priority, q.position, coalesce(m.topic, q.topic) A
 FROM queued_entry q JOIN log l ON l.number = q.session AND l.name IS NOT NULL
   LEFT JOIN message m ON m.id = q.message_id LEFT JOIN log_attempt a ON a.log = q.session AND a.position = q.position;
 
+DROP VIEW IF EXISTS v_delayed;
+CREATE VIEW v_delayed AS
+SELECT d.id, d.namespace, d.topic, d.qos, d.retain, d.publisher, nullif(d.schedule_id, '') AS schedule_id,
+  iif(d.clock = 0, 'steady', 'system') AS clock, ${iso('d.due_at')} AS due_at, ${iso('d.published_at')} AS published_at,
+  length(d.payload) AS payload_bytes, CAST(d.payload AS TEXT) AS payload_text, d.payload
+FROM delayed d;
+
 DROP VIEW IF EXISTS v_retained;
 CREATE VIEW v_retained AS
 SELECT r.topic, r.namespace, m.qos, m.publisher, ${iso('m.published_at')} AS published_at, ${iso('m.expires_at')} AS expires_at,
