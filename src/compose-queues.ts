@@ -1,8 +1,8 @@
 /** The part of the composition root that gives the HTTP API the queues: each call within a turn, each answer when it is committed. */
-import type { ApiQueues } from './api/sources.ts'
+import type { ApiQueues, Refused } from './api/sources.ts'
 import { queuesOf } from './config/queues.ts'
 import type { GatewayConfig } from './config/schema.ts'
-import type { QueuedMessageView, QueueName, Queues } from './core/ports/queues.ts'
+import type { Begun, QueuedMessageView, QueueName, Queues } from './core/ports/queues.ts'
 import type { Committer } from './engine/committer.ts'
 import type { Engine } from './engine/engine.ts'
 
@@ -14,13 +14,14 @@ interface Parts {
 
 export function composeApiQueues(inForce: { readonly config: GatewayConfig }, parts: Parts): ApiQueues {
   const { queues, engine, committer } = parts
-  /** `ask`: whether there is such a queue; its answer may come later. */
-  const later = <Found>(ask: (use: (found: Found) => void) => boolean): Promise<Found | undefined> =>
+  /** The answer to what has begun may come later. */
+  const later = <Found>(ask: (use: (found: Found) => void) => Begun): Promise<Found | Refused> =>
     new Promise((resolve) => {
-      if (!engine.call(() => ask(resolve))) resolve(undefined)
+      const begun = engine.call(() => ask(resolve))
+      if (begun !== 'begun') resolve(begun)
     })
-  const committed = async (count: number | undefined): Promise<number | undefined> => {
-    if (count !== undefined) await committer.settled()
+  const committed = async (count: number | Refused): Promise<number | Refused> => {
+    if (typeof count === 'number') await committer.settled()
     return count
   }
   return {

@@ -3,6 +3,7 @@ import type { Admission } from '../core/ports/authority.ts'
 import type { Explanation, Followed, Following } from '../core/ports/explanation.ts'
 import type { DelayedAsked, DelayedPart, DelayedView, Inspection, Owner } from '../core/ports/inspection.ts'
 import type {
+  Begun,
   PeekedMessages,
   QueuedMessageView,
   QueueName,
@@ -93,12 +94,15 @@ export interface ApiActions {
 }
 
 /** Each call within a turn; what changes something is answered when that is stored. Undefined: there is no such queue. */
+/** What a queue is asked for and can't begin now, or not at all. */
+export type Refused = Exclude<Begun, 'begun'>
+
 export interface ApiQueues extends Pick<Queues, 'list' | 'state' | 'consumers'> {
   /** As configured; undefined: it is not. */
   options(queue: QueueName): Readonly<Record<string, unknown>> | undefined
-  peek(queue: QueueName, from: string, max: number): Promise<PeekedMessages | undefined>
-  purge(queue: QueueName, filter: string | null): Promise<number | undefined>
-  redrive(queue: QueueName, max: number, filter: string | null): Promise<number | undefined>
+  peek(queue: QueueName, from: string, max: number): Promise<PeekedMessages | Refused>
+  purge(queue: QueueName, filter: string | null): Promise<number | Refused>
+  redrive(queue: QueueName, max: number, filter: string | null): Promise<number | Refused>
   /** Waits for the first one, unless whoever asks has gone. */
   receive(
     queue: QueueName,

@@ -105,6 +105,11 @@ describe('the messages of a queue', () => {
       expect(found.map(({ message }) => message.payload)).toEqual(payloads)
       expect(found[0]).toMatchObject({ state: 'ready', attempt: 1, deadLetter: null })
     }
+    // Whoever is not first is told to come again, and nothing else.
+    const cursors = Array.from({ length: 8 }, () => api.call('/queues/orders/messages?limit=1000&cursor=4:1000'))
+    const statuses = (await Promise.all(cursors)).map(({ status }) => status)
+    expect(statuses).toContain(200)
+    expect(statuses.filter((status) => status !== 200 && status !== 503)).toEqual([])
     expect((await api.call('/queues/orders')).body).toMatchObject({ ready: 1100, leased: 0 })
     expectProblem(await api.call('/queues/orders/messages?cursor=nonsense!'), 400)
     expectProblem(await api.call('/queues/other/messages'), 404)

@@ -12,7 +12,7 @@ function peekAll(queues: BrokerQueues, name = jobs, max = 2): string[] {
   const seen: string[] = []
   for (let from: string | null = ''; from !== null; ) {
     let found: PeekedMessages | undefined
-    expect(queues.peek(name, from, max, (page) => (found = page))).toBe(true)
+    expect(queues.peek(name, from, max, (page) => (found = page))).toBe('begun')
     seen.push(...found!.messages.map(({ message, state }) => `${text(message.payload)} ${state}`))
     from = found!.next
   }
@@ -72,7 +72,7 @@ describe('queues for the API', () => {
     expect(peekAll(queues)).toEqual(['b ready', 'e ready', 'a ready', 'c ready', 'd ready'])
     worker(world, 'a', { userProperties: [['prefetch', '1']] })
     expect(peekAll(queues)[0]).toBe('b leased')
-    expect(queues.peek(jobs, 'nowhere', 1, () => {})).toBe(false)
+    expect(queues.peek(jobs, 'nowhere', 1, () => {})).toBe('unknown')
   })
 
   it('are purged of what is not being worked on, by a filter', () => {
@@ -82,7 +82,7 @@ describe('queues for the API', () => {
     for (const n of [1, 2, 3, 4]) p.publish(`jobs/${n % 2}`, String(n), { qos: 1 })
     worker(world, 'a', { userProperties: [['prefetch', '1']] })
     const purged: number[] = []
-    expect(queues.purge(jobs, 'jobs/1', (count) => purged.push(count))).toBe(true)
+    expect(queues.purge(jobs, 'jobs/1', (count) => purged.push(count))).toBe('begun')
     world.turn()
     expect(purged).toEqual([1])
     expect(peekAll(queues)).toEqual(['1 leased', '2 ready', '4 ready'])

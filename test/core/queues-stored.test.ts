@@ -1,5 +1,6 @@
 /** Queues on a durable store: what a commit backs, what survives the end of the process, and what is read page by page. */
 import { describe, expect, it } from 'vitest'
+import { BrokerQueues } from '../../src/core/inspection/queues.ts'
 import type { QueueDefinition } from '../../src/core/logs/definition.ts'
 import { DurableWorld, lasting, SlowStore } from './durable-world.ts'
 import { answer, declared, payloads, property, publishWith, queueOf, stateOf } from './queue-world.ts'
@@ -41,6 +42,32 @@ async function publish(world: DurableWorld, count: number, from = 1): Promise<De
 }
 
 describe('a stored queue', () => {
+  it('says that it is busy while a page of it is read or it is emptied for somebody else', async () => {
+    const before = worldOf()
+    await publish(before, 5)
+    await before.settle()
+    const world = await before.restart()
+    const queues = new BrokerQueues(world.broker)
+    const seen: string[][] = []
+    const look = () =>
+      queues.peek({ namespace: 'default', name: 'jobs' }, '', 10, ({ messages }) =>
+        seen.push(messages.map(({ message }) => new TextDecoder().decode(message.payload))),
+      )
+    expect([look(), look()]).toEqual(['begun', 'busy'])
+    await world.settle()
+    expect(look()).toBe('begun')
+    await world.settle()
+    expect(seen).toEqual([
+      ['1', '2', '3', '4', '5'],
+      ['1', '2', '3', '4', '5'],
+    ])
+    const purged: number[] = []
+    const empty = () => queues.purge({ namespace: 'default', name: 'jobs' }, null, (count) => purged.push(count))
+    expect([empty(), empty()]).toEqual(['begun', 'busy'])
+    await world.settle()
+    expect([purged, queueOf(world).count]).toEqual([[5], 0])
+  })
+
   it('has its publisher acknowledged when the commit that holds the message is done, and not before', async () => {
     const world = worldOf()
     const publisher = await publish(world, 1)

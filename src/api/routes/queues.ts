@@ -19,7 +19,7 @@ import {
 } from '../queue-bodies.ts'
 import { type Api, json, needs, problems } from '../route.ts'
 import { namespaceQuery, ownerQuery, pageOf, pageQuery } from '../schemas.ts'
-import type { ApiSources } from '../sources.ts'
+import type { ApiSources, Refused } from '../sources.ts'
 import { topicFilter } from '../topic-filter.ts'
 
 const tags = ['Queues']
@@ -139,7 +139,7 @@ export function addQueues(api: Api, pages: Pages): void {
     const { filter = null, namespace } = context.req.valid('query')
     const queue = queueOf(context, context.req.valid('param'), { namespace })
     const sources = context.get('sources')
-    const purged = known(await inTime(sources, sources.queues.purge(queue, filter)))
+    const purged = begun(await inTime(sources, sources.queues.purge(queue, filter)))
     sources.audit({ token: context.get('bearer')?.name, ...queue, filter, purged }, 'queue purged through the API')
     return context.json({ purged }, 200)
   })
@@ -147,7 +147,7 @@ export function addQueues(api: Api, pages: Pages): void {
     const { max, filter = null } = context.req.valid('json')
     const queue = queueOf(context, context.req.valid('param'), context.req.valid('query'))
     const sources = context.get('sources')
-    const redriven = known(await inTime(sources, sources.queues.redrive(queue, max, filter)))
+    const redriven = begun(await inTime(sources, sources.queues.redrive(queue, max, filter)))
     sources.audit(
       { token: context.get('bearer')?.name, ...queue, filter, redriven },
       'dead letters redriven through the API',
@@ -183,12 +183,13 @@ function addLooking(api: Api, pages: Pages): void {
     const sources = context.get('sources')
     known(sources.queues.state(queue) ?? undefined)
     const found = await inTime(sources, sources.queues.peek(queue, cursor, limit))
-    if (found === undefined) {
+    if (found === 'unknown') {
       const errors = [{ path: 'query.cursor', message: 'not a cursor' }]
       throw new Problem(400, 'the cursor is none of ours', { errors })
     }
-    const items = found.messages.map((one) => queueMessageBody(one, sources.wallTime))
-    return context.json({ items, nextCursor: found.next }, 200)
+    const { messages, next } = begun(found)
+    const items = messages.map((one) => queueMessageBody(one, sources.wallTime))
+    return context.json({ items, nextCursor: next }, 200)
   })
 }
 
@@ -207,6 +208,15 @@ export function queueOf(
 export function known<Found>(found: Found | undefined): Found {
   if (found === undefined) throw new Problem(404, 'there is no queue of this name in this namespace')
   return found
+}
+
+/** @throws Problem 404 where there is no such queue, 503 where somebody else was first */
+function begun<Found>(found: Found | Refused): Found {
+  if (found === 'busy') {
+    const headers = { 'retry-after': '1' }
+    throw new Problem(503, 'its messages are being read or moved for another call: try again', { headers })
+  }
+  return known(found === 'unknown' ? undefined : (found as Found))
 }
 
 /** What the store is asked for may take long. @throws Problem 503 */

@@ -13,6 +13,7 @@ import type { Lazy } from '../ports/inspection.ts'
 import type {
   AddedMessage,
   AddOutcome,
+  Begun,
   DeadLetterView,
   PeekedMessages,
   QueueConsumerView,
@@ -59,22 +60,25 @@ export class BrokerQueues implements Queues {
     }))
   }
 
-  peek(name: QueueName, from: string, max: number, use: (found: PeekedMessages) => void): boolean {
+  peek(name: QueueName, from: string, max: number, use: (found: PeekedMessages) => void): Begun {
     const queue = this.#find(name)
     const place = /^(?:([0-9]):([0-9]{1,16}))?$/.exec(from)
-    if (queue === undefined || place === null) return false
+    if (queue === undefined || place === null) return 'unknown'
     const [, priority = '9', position = '0'] = place
-    return peekFrom(this.#broker, queue, { priority: Number(priority), position: Number(position), max }, use)
+    const begun = peekFrom(this.#broker, queue, { priority: Number(priority), position: Number(position), max }, use)
+    return begun ? 'begun' : 'busy'
   }
 
-  purge(name: QueueName, filter: string | null, done: (purged: number) => void): boolean {
+  purge(name: QueueName, filter: string | null, done: (purged: number) => void): Begun {
     const queue = this.#find(name)
-    return queue !== undefined && purgeQueue(this.#broker, queue, filter, done)
+    if (queue === undefined) return 'unknown'
+    return purgeQueue(this.#broker, queue, filter, done) ? 'begun' : 'busy'
   }
 
-  redrive(name: QueueName, max: number, filter: string | null, done: (redriven: number) => void): boolean {
+  redrive(name: QueueName, max: number, filter: string | null, done: (redriven: number) => void): Begun {
     const queue = this.#find(name)
-    return queue !== undefined && redriveQueue(this.#broker, queue, { max, filter }, done)
+    if (queue === undefined) return 'unknown'
+    return redriveQueue(this.#broker, queue, { max, filter }, done) ? 'begun' : 'busy'
   }
 
   receive(name: QueueName, max: number, leaseMs: number): readonly QueuedMessageView[] | null {

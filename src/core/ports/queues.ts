@@ -10,6 +10,9 @@ export interface QueueName {
   readonly name: string
 }
 
+/** `busy`: that is being done, or a page of the store read, for somebody else; `unknown`: there is no such queue, or no such place. */
+export type Begun = 'begun' | 'busy' | 'unknown'
+
 /** Since the process began. */
 export interface QueueTotals {
   /** Messages taken in, those that came as dead letters or were redriven too. */
@@ -116,12 +119,12 @@ export interface Queues {
   list(): Lazy<QueueState>
   state(queue: QueueName): QueueState | null
   consumers(queue: QueueName): readonly QueueConsumerView[]
-  /** Looks without leasing. `from`: '' or what the last call said is next. False: there is no such queue, or no such place. */
-  peek(queue: QueueName, from: string, max: number, use: (found: PeekedMessages) => void): boolean
+  /** Looks without leasing. `from`: '' or what the last call said is next. */
+  peek(queue: QueueName, from: string, max: number, use: (found: PeekedMessages) => void): Begun
   /** Drops what is not being worked on, of topics that match the filter if there is one. */
-  purge(queue: QueueName, filter: string | null, done: (purged: number) => void): boolean
+  purge(queue: QueueName, filter: string | null, done: (purged: number) => void): Begun
   /** Dead letters go back where they came from, with their attempts forgotten; of topics that match the filter if there is one. */
-  redrive(queue: QueueName, max: number, filter: string | null, done: (redriven: number) => void): boolean
+  redrive(queue: QueueName, max: number, filter: string | null, done: (redriven: number) => void): Begun
   /** Leases up to so many of what is ready now, fewer where they are large; null: there is no such queue. */
   receive(queue: QueueName, max: number, leaseMs: number): readonly QueuedMessageView[] | null
   /** Calls back once when something is ready that nobody else took, or when the queue ends; returns what cancels it. */
