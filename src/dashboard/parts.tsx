@@ -202,6 +202,33 @@ export function Field({ label, hint, class: className = '', children }: FieldPro
   )
 }
 
+/** What the API takes of a filter. */
+const searchLengthMax = 500
+
+/** Words to search a list for. */
+export function Search({
+  value,
+  onInput,
+  label = text.common.search,
+  placeholder = text.common.search,
+}: {
+  value: string
+  onInput: (words: string) => void
+  label?: string
+  placeholder?: string
+}) {
+  return (
+    <input
+      type="search"
+      aria-label={label}
+      placeholder={placeholder}
+      maxLength={searchLengthMax}
+      value={value}
+      onInput={(event) => onInput(event.currentTarget.value)}
+    />
+  )
+}
+
 /** What is typed, once the typist has paused. */
 export function useSettled<Value>(value: Value, delayMs = 250): Value {
   const [settled, setSettled] = useState(value)

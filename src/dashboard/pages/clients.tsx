@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks'
 import type { Client, Session } from '../api.ts'
 import { bytes, count, moment, since } from '../format.ts'
 import { Pager, usePaged } from '../paging.tsx'
-import { type Column, Empty, Fault, Table, useSettled } from '../parts.tsx'
+import { type Column, Empty, Fault, Search, Table, useSettled } from '../parts.tsx'
 import { linkTo, replacePlace, usePlace } from '../routes.ts'
 import { shortName } from '../shown.ts'
 import { text } from '../text/text.ts'
@@ -56,14 +56,7 @@ function List({ all, filter, sort }: ListProps) {
       </div>
       <div class="panel">
         <div class="panel-head">
-          <input
-            type="search"
-            aria-label={text.common.search}
-            placeholder={words.search}
-            maxLength={500}
-            value={typed}
-            onInput={(event) => setTyped(event.currentTarget.value)}
-          />
+          <Search value={typed} onInput={setTyped} placeholder={words.search} />
         </div>
         {all ? (
           <Sessions filter={filter} sort={sort} onSort={(by) => go({ sort: by })} />

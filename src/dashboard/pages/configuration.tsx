@@ -1,7 +1,7 @@
 /** The configuration in force, option by option, with where each value comes from. Read only: it is changed where it stands. */
 import { useState } from 'preact/hooks'
 import { type Option, usePolled } from '../api.ts'
-import { type Column, Empty, Fault, Table } from '../parts.tsx'
+import { type Column, Empty, Fault, Search, Table } from '../parts.tsx'
 import { visible } from '../shown.ts'
 import { text } from '../text/text.ts'
 
@@ -35,13 +35,7 @@ export function Configuration() {
       </p>
       <div class="panel">
         <div class="panel-head">
-          <input
-            type="search"
-            aria-label={text.common.search}
-            placeholder={text.common.search}
-            value={search}
-            onInput={(event) => setSearch(event.currentTarget.value)}
-          />
+          <Search value={search} onInput={setSearch} />
         </div>
         <Fault error={error} />
         <Table label={text.pages.configuration} columns={columns()} rows={rows} keyOf={({ path }) => path} />

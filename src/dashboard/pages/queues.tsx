@@ -4,7 +4,7 @@ import { Action, NeedsToken } from '../action.tsx'
 import { call, type Page, pathOf, usePolled } from '../api.ts'
 import { bytes, count, moment, since } from '../format.ts'
 import { Pager, usePaged } from '../paging.tsx'
-import { type Column, Empty, Facts, Fault, Panel, Table, useSettled } from '../parts.tsx'
+import { type Column, Empty, Facts, Fault, Panel, Search, Table, useSettled } from '../parts.tsx'
 import type { Queue, QueueDetails, QueueMessage } from '../queue-types.ts'
 import { linkTo, replacePlace, usePlace } from '../routes.ts'
 import { bytesOf, previewOf, shortName } from '../shown.ts'
@@ -35,14 +35,7 @@ function List({ filter, sort }: { filter: string; sort: string }) {
       </div>
       <div class="panel">
         <div class="panel-head">
-          <input
-            type="search"
-            aria-label={text.common.search}
-            placeholder={text.common.search}
-            maxLength={500}
-            value={typed}
-            onInput={(event) => setTyped(event.currentTarget.value)}
-          />
+          <Search value={typed} onInput={setTyped} />
         </div>
         <Fault error={paged.error} />
         <Table

@@ -9,7 +9,7 @@ import { TopicDetail } from '../live/topic-detail.tsx'
 import { type Arrival, TopicTree, topicsMax } from '../live/topic-tree.ts'
 import { TreeView } from '../live/tree-view.tsx'
 import { useFeed } from '../live/use-feed.ts'
-import { Empty } from '../parts.tsx'
+import { Empty, Search } from '../parts.tsx'
 import { linkTo, replacePlace, usePlace } from '../routes.ts'
 import { text } from '../text/text.ts'
 
@@ -96,13 +96,7 @@ function TreeOrHint({ tree, drawn, selected, onSelect }: TreeProps) {
   return (
     <>
       <div class="tree-search">
-        <input
-          type="search"
-          aria-label={text.topics.search}
-          placeholder={text.topics.search}
-          value={search}
-          onInput={(event) => setSearch(event.currentTarget.value)}
-        />
+        <Search value={search} onInput={setSearch} label={text.topics.search} placeholder={text.topics.search} />
       </div>
       {tree.size === 0 ? (
         <Empty>
