@@ -2,22 +2,16 @@
  * The library's public face: a gateway that listens, publishes, subscribes and closes. `compose.ts` puts it together.
  */
 
-import { loadListenerAccess } from './auth/access-files.ts'
 import type { ApiRole } from './auth/api-tokens.ts'
 import type { Grant } from './auth/authenticator.ts'
 import { guardedGrant } from './auth/guarded-grant.ts'
 import { composeGateway, type GatewayParts } from './compose.ts'
+import { Reload } from './compose-reload.ts'
 import { SysTopics } from './compose-sys.ts'
-import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
-import { clientLimitsOf } from './config/client-limits.ts'
-import { type ListenerKind, listenersOf } from './config/listeners.ts'
-import { namespacesOfUsers, quotasOf } from './config/namespaces.ts'
-import { queuesOf } from './config/queues.ts'
+import type { ListenerKind } from './config/listeners.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
-import { declareQueues } from './core/logs/queue-set.ts'
 import { defaultNamespaceName, type Namespace } from './core/namespace.ts'
-import type { Connection } from './engine/connection.ts'
 import { type JobConsumer, Queue } from './engine/local-queue.ts'
 import { LocalSubscription, type ReceivedMessage } from './engine/local-subscription.ts'
 import { publishOwn } from './engine/own-message.ts'
@@ -94,6 +88,7 @@ export class Gateway {
   readonly #parts: GatewayParts
   readonly #subscriptions = new Set<LocalSubscription>()
   readonly #sysTopics: SysTopics
+  readonly #reload: Reload
   readonly #queueConsumers = new Set<JobConsumer>()
   #stopHistory: (() => void) | undefined
   #closed: Promise<void> | undefined
@@ -106,6 +101,7 @@ export class Gateway {
     this.broker = parts.broker
     this.failed = parts.failure.happened
     this.#sysTopics = new SysTopics(parts)
+    this.#reload = new Reload({ ...parts, sysTopics: this.#sysTopics })
   }
 
   /** Binds the listeners. Rejects with a ListenError when a port can't be had. */
@@ -207,18 +203,7 @@ export class Gateway {
    * @throws AccessFileError where a file has a fault; nothing has changed then
    */
   reloadAccess(config: GatewayConfig): void {
-    const { access, engine } = this.#parts
-    if (access === undefined) return
-    const isGone = access.replace(loadListenerAccess(accessOfListeners(config)))
-    this.broker.options.sessionOwnership = authenticatesAnywhere(config) ? config.sessionOwnership : 'none'
-    engine.run(() => {
-      for (const { client } of [...this.broker.sessionsByNumber.values()]) {
-        if (client === null) continue
-        const { principal, peer } = client
-        if (isGone({ listener: peer.listener, principal })) client.disconnect(ReasonCode.notAuthorized)
-        else client.regrant(client.grant)
-      }
-    })
+    this.#reload.access(config)
   }
 
   /**
@@ -229,85 +214,27 @@ export class Gateway {
    * @throws ConfigError, AccessFileError for users and rules and ListenError for addresses that can't be used, ClosingError; nothing has changed then
    */
   reload(options: GatewayOptions): Promise<ListenerChanges> {
-    const reloaded = this.#reloading.then(() => this.#reload(parseGatewayOptions(options)))
+    const reloaded = this.#reloading.then(() => this.#putInForce(parseGatewayOptions(options)))
     this.#reloading = reloaded.catch(() => {})
     return reloaded
   }
 
-  async #reload(config: GatewayConfig): Promise<ListenerChanges> {
-    const { engine, listeners } = this.#parts
+  async #putInForce(config: GatewayConfig): Promise<ListenerChanges> {
     // What is opened now would never be closed.
     if (this.#closed !== undefined) throw new ClosingError()
-    const prepared = await listeners.set.prepare(listeners.wanted(config))
-    try {
-      this.reloadAccess(config)
-    } catch (error) {
-      await prepared.undo()
-      throw error
-    }
-    const { changes, gone } = prepared.commit()
-    engine.room.limits = config.limits
-    this.#reloadNamespaces(config)
-    this.#reloadQueues(config)
-    this.reloadLimits(config)
-    engine.run(() => this.#parts.schedules.change(config.schedules))
-    this.#parts.inForce.config = config
-    engine.run(() => {
-      for (const guest of gone.flatMap(({ settings }) => settings.room.guests)) {
-        const connection = engine.connections.has(guest as Connection) ? (guest as Connection) : undefined
-        if (connection === undefined) guest.destroy()
-        else connection.client.disconnect(ReasonCode.administrativeAction)
-      }
-    })
+    const changes = await this.#reload.all(config)
     this.#noteAddresses()
-    this.reloadCertificates()
     return changes
-  }
-
-  /** Namespaces that are new, quotas, and who is where. One that is gone stays until a restart. */
-  #reloadNamespaces(config: GatewayConfig): void {
-    const { engine, userNamespaces } = this.#parts
-    const { broker } = this
-    const before = userNamespaces.inForce
-    const now = namespacesOfUsers(config.namespaces)
-    userNamespaces.inForce = now
-    const byListener = new Map(listenersOf(config).map(({ name, namespace }) => [name, namespace]))
-    for (const [name, quotas] of Object.entries(quotasOf(config.namespaces)))
-      broker.namespace(name).openWith(quotas, broker.now)
-    this.#sysTopics.start()
-    engine.run(() => {
-      for (const { client } of [...broker.sessionsByNumber.values()]) {
-        if (client === null) continue
-        const { principal, peer, namespace } = client
-        const isElsewhere = principal !== '' && before.get(principal) !== now.get(principal)
-        const place = byListener.get(peer.listener)
-        const isMoved = byListener.has(peer.listener) && peer.namespace !== place && namespace.name !== place
-        if (isElsewhere || isMoved) client.disconnect(ReasonCode.notAuthorized)
-      }
-    })
-  }
-
-  /** What a queue takes in stays until a restart. What one that is gone has waits until it is declared again. */
-  #reloadQueues(config: GatewayConfig): void {
-    const { engine, queues } = this.#parts
-    const declared = queuesOf(config).map((queue) => {
-      const before = queues.state(queue)
-      const filter = before?.declared === true ? before.filter : queue.definition.filter
-      return { ...queue, definition: { ...queue.definition, filter } }
-    })
-    engine.run(() => declareQueues(this.broker, declared))
   }
 
   /** Puts the limits of a configuration in force that need no restart: at once, also for those that are connected. */
   reloadLimits(config: GatewayConfig): void {
-    this.broker.changeLimits(config.limits)
-    this.broker.limitsOf = clientLimitsOf(config)
-    this.#parts.engine.run(() => this.broker.limitsChanged())
+    this.#reload.limits(config)
   }
 
   /** Looks whether files of certificates have changed, at once instead of within ten seconds. Connections stay. */
   reloadCertificates(): void {
-    for (const { certificates } of this.#parts.listeners.set.all) certificates?.check()
+    this.#reload.certificates()
   }
 
   /** Every counter and gauge by its name in /metrics. */
