@@ -41,7 +41,7 @@ export function arrive({ broker }: Engine, room: Room, newcomer: Newcomer): void
   room.wait(newcomer)
   newcomer.pauseForRate()
   const turnAt = now + Math.ceil(waitMs)
-  client.startAt(turnAt)
+  client.times.startAt(turnAt)
   deadlines.set(new Deadline(() => onTurn(broker.counters, room, newcomer)), turnAt)
 }
 

@@ -1,5 +1,5 @@
 /**
- * One network connection: bytes in, to the decoder and the core's `Client`; frames out, gathered through the turn and
+ * One network connection: bytes in (`Reading`), to the decoder and the core's `Client`; frames out, gathered through the turn and
  * written once at its end.
  *
  * Output has three stretches, in the order in which they leave: what the socket has and the kernel did not take, what this
@@ -7,10 +7,8 @@
  * drops or queues. A held frame belongs to this connection and dies with it.
  */
 import { Client } from '../core/connection/client.ts'
-import { turnStepsMax } from '../core/cost.ts'
 import type { Link } from '../core/ports/link.ts'
 import { PacketType } from '../mqtt/packet.ts'
-import { ProtocolError } from '../mqtt/protocol-error.ts'
 import { type ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import type { Durability } from '../store/store.ts'
 import { arrive, noteFullAddress } from './arrival.ts'
@@ -18,7 +16,6 @@ import type { ByteStream } from './byte-stream.ts'
 import { levelOf } from './durability.ts'
 import type { Engine } from './engine.ts'
 import { HeldFrames } from './held-frames.ts'
-import { InputMemory } from './input-memory.ts'
 import { mqttWire } from './mqtt-wire.ts'
 import type { Output } from './output.ts'
 import { pausedFor, Reading } from './reading.ts'
@@ -34,12 +31,12 @@ export class Connection implements Link {
   readonly #room: Room
   readonly #stream: ByteStream
   readonly #decoder: PacketDecoder
+  readonly #reading: Reading
   readonly client: Client
   readonly address: string
   readonly durability: number
   inboundInflight = 0
   readonly #output: Output
-  readonly #memory: InputMemory
   #dirty = false
   #held: HeldFrames | null = null
   #holdAll = false
@@ -47,7 +44,6 @@ export class Connection implements Link {
   #cancelAfterHeld: (() => void) | null = null
   #closing = false
   #closed = false
-  readonly #reading: Reading
 
   /** `durability` and `room`: of the listener that accepted it. `wire`: what it speaks. */
   constructor(
@@ -60,14 +56,13 @@ export class Connection implements Link {
     this.#engine = engine
     this.#room = room
     this.#stream = stream
-    this.#memory = new InputMemory(engine.broker.budgets)
-    this.#reading = new Reading(stream)
     this.durability = levelOf(durability)
     this.address = stream.peer.address
     this.client = new Client(engine.broker, this, stream.peer)
     const { decoder, output } = wire(engine, this, stream)
     this.#decoder = decoder
     this.#output = output
+    this.#reading = new Reading(engine, this, stream, decoder)
     engine.tapper?.arrives(this)
     arrive(engine, room, this)
     // A fault that its peer meets may come before there is a client id to refuse.
@@ -96,25 +91,13 @@ export class Connection implements Link {
     return this.#output.bytes + held
   }
 
-  /** `ends`: of a wire that consists of messages, whether one ends with the chunk. */
-  onData(chunk: Buffer, ends = false): void {
-    if (this.#closing || this.#closed) return
-    this.#engine.beginTurn()
-    this.client.namespace.traffic.bytesReceived += chunk.length
-    this.#decode(() => this.#decoder.push(chunk, ends))
+  /** Deliveries stop when it is full; what comes on top answers the peer itself, which does not read it. */
+  get overflows(): boolean {
+    return this.#output.blocked && this.#pendingBytes() > 2 * this.#output.limit
   }
 
-  /** `stores`: what was read had to be stored. Others are read on while the store is behind. */
-  #pauseWhereDue(stores: boolean): void {
-    if (this.#closing) return
-    const engine = this.#engine
-    if (stores && engine.commitBacklogged && !this.#reading.has(pausedFor.commit)) {
-      this.#reading.pause(pausedFor.commit)
-      engine.broker.counters.commitPauses++
-      engine.resumeAfterCommit(this)
-    }
-    // Deliveries stop when it is full; what comes on top answers the peer itself.
-    if (this.#output.blocked && this.#pendingBytes() > 2 * this.#output.limit) this.#reading.pause(pausedFor.output)
+  onData(chunk: Buffer, ends = false): void {
+    this.#reading.take(chunk, ends)
   }
 
   /** The kernel took everything of a write that it did not take at once. */
@@ -129,7 +112,6 @@ export class Connection implements Link {
     if (this.#closed) return
     this.#closed = true
     this.#reading.end()
-    this.#decoder.close()
     this.#drop()
     this.#engine.run(() => this.client.withDurability(() => this.client.end(reason)))
     this.#engine.connections.delete(this)
@@ -197,43 +179,30 @@ export class Connection implements Link {
   }
 
   pauseReading(): void {
-    this.#decoder.pause()
-    this.#reading.pause(pausedFor.answer)
+    this.#reading.stop(pausedFor.answer)
   }
 
   resumeReading(): void {
-    if (this.#closing || this.#closed) return
     this.#engine.beginTurn()
-    this.#decodeOn(pausedFor.answer)
+    this.#reading.goOn(pausedFor.answer)
   }
 
   pauseForRate(): void {
-    this.#decoder.pause()
-    this.#reading.pause(pausedFor.rate)
+    this.#reading.stop(pausedFor.rate)
   }
 
   resumeFromRate(): void {
-    if (this.#closing || this.#closed) return
     this.#engine.beginTurn()
-    this.#decodeOn(pausedFor.rate)
+    this.#reading.goOn(pausedFor.rate)
   }
 
   yieldTurn(): void {
-    this.#decoder.pause()
-    this.#reading.pause(pausedFor.turn)
+    this.#reading.stop(pausedFor.turn)
     this.#engine.resumeNextTurn(this)
   }
 
   resumeTurn(): void {
-    if (!this.#closing && !this.#closed) this.#decodeOn(pausedFor.turn)
-  }
-
-  /** Goes on with what was kept, which may stop decoding for the same reason again. */
-  #decodeOn(reason: number): void {
-    this.#reading.clear(reason)
-    if (this.#reading.has(pausedFor.answer | pausedFor.turn | pausedFor.rate)) return
-    this.#decode(() => this.#decoder.resume(), reason === pausedFor.answer)
-    this.#reading.flow()
+    this.#reading.goOn(pausedFor.turn)
   }
 
   admit(replaced: Link | null): boolean {
@@ -269,7 +238,6 @@ export class Connection implements Link {
     if (this.#closing || this.#closed) return
     this.#closing = true
     this.#reading.end()
-    this.#decoder.close()
     this.#letGoOfHeld()
     this.#markDirty()
   }
@@ -364,7 +332,7 @@ export class Connection implements Link {
   }
 
   #drop(): void {
-    this.#memory.end()
+    this.#reading.letGo()
     this.#output.drop()
     this.#letGoOfHeld()
   }
@@ -374,27 +342,5 @@ export class Connection implements Link {
     this.#holdAll = false
     this.#afterHeld = null
     this.#cancelAfterHeld?.()
-  }
-
-  /** What the peer did wrong is answered; what we did wrong ends the process. */
-  #decode(decode: () => void, answered = false): void {
-    const { cost, journal } = this.#engine.broker
-    const { appended } = journal
-    cost.stepsEnd = cost.steps + turnStepsMax
-    try {
-      this.client.withDurability(() => {
-        try {
-          decode()
-          this.#memory.count(this.#decoder.memoryBytes, this.client.connected)
-        } catch (error) {
-          if (!(error instanceof ProtocolError)) throw error
-          this.client.onFault(error, this.#decoder.version)
-        }
-      })
-    } catch (error) {
-      this.#engine.fault(error, this.#decoder.refusedBytes)
-    }
-    cost.stepsEnd = Infinity
-    this.#pauseWhereDue(answered || journal.appended > appended)
   }
 }

@@ -20,7 +20,7 @@ import { endForbiddenSubscriptions } from './rights.ts'
 /** The authority has said yes. */
 export function claimSession(broker: Broker, client: Client): void {
   const { clientId, cleanStart } = client.connect!
-  client.askAuthority(
+  client.times.askAuthority(
     (done) => broker.directory.claim(client.namespace.name, clientId, cleanStart, done),
     onClaim,
     claimTimeout,
@@ -134,7 +134,7 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
   }
   counters.connects.add('success')
   if (sessionPresent) counters.sessionsResumed++
-  client.startKeepAlive()
+  client.times.startKeepAlive()
   broker.log.info(
     {
       clientId: session.clientId,

@@ -3,7 +3,8 @@
  * 4.12). The answer is an admission: a principal, a grant, limits, and until when it holds.
  */
 import { encodeAuth } from '../../mqtt/encoder.ts'
-import { type ConnectPacket, PacketType, type Properties } from '../../mqtt/packet.ts'
+import { type AuthPacket, type ConnectPacket, PacketType, type Properties } from '../../mqtt/packet.ts'
+import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { mayCarry } from '../../mqtt/reason-code-places.ts'
 import { sayable } from '../../mqtt/utf8.ts'
@@ -28,7 +29,11 @@ export function authenticate(broker: Broker, client: Client, packet: ConnectPack
   }
   const method = packet.properties.authenticationMethod
   if (method === undefined) {
-    client.askAuthority((done) => broker.authority.authenticate(packet, client.peer, done), onVerdict, verdictTimeout)
+    client.times.askAuthority(
+      (done) => broker.authority.authenticate(packet, client.peer, done),
+      onVerdict,
+      verdictTimeout,
+    )
     return
   }
   const { clientId, username } = packet
@@ -41,8 +46,33 @@ export function authenticate(broker: Broker, client: Client, packet: ConnectPack
   continueExchange(client, packet.properties.authenticationData)
 }
 
-export function continueExchange(client: Client, data: Uint8Array | undefined): void {
-  client.askAuthority((done) => client.exchange!.next(data, done), onExchangeStep, stepTimeout)
+/** Goes on with an exchange, or begins another one to stay. */
+export function onAuth(broker: Broker, client: Client, packet: AuthPacket): void {
+  const { authenticationMethod, authenticationData } = packet.properties
+  const { clientId, peer, session } = client
+  if (client.authenticationMethod === undefined) {
+    throw new ProtocolError(
+      ReasonCode.protocolError,
+      'AUTH from a client that connected without an authentication method',
+    )
+  }
+  if (authenticationMethod !== client.authenticationMethod) {
+    throw new ProtocolError(ReasonCode.protocolError, 'AUTH names another method than CONNECT did [MQTT-4.12.0-5]')
+  }
+  if (packet.reasonCode === ReasonCode.reAuthenticate && client.connected && client.exchange === null) {
+    const claimant = { clientId, username: session?.username, peer, renews: true }
+    client.exchange = broker.authority.beginExchange(client.authenticationMethod, claimant)
+    if (client.exchange === null) {
+      throw new ProtocolError(ReasonCode.badAuthenticationMethod, 'the authentication method can not begin anew')
+    }
+  } else if (packet.reasonCode !== ReasonCode.continueAuthentication || client.exchange === null) {
+    throw new ProtocolError(ReasonCode.protocolError, 'AUTH does not continue an exchange')
+  }
+  continueExchange(client, authenticationData)
+}
+
+function continueExchange(client: Client, data: Uint8Array | undefined): void {
+  client.times.askAuthority((done) => client.exchange!.next(data, done), onExchangeStep, stepTimeout)
 }
 
 function onVerdict(broker: Broker, client: Client, verdict: Verdict): void {
@@ -113,7 +143,7 @@ function admit(broker: Broker, client: Client, admission: Admission): void {
     refuse(broker, client, ReasonCode.notAuthorized)
     return
   }
-  client.setExpiry(admission.expiresAt ?? Infinity)
+  client.times.setExpiry(admission.expiresAt ?? Infinity)
   claimSession(broker, client)
 }
 
@@ -163,7 +193,7 @@ function renew(broker: Broker, client: Client, admission: Admission): boolean {
     client.disconnect(ReasonCode.notAuthorized)
     return false
   }
-  client.setExpiry(admission.expiresAt ?? Infinity)
+  client.times.setExpiry(admission.expiresAt ?? Infinity)
   if (limits !== undefined) {
     client.limits = limits
     client.rates = publishRates(broker, client)

@@ -23,7 +23,6 @@ import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode, reasonName } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
 import { yieldWhereDue } from '../cost.ts'
-import { Deadline } from '../deadlines.ts'
 import type { Namespace } from '../namespace.ts'
 import type { ClientLimits, Exchange, Grant } from '../ports/authority.ts'
 import type { Link } from '../ports/link.ts'
@@ -37,7 +36,8 @@ import type { OutgoingAliases } from '../publish/send.ts'
 import type { Session } from '../session/session.ts'
 import { detach, leaveOrderly } from '../session/session-lifecycle.ts'
 import { onSubscribe, onUnsubscribe } from '../subscriptions/subscribe.ts'
-import { continueExchange } from './authentication.ts'
+import { onAuth } from './authentication.ts'
+import { ClientTimes } from './client-times.ts'
 import { onConnect } from './connect.ts'
 import { onFault } from './refuse.ts'
 import { changeGrant } from './rights.ts'
@@ -86,14 +86,7 @@ export class Client implements JsonSink {
   keepAlive = 0
   /** When its last whole packet arrived. */
   lastReceivedAt = 0
-  /** CONNECT, an answer of the authority, or Keep Alive. */
-  readonly #timeout: Deadline
-  /** Until when CONNECT has to be accepted; our own waiting does not count. */
-  #connectBy: number
-  /** Answers for an authority that is asked and takes too long. */
-  #giveUp: (() => void) | null = null
-  /** When what the authority said ends. */
-  #expiry: Deadline | null = null
+  readonly times: ClientTimes
 
   constructor(broker: Broker, link: Link, peer: Peer) {
     this.broker = broker
@@ -102,9 +95,7 @@ export class Client implements JsonSink {
     // What it sends before it is let in counts there.
     this.namespace = broker.namespaces.get(peer.namespace ?? '') ?? broker.defaultNamespace
     this.lastReceivedAt = broker.now
-    this.#timeout = new Deadline((now) => this.#onTimeout(now))
-    this.#connectBy = broker.now + broker.options.connectTimeoutMs
-    broker.deadlines.set(this.#timeout, this.#connectBy)
+    this.times = new ClientTimes(broker, this)
     broker.connections++
   }
 
@@ -194,27 +185,7 @@ export class Client implements JsonSink {
 
   onAuth(packet: AuthPacket): void {
     this.#count(PacketType.auth)
-    const { authenticationMethod, authenticationData } = packet.properties
-    if (this.authenticationMethod === undefined) {
-      throw new ProtocolError(
-        ReasonCode.protocolError,
-        'AUTH from a client that connected without an authentication method',
-      )
-    }
-    if (authenticationMethod !== this.authenticationMethod) {
-      throw new ProtocolError(ReasonCode.protocolError, 'AUTH names another method than CONNECT did [MQTT-4.12.0-5]')
-    }
-    if (packet.reasonCode === ReasonCode.reAuthenticate && this.connected && this.exchange === null) {
-      const { clientId, peer } = this
-      const claimant = { clientId, username: this.session?.username, peer, renews: true }
-      this.exchange = this.broker.authority.beginExchange(this.authenticationMethod, claimant)
-      if (this.exchange === null) {
-        throw new ProtocolError(ReasonCode.badAuthenticationMethod, 'the authentication method can not begin anew')
-      }
-    } else if (packet.reasonCode !== ReasonCode.continueAuthentication || this.exchange === null) {
-      throw new ProtocolError(ReasonCode.protocolError, 'AUTH does not continue an exchange')
-    }
-    continueExchange(this, authenticationData)
+    onAuth(this.broker, this, packet)
   }
 
   onConnack(): void {
@@ -269,8 +240,7 @@ export class Client implements JsonSink {
     const { broker, session } = this
     broker.connections--
     if (this.connected) this.namespace.quotas.connections.used--
-    broker.deadlines.clear(this.#timeout)
-    if (this.#expiry !== null) broker.deadlines.clear(this.#expiry)
+    this.times.end()
     this.rates?.end()
     broker.counters.disconnects.add(reason)
     this.link.close(reason)
@@ -300,85 +270,9 @@ export class Client implements JsonSink {
     }
   }
 
-  /** Nothing is read from it before then; its time for CONNECT begins there. */
-  startAt(time: number): void {
-    this.#connectBy += time - this.broker.now
-    this.#rearm()
-  }
-
-  startKeepAlive(): void {
-    const { deadlines, now } = this.broker
-    deadlines.set(this.#timeout, this.keepAlive === 0 ? Infinity : now + this.keepAlive * 1500)
-  }
-
-  /** The connection ends then, unless the authority extends it; Infinity: it does not. */
-  setExpiry(at: number): void {
-    if (at === Infinity && this.#expiry === null) return
-    // [MQTT-4.13.1-1] has no closer word than Maximum connect time: what was authorized is over.
-    this.#expiry ??= new Deadline(() => this.withDurability(() => this.disconnect(ReasonCode.maximumConnectTime)))
-    this.broker.deadlines.set(this.#expiry, at)
-  }
-
   /** The client has other rights from here on, also for what is subscribed and queued already; null: it may do everything. */
   regrant(grant: Grant | null): void {
     this.withDurability(() => changeGrant(this.broker, this, grant))
-  }
-
-  /**
-   * Asks a port that may answer later. Until then no packet is decoded; after `authenticationTimeoutMs` the answer is `late`, and
-   * whatever comes is ignored.
-   */
-  askAuthority<T>(
-    ask: (done: (answer: T) => void) => void,
-    then: (broker: Broker, client: Client, answer: T) => void,
-    late: T,
-  ): void {
-    const { broker } = this
-    const askedAt = broker.now
-    let answered = false
-    let paused = false
-    const done = (answer: T): void => {
-      if (answered) return
-      answered = true
-      this.#giveUp = null
-      this.#connectBy += broker.now - askedAt
-      if (this.ended) return
-      if (paused) this.#rearm()
-      this.withDurability(() => then(broker, this, answer))
-      if (paused && !this.ended) this.link.resumeReading()
-    }
-    ask(done)
-    if (answered) return
-    paused = true
-    this.#giveUp = () => done(late)
-    broker.deadlines.set(this.#timeout, broker.now + broker.options.authenticationTimeoutMs)
-    this.link.pauseReading()
-  }
-
-  #rearm(): void {
-    if (this.connected) this.startKeepAlive()
-    else this.broker.deadlines.set(this.#timeout, this.#connectBy)
-  }
-
-  #onTimeout(now: number): void {
-    const { deadlines, counters, log } = this.broker
-    if (this.#giveUp !== null) {
-      counters.authorityTimeouts++
-      log.error({ clientId: this.clientId }, 'the authenticator did not answer in time: that is a no')
-      this.#giveUp()
-      return
-    }
-    if (!this.connected) {
-      this.end('connect_timeout')
-      return
-    }
-    // A client whose bytes we leave in the socket is not silent.
-    const due = this.lastReceivedAt + this.keepAlive * 1500
-    if (this.link.readingPaused || due > now) {
-      deadlines.set(this.#timeout, Math.max(due, now + 1000))
-      return
-    }
-    this.withDurability(() => this.disconnect(ReasonCode.keepAliveTimeout))
   }
 
   #session(): Session {
