@@ -5,24 +5,12 @@
  */
 import { quarantineStore } from '../../src/store/quarantine.ts'
 import { Books } from './books.ts'
-import {
-  clientsOf,
-  insideFilters,
-  messageOf,
-  restartWillGraceMs,
-  stepWeights,
-  type World,
-  watcherOf,
-  wishes,
-  worldOf,
-} from './cast.ts'
+import { restartWillGraceMs, stepWeights, type World, worldOf } from './cast.ts'
 import type { Client } from './client.ts'
-import { Delays } from './delays.ts'
+import { Company, type Stage } from './company.ts'
 import { type Disk, FileDisk, MemoryDisk } from './disk.ts'
 import { judgeExpired } from './expiry.ts'
 import { FakeClock } from './fake-clock.ts'
-import { Hostile } from './hostile.ts'
-import { Inside } from './inside.ts'
 import { judge } from './judge.ts'
 import { PatientStore } from './patient-store.ts'
 import { Process } from './process.ts'
@@ -30,12 +18,10 @@ import { Random } from './random.ts'
 import { type LifeReport, reportOf } from './report.ts'
 import { RetainedBook } from './retained-book.ts'
 import { Sessions } from './sessions.ts'
-import type { Surroundings } from './surroundings.ts'
 import { Wills } from './wills.ts'
 import { Wire } from './wire.ts'
-import { Work } from './work.ts'
 
-export class Life implements Surroundings {
+export class Life implements Stage {
   readonly books = new Books()
   readonly random: Random
   readonly wills = new Wills(this.books, restartWillGraceMs)
@@ -43,20 +29,13 @@ export class Life implements Surroundings {
   readonly clock = new FakeClock(1_700_000_000_000)
   readonly retained: RetainedBook
   readonly refusesNew: boolean
-  readonly #clients: Client[]
-  readonly #watcher: Client
-  readonly #hostile: Hostile
-  readonly #inside = new Inside(this.books)
-  readonly #work: Work
-  readonly #delays: Delays
+  readonly #company: Company
   readonly #world: World
-  readonly #blocked = new Set<Wire>()
   #disk: Disk
   #store: PatientStore
   #process: Process | undefined
   /** The life ends there: what was lost is not known. */
   #salvaged = false
-  #drops = 0
   #filled = 0
 
   constructor(seed: number, onFiles: boolean) {
@@ -65,13 +44,9 @@ export class Life implements Surroundings {
     this.#disk = onFiles ? new FileDisk() : new MemoryDisk()
     this.#store = new PatientStore(this.#disk.store())
     this.#world = worldOf(random, onFiles)
-    this.#work = new Work(seed, this.books, this.#world.process)
     this.refusesNew = this.#world.fills
     this.retained = new RetainedBook(this.books, this.#world.refuses || this.#world.fills)
-    this.#clients = clientsOf(random, this)
-    this.#delays = new Delays(seed, this, this.clock, this.#world.limited)
-    this.#watcher = watcherOf(this.#delays.watching, this)
-    this.#hostile = new Hostile(random)
+    this.#company = new Company(seed, this.#world, this)
   }
 
   now(): number {
@@ -83,15 +58,16 @@ export class Life implements Surroundings {
   }
 
   onPublishWritten(client: Client, id: string, dup: boolean, firstTime: boolean): void {
-    if (client === this.#watcher) this.wills.written(id, this.now())
-    if (client === this.#watcher) this.#delays.written(id)
+    const { watcher, delays } = this.#company
+    if (client === watcher) this.wills.written(id, this.now())
+    if (client === watcher) delays.written(id)
     judgeExpired(this.books, client, { id, dup, firstTime }, this.now())
   }
 
   async live(steps: number): Promise<LifeReport> {
     try {
       await this.#start()
-      for (const client of this.#clients) client.connect(false)
+      this.#company.connectAll()
       await this.#settle()
       for (let step = 0; step < steps && this.books.faults.length === 0 && !this.#salvaged; step++) await this.#step()
       if (!this.#salvaged) await this.#finish()
@@ -108,51 +84,20 @@ export class Life implements Surroundings {
     this.books.note(`START at ${this.now()}`)
     this.wills.restarted(this.now())
     this.sessions.restarted(this.now())
-    this.#watcher.connect(false)
+    this.#company.watcher.connect(false)
   }
 
   async #step(): Promise<void> {
     const { random } = this
-    const client = random.pick(this.#clients)
-    switch (random.weighted(stepWeights)) {
-      case 'publish':
-        this.#publish()
-        break
+    const client = random.pick(this.#company.clients)
+    const step = random.weighted(stepWeights)
+    if (this.#company.act(step, client, this.#process!)) return
+    switch (step) {
       case 'turn':
         await this.#turn()
         break
       case 'serve':
         await this.#serve()
-        break
-      case 'read':
-        client.read()
-        client.acknowledge(random.below(6))
-        break
-      case 'hurry':
-        // Before the turn ends, so that references are elided.
-        for (const one of this.#everybody) one.answerAll()
-        break
-      case 'connect':
-        if (!client.isConnected) client.connect(false)
-        break
-      case 'drop':
-        if (client.isConnected) this.#drops++
-        client.drop()
-        break
-      case 'disconnect':
-        client.disconnect(random.chance(0.3))
-        break
-      case 'wipe':
-        if (!client.isConnected) client.connect(true)
-        break
-      case 'takeOver':
-        this.#takeOver(client)
-        break
-      case 'subscribe':
-        client.subscribe(random.pick(wishes(random)))
-        break
-      case 'unsubscribe':
-        if (client.wishes.length > 1) client.unsubscribe(random.pick(client.wishes).filter)
         break
       case 'wait':
         await this.#wait()
@@ -167,49 +112,21 @@ export class Life implements Surroundings {
       case 'setClock':
         this.#setClock()
         break
-      case 'inside':
-        this.#inside.act(this.#process!, random.pick(insideFilters))
-        break
       case 'fill':
         if (this.#world.fills) this.#fill(!this.#store.full)
-        break
-      case 'block':
-        this.#block(client)
-        break
-      case 'hostile':
-        this.#hostile.act((wire) => this.open(wire))
         break
     }
   }
 
-  get #everybody(): Client[] {
-    return [...this.#clients, this.#watcher, ...this.#delays.clients]
-  }
-
-  #publish(): void {
-    const client = this.random.pick(this.#clients)
-    const { topic, options } = messageOf(client, this.random, this.#world.expires)
-    const publication = client.publish(topic, options)
-    if (publication?.retain) this.retained.changed(publication)
-  }
-
   /** The end of a turn: what was on the way arrives first. */
   async #turn(): Promise<void> {
-    for (const client of this.#everybody) if (this.random.chance(0.7)) client.wire?.flush()
+    for (const client of this.#company.everybody) if (this.random.chance(0.7)) client.wire?.flush()
     await this.#endTurn()
   }
 
   async #endTurn(): Promise<void> {
     await this.#process!.turn()
-    for (const client of this.#everybody) {
-      client.noteTime()
-      if (client.wire?.ended) client.noteEnd()
-    }
-    this.wills.judgeWritten()
-    if (!this.#watcher.isConnected) this.#watcher.connect(false)
-    this.#watcher.answerAll()
-    this.#work.act(this.#process!)
-    this.#delays.act()
+    this.#company.onTurn(this.#process!)
     const { fault } = this.#process!
     if (fault !== undefined) this.books.fault(fault)
   }
@@ -217,13 +134,6 @@ export class Life implements Surroundings {
   async #serve(): Promise<void> {
     await this.#store.serve()
     await this.#endTurn()
-  }
-
-  #takeOver(client: Client): void {
-    const old = client.wire
-    if (!client.isConnected) return
-    client.connect(false)
-    if (old !== null) this.#blocked.delete(old)
   }
 
   async #wait(): Promise<void> {
@@ -239,7 +149,7 @@ export class Life implements Surroundings {
     const { random } = this
     const hours = random.pick([0.01, 1, 24, 24 * 365])
     if (!this.#world.jumps) return
-    this.#delays.clockSet()
+    this.#company.delays.clockSet()
     this.clock.setWall(Math.round(hours * 3_600_000) * random.pick([1, -1]))
   }
 
@@ -250,7 +160,7 @@ export class Life implements Surroundings {
     if (full) this.#filled++
     this.#store.full = full
     this.#process!.fill(full)
-    this.#delays.disturbed()
+    this.#company.delays.disturbed()
     this.#timesUnknown()
   }
 
@@ -260,40 +170,26 @@ export class Life implements Surroundings {
     this.books.jumps.push(this.books.moment())
   }
 
-  #block(client: Client): void {
-    const { wire } = client
-    if (wire === null || wire.ended) return
-    if (this.#blocked.delete(wire)) wire.unblock(this.now())
-    else {
-      this.#blocked.add(wire)
-      wire.block()
-    }
-  }
-
   async #crash(): Promise<void> {
     const { random } = this
     this.books.note(`CRASH at ${this.now()}`)
     this.books.collectDropped(this.#process!.dropped)
     this.#fill(false)
-    this.#inside.end()
+    this.#company.inside.end()
     this.#process!.stop()
     const fails = random.chance(0.2) ? this.#store.failCommit() : undefined
     const underWay = this.#store.abandon() ?? fails
-    for (const client of this.#everybody) client.die()
-    this.#blocked.clear()
-    this.#hostile.forget()
+    this.#company.onCrash()
     this.books.crashes.push(this.books.moment())
     this.wills.crashed()
     this.sessions.crashed(this.now())
-    this.#work.crashed()
-    this.#delays.disturbed()
     // What the dead process still has to do, it does to nobody.
     await new Promise((resolve) => setImmediate(resolve))
     this.#disk = await this.#disk.afterCrash(underWay, random)
     if (this.clock.restart() !== 0) {
       // Of what was to happen when, only the order is certain.
       this.#timesUnknown()
-      this.#delays.jumped()
+      this.#company.delays.jumped()
       this.books.note(`JUMPED to ${this.now()}`)
     }
     await this.clock.advance(random.pick([0, 0, 1000, 30_000]), async () => {})
@@ -323,8 +219,8 @@ export class Life implements Surroundings {
     for (let quiet = 0, rounds = 0; quiet < 3; rounds++) {
       if (rounds > 10_000) this.books.fault('it does not come to rest')
       const before = this.#process!.appended + this.books.written.length
-      for (const client of this.#everybody) client.wire?.flush()
-      this.#hostile.flush()
+      for (const client of this.#company.everybody) client.wire?.flush()
+      this.#company.hostile.flush()
       await this.#endTurn()
       await this.clock.advance(2, () => this.#endTurn())
       while (this.#store.waiting > 0) await this.#serve()
@@ -335,7 +231,7 @@ export class Life implements Surroundings {
     this.books.note(`settled at ${this.now()}`)
     this.wills.committed()
     this.sessions.committed()
-    this.#delays.check()
+    this.#company.delays.check()
     // A watcher whose queue was full may have missed one.
     if (!this.#world.limited) this.wills.check(this.now())
   }
@@ -353,44 +249,34 @@ export class Life implements Surroundings {
 
   /** Everybody comes back, and everything is said to the end. */
   async #finish(): Promise<void> {
-    for (const wire of this.#blocked) wire.unblock(this.now())
-    this.#blocked.clear()
-    this.#hostile.leave((wire) => this.open(wire))
+    const company = this.#company
+    company.unblock()
+    company.hostile.leave((wire) => this.open(wire))
     await this.#settle()
-    this.#delays.rest()
+    company.delays.rest()
     // A hand-over that found no room is tried again after a second.
     await this.clock.advance(1500, () => this.#endTurn())
-    for (let quiet = 0, rounds = 0; quiet < 3 && this.books.faults.length === 0; rounds++) {
-      const busy = this.#everybody.filter(({ idle, ready }) => !idle || !ready).map(({ id }) => id)
-      if (rounds > 3000) this.books.fault(`nobody rests: ${busy}`)
-      const before = this.books.receipts.length
-      for (const client of this.#clients) if (!client.isConnected) client.connect(false)
-      await this.#settle()
-      for (const client of this.#everybody) client.answerAll()
-      const idle = this.#everybody.every((client) => client.idle && client.ready)
-      quiet = this.books.receipts.length === before && idle ? quiet + 1 : 0
-    }
-    await this.#settle()
-    await this.#work.finish(this.#process!, () => this.#settle())
-    await this.#delays.finish(this.#process!, async () => {
+    await company.rest(() => this.#settle())
+    await company.work.finish(this.#process!, () => this.#settle())
+    await company.delays.finish(this.#process!, async () => {
       await this.clock.advance(400_000, () => this.#endTurn())
       await this.#settle()
     })
     this.books.collectDropped(this.#process!.dropped)
     if (this.books.faults.length > 0) return
-    const epochs = new Map([...this.#everybody, this.#inside].map(({ id, epoch }) => [id, epoch]))
+    const epochs = new Map([...company.everybody, company.inside].map(({ id, epoch }) => [id, epoch]))
     const { limited, refuses, fills } = this.#world
     const { dropped } = this.books
-    judge(this.books, epochs, { dropped, limited, refuses: refuses || fills, through: this.#inside.id })
+    judge(this.books, epochs, { dropped, limited, refuses: refuses || fills, through: company.inside.id })
   }
 
   #report(steps: number): LifeReport {
     return reportOf(this.books, this.books.dropped, {
       steps,
       crashes: this.books.crashes.length,
-      drops: this.#drops,
+      drops: this.#company.drops,
       wills: this.wills.published,
-      delayed: this.#delays.published,
+      delayed: this.#company.delays.published,
       retained: this.retained.audited,
       filled: this.#filled,
       salvaged: this.#salvaged ? 1 : 0,
