@@ -63,7 +63,7 @@ describe('a damaged run', () => {
 
   it('is set aside alone when it is read: its session goes on behind it, others do not notice, and it is said once', async () => {
     await database.committed(
-      example,
+      exampleQueues,
       (records) => records.enqueueMessage(reference(1, 65_538, 0), message(0)),
       (records) => records.enqueueMessage(reference(2, 7, 0), message(0)),
     )
