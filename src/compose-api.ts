@@ -16,6 +16,7 @@ import type {
 import { AddressThrottle, defaultAddressThrottle } from './auth/address-throttle.ts'
 import { ApiTokens, tokensPath, writeFirstToken } from './auth/api-tokens.ts'
 import type { ListenerAccess } from './auth/listener-access.ts'
+import { allMetrics } from './compose-declared.ts'
 import { composeApiQueues } from './compose-queues.ts'
 import { authenticatesAnywhere } from './config/access-settings.ts'
 import { listenersOf } from './config/listeners.ts'
@@ -42,8 +43,6 @@ import { ProtocolError } from './mqtt/protocol-error.ts'
 import { ReasonCode } from './mqtt/reason-code.ts'
 import type { MetricsHistory } from './observe/history.ts'
 import type { Log } from './observe/log.ts'
-import { flatMetrics } from './observe/metrics.ts'
-import { flatQueueMetrics, queueReadings } from './observe/queue-metrics.ts'
 import { version } from './observe/version.ts'
 import { backupAside } from './store/backup-aside.ts'
 import type { GatewayWorld } from './world.ts'
@@ -230,10 +229,7 @@ function readingsOf(inForce: InForce, { broker, queues, listeners, access, histo
         const { host, port } = address ?? {}
         return { name, kind, host, port, durability, clients: room.clients, handshakes: room.handshakes }
       }),
-    metrics: () => ({
-      ...flatMetrics(broker.totals(), broker.gauges()),
-      ...flatQueueMetrics(queueReadings(queues, broker.now)),
-    }),
+    metrics: () => allMetrics({ broker, queues }),
     budgets: () => ({ ...broker.budgetReadings() }),
     limits: () => {
       const limits = Object.entries(inForce.config.limits)

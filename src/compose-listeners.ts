@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Server } from 'node:net'
 import type { Server as TlsServer } from 'node:tls'
 import { networkList } from './auth/rule.ts'
+import { declaredMetrics } from './compose-declared.ts'
 import { ConfigError } from './config/config-error.ts'
 import { type ListenerConfig, listenersOf, type MetricsAccess } from './config/listeners.ts'
 import { type ProxyOptions, proxyFields } from './config/proxies.ts'
@@ -29,7 +30,6 @@ import { acceptWebSockets } from './listeners/websocket.ts'
 import type { Health } from './observe/health.ts'
 import type { Log } from './observe/log.ts'
 import { type ListenerGauges, metricsText } from './observe/metrics.ts'
-import { queueReadings } from './observe/queue-metrics.ts'
 import { version } from './observe/version.ts'
 
 export interface ListenerParts {
@@ -55,7 +55,7 @@ export function createListeners(
   const sources: HttpSources = {
     health: () => health.report(),
     metrics: () =>
-      metricsText(broker.totals(), broker.gauges(), set.all.map(gaugesOf), queueReadings(queues, broker.now)),
+      metricsText(broker.totals(), broker.gauges(), set.all.map(gaugesOf), declaredMetrics({ broker, queues })),
     version,
     api,
     metricsRefusal,

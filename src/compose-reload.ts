@@ -1,14 +1,13 @@
 /** The part of the composition root that puts another configuration in force while everything runs: all of it, or nothing. */
 import { loadListenerAccess } from './auth/access-files.ts'
 import type { ListenerAccess } from './auth/listener-access.ts'
+import { declareAgain } from './compose-declared.ts'
 import type { ComposedListeners } from './compose-listeners.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
 import { listenersOf } from './config/listeners.ts'
 import { namespacesOfUsers, quotasOf } from './config/namespaces.ts'
-import { queuesOf } from './config/queues.ts'
 import type { GatewayConfig } from './config/schema.ts'
-import { declareQueues } from './core/logs/queue-set.ts'
 import type { Queues } from './core/ports/queues.ts'
 import type { Connection } from './engine/connection.ts'
 import type { Engine } from './engine/engine.ts'
@@ -48,7 +47,7 @@ export class Reload {
     const { changes, gone } = prepared.commit()
     engine.room.limits = config.limits
     this.#namespaces(config)
-    this.#queues(config)
+    declareAgain({ ...this.#parts, broker: engine.broker }, config)
     this.limits(config)
     engine.run(() => this.#parts.schedules.change(config.schedules))
     this.#parts.inForce.config = config
@@ -113,16 +112,5 @@ export class Reload {
         if (isElsewhere || isMoved) client.disconnect(ReasonCode.notAuthorized)
       }
     })
-  }
-
-  /** What a queue takes in stays until a restart. What one that is gone has waits until it is declared again. */
-  #queues(config: GatewayConfig): void {
-    const { engine, queues } = this.#parts
-    const declared = queuesOf(config).map((queue) => {
-      const before = queues.state(queue)
-      const filter = before?.declared === true ? before.filter : queue.definition.filter
-      return { ...queue, definition: { ...queue.definition, filter } }
-    })
-    engine.run(() => declareQueues(engine.broker, declared))
   }
 }

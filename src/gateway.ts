@@ -6,6 +6,7 @@ import type { ApiRole } from './auth/api-tokens.ts'
 import type { Grant } from './auth/authenticator.ts'
 import { guardedGrant } from './auth/guarded-grant.ts'
 import { composeGateway, type GatewayParts } from './compose.ts'
+import { allMetrics } from './compose-declared.ts'
 import { Reload } from './compose-reload.ts'
 import { SysTopics } from './compose-sys.ts'
 import type { ListenerKind } from './config/listeners.ts'
@@ -20,8 +21,6 @@ import type { ListenerChanges } from './listeners/listener-set.ts'
 import type { Properties, Qos } from './mqtt/packet.ts'
 import { ReasonCode } from './mqtt/reason-code.ts'
 import { isValidTopicName } from './mqtt/topic.ts'
-import { flatMetrics } from './observe/metrics.ts'
-import { flatQueueMetrics, queueReadings } from './observe/queue-metrics.ts'
 import { StoreError } from './store/store.ts'
 import type { GatewayWorld } from './world.ts'
 
@@ -239,8 +238,7 @@ export class Gateway {
 
   /** Every counter and gauge by its name in /metrics. */
   metrics(): Record<string, number> {
-    const queues = queueReadings(this.#parts.queues, this.broker.now)
-    return { ...flatMetrics(this.broker.totals(), this.broker.gauges()), ...flatQueueMetrics(queues) }
+    return allMetrics({ ...this.#parts, broker: this.broker })
   }
 
   /** Makes a token for the HTTP API, kept as a hash in the data folder, if there is one. Throws where the name is taken. */

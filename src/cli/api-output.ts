@@ -40,6 +40,12 @@ function rowCount(text: string): number {
   throw new InvalidArgumentError('Expected a number of rows from 1.')
 }
 
+/** One thing, a line for each of its fields. */
+export function writeFields(context: CliContext, fields: Row): void {
+  const rows = Object.entries(fields).map(([field, value]) => ({ field, value }))
+  writeTable(context, ['field', 'value'], rows)
+}
+
 interface Rows {
   rows: readonly Row[]
   /** There are others behind. */

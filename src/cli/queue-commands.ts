@@ -1,7 +1,7 @@
 /** Commands about queues: what is in them, dropped from them, and dead letters given back. */
 import { type Command, InvalidArgumentError } from 'commander'
 import { ApiClient, type ApiFlags, inPath, withApiOptions } from './api-client.ts'
-import { addList, type ListFlags, withLimit, withOwner, writeJson, writeRows } from './api-output.ts'
+import { addList, type ListFlags, withLimit, withOwner, writeFields, writeJson, writeRows } from './api-output.ts'
 import type { CliContext } from './context.ts'
 import { type Row, writeTable } from './table.ts'
 
@@ -53,8 +53,7 @@ function registerShow(queues: Command, context: CliContext): void {
       return
     }
     const { consumerList, totals, options, ...state } = queue
-    const fields = Object.entries({ ...state, ...totals }).map(([field, value]) => ({ field, value }))
-    writeTable(context, ['field', 'value'], fields)
+    writeFields(context, { ...state, ...totals })
     if (consumerList.length > 0) {
       writeTable(context, ['clientId', 'connected', 'prefetch', 'leased', 'paused'], consumerList)
     }

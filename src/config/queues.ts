@@ -15,21 +15,23 @@ import {
   type QueueDispatch,
   queueDispatches,
   queueNameCharactersMax,
-  queueNamePattern,
   queueOverflows,
   queueSettlements,
 } from '../core/logs/definition.ts'
-import { parseTopicFilter } from '../mqtt/topic.ts'
 import type { ConfigIssue } from './config-error.ts'
+import {
+  addressOf,
+  changedFiltersIn,
+  declarationIssues,
+  filterIssues,
+  nameOf,
+  type OptionsWith,
+  sectionsOf,
+} from './declarations.ts'
 import { flag, GiB, KiB, oneOf, text, wholeNumber } from './fields.ts'
 
 const dayMs = 86_400_000
 const yearMs = 365 * dayMs
-const nameError = 'expected a queue name of letters, digits, -, . and _, with a letter or a digit first'
-
-function queueName() {
-  return text(queueNameCharactersMax).regex(queueNamePattern, nameError)
-}
 
 function part(from: number, to: number) {
   const error = `expected a number from ${from} to ${to}`
@@ -103,7 +105,7 @@ export const queueSchema = z.strictObject(
       .describe('Failures of a message after which it is a dead letter.'),
     retry: retrySchema.prefault({}),
     deadLetter: z
-      .union([z.boolean(), queueName()], 'expected true for NAME.dead, the name of a queue, or false')
+      .union([z.boolean(), nameOf('queue')], 'expected true for NAME.dead, the name of a queue, or false')
       .optional()
       .describe(
         'Where dead letters go: true, NAME.dead; the name of a queue; false: nowhere, they are dropped. Unset, true, but for queues of dead letters.',
@@ -135,7 +137,7 @@ export const queueSchema = z.strictObject(
 )
 
 export const queuesSchema = z.record(
-  queueName(),
+  nameOf('queue'),
   queueSchema,
   'expected queues by their names, of letters, digits, -, . and _, with a letter or a digit first',
 )
@@ -148,30 +150,13 @@ export function queuesOption(whose: string) {
   return queuesSchema.default({}).describe(`${whose}, by name; see queues.md.`)
 }
 
-interface OptionsWithQueues {
-  queues: QueuesOptions
-  namespaces: Readonly<Record<string, { queues: QueuesOptions }>>
-}
-
-interface Section {
-  namespace: string
-  queues: QueuesOptions
-  /** Where it stands. */
-  path: readonly PropertyKey[]
-}
-
-function sectionsOf({ queues, namespaces }: OptionsWithQueues): Section[] {
-  const others = Object.entries(namespaces).map(([namespace, one]) => {
-    return { namespace, queues: one.queues, path: ['namespaces', namespace, 'queues'] }
-  })
-  return [{ namespace: 'default', queues, path: ['queues'] }, ...others]
-}
+type OptionsWithQueues = OptionsWith<'queues', QueueOptions>
 
 /** Every queue that is declared, with its defaults; those of dead letters that nobody declares come by themselves. */
 export function queuesOf(options: OptionsWithQueues): DeclaredQueue[] {
-  return sectionsOf(options).flatMap(({ namespace, queues }) => {
-    const targets = deadLetterTargets(queues)
-    return Object.entries(queues).map(([name, given]) => ({
+  return sectionsOf(options, 'queues').flatMap(({ namespace, named }) => {
+    const targets = deadLetterTargets(named)
+    return Object.entries(named).map(([name, given]) => ({
       namespace,
       name,
       definition: definitionOf(given, targets.has(name)),
@@ -203,31 +188,13 @@ function deadLetterTargets(queues: QueuesOptions): ReadonlySet<string> {
 
 /** Faults that no single value has. */
 export function queueIssues(options: OptionsWithQueues): ConfigIssue[] {
-  const declared = queuesOf(options)
-  if (declared.length > declaredQueuesMax) {
-    return [{ path: ['queues'], message: `expected at most ${declaredQueuesMax} queues, got ${declared.length}` }]
-  }
-  const byAddress = new Map(declared.map((one) => [addressOf(one), one]))
-  const taken = new Set<string>()
-  return sectionsOf(options).flatMap(({ namespace, queues, path }) =>
-    Object.keys(queues).flatMap((name): ConfigIssue[] => {
-      const at = [...path, name]
-      const address = addressOf({ namespace, name })
-      if (taken.has(address)) return [{ path: at, message: `the queue ${name} is declared under queues already` }]
-      taken.add(address)
-      const queue = byAddress.get(address)!
-      return [...filterIssues(queue, at), ...deadLetterIssues(queue, byAddress, at), ...retryIssues(queue, at)]
-    }),
-  )
-}
-
-/** Namespaces have no slash in their names. */
-const addressOf = ({ namespace, name }: { namespace: string; name: string }): string => `${namespace}/${name}`
-
-function filterIssues({ definition: { filter } }: DeclaredQueue, at: readonly PropertyKey[]): ConfigIssue[] {
-  if (filter === null || (!filter.startsWith('$') && parseTopicFilter(filter) !== undefined)) return []
-  const message = `expected a topic filter that does not begin with $, got ${JSON.stringify(filter.slice(0, 60))}`
-  return [{ path: [...at, 'filter'], message }]
+  const byAddress = new Map(queuesOf(options).map((one) => [addressOf(one), one]))
+  const bounds = { kind: 'queue', max: declaredQueuesMax } as const
+  return declarationIssues(sectionsOf(options, 'queues'), bounds, (_given, at, name) => {
+    const queue = byAddress.get(addressOf(name))!
+    const { filter } = queue.definition
+    return [...filterIssues(filter, at), ...deadLetterIssues(queue, byAddress, at), ...retryIssues(queue, at)]
+  })
 }
 
 /** Whatever goes round would never end. */
@@ -276,15 +243,7 @@ function retryIssues({ definition: { retry } }: DeclaredQueue, at: readonly Prop
   ]
 }
 
-/** Where a queue that is in both has another filter: it is fixed until a restart. */
+/** Where a queue that is in both has another filter. */
 export function changedFilters(before: OptionsWithQueues, after: OptionsWithQueues): string[] {
-  const filters = new Map(queuesOf(before).map((queue) => [addressOf(queue), queue.definition.filter]))
-  return sectionsOf(after).flatMap(({ namespace, queues, path }) =>
-    Object.entries(queues)
-      .filter(([name, { filter = null }]) => {
-        const address = addressOf({ namespace, name })
-        return filters.has(address) && filters.get(address) !== filter
-      })
-      .map(([name]) => [...path, name, 'filter'].join('.')),
-  )
+  return changedFiltersIn(sectionsOf(before, 'queues'), sectionsOf(after, 'queues'))
 }

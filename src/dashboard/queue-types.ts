@@ -2,6 +2,8 @@
 import type { z } from '@hono/zod-openapi'
 import type { messageSchema } from '../api/schemas.ts'
 
+export type LogMessage = z.infer<typeof messageSchema>
+
 export interface Queue {
   namespace: string
   name: string
@@ -31,5 +33,5 @@ export interface QueueMessage {
   state: 'ready' | 'leased' | 'waiting'
   attempt: number
   deadLetter: { queue: string; reason: string } | null
-  message: z.infer<typeof messageSchema>
+  message: LogMessage
 }

@@ -86,10 +86,10 @@ class EventOutput extends Output {
       }
       case PacketType.suback: {
         reader.uint16('Packet Identifier')
-        readProperties(reader, PacketType.suback)
+        const { reasonString } = readProperties(reader, PacketType.suback)
         const refused = reader.bytes.subarray(reader.at, reader.end).find((code) => code >= 0x80)
         if (refused === undefined) this.#events.begin()
-        else this.#end(refused, undefined)
+        else this.#end(refused, reasonString)
         return
       }
       case PacketType.disconnect: {

@@ -102,10 +102,10 @@ export class JsonAnswers {
 
   /** Where no filter is granted the answer is an error, which nobody overlooks. */
   #suback(reader: PacketReader): string {
-    const { packetId, reasonCodes } = codesOf(reader, PacketType.suback)
+    const { packetId, reasonCodes, reasonString } = codesOf(reader, PacketType.suback)
     const [first = 0] = reasonCodes
     if (reasonCodes.every((code) => code >= failure)) {
-      return this.error(this.#requests.end(packetId), first, inWords(first))
+      return this.error(this.#requests.end(packetId), first, reasonString ?? inWords(first))
     }
     return this.#answer('subscribed', packetId, `"granted":${JSON.stringify(reasonCodes)}`)
   }
@@ -125,8 +125,8 @@ export class JsonAnswers {
 
 function codesOf(reader: PacketReader, type: typeof PacketType.suback | typeof PacketType.unsuback) {
   const packetId = reader.uint16('Packet Identifier')
-  readProperties(reader, type)
-  return { packetId, reasonCodes: [...reader.bytes.subarray(reader.at, reader.end)] }
+  const { reasonString } = readProperties(reader, type)
+  return { packetId, reasonString, reasonCodes: [...reader.bytes.subarray(reader.at, reader.end)] }
 }
 
 export function publishedText(id: RequestId, matched: boolean): string {

@@ -22,7 +22,7 @@ import {
   stepsOf,
   store,
 } from './metric.ts'
-import { type QueueReading, setQueues } from './queue-metrics.ts'
+import type { MetricFamily } from './named-metrics.ts'
 
 const metrics: readonly Metric[] = [
   gauge('mqtt_connections', 'Network connections now, those before their CONNECT included.', (g) => g.connections),
@@ -305,7 +305,7 @@ export async function metricsText(
   counters: Counters,
   gauges: Gauges,
   listeners: readonly ListenerGauges[] = [],
-  queues: Iterable<QueueReading> = [],
+  families: readonly MetricFamily[] = [],
 ): Promise<string> {
   const registry = new Registry()
   for (const metric of metrics) {
@@ -315,7 +315,7 @@ export async function metricsText(
     if (typeof reading === 'number') set({}, reading)
     else for (const [value, count] of reading) set(labelsOf(metric, value), count)
   }
-  setQueues(queues, registry)
+  for (const family of families) family.set(registry)
   if (listeners.length > 0) setListeners(listeners, registry)
   if (listeners.some(({ certificates }) => certificates.length > 0)) setCertificates(listeners, registry)
   const steps = histograms.flatMap((metric) => {

@@ -1,32 +1,22 @@
-/**
- * Queues as metrics: one series for each queue and figure. Their names come from the configuration, so that the number of series is bounded by
- * it; at a scrape they are read from what each queue counts anyway.
- */
-import { Counter, Gauge, type Registry } from '@prometheus-io/client'
+/** Queues as metrics. */
 import type { QueueState, Queues, QueueTotals } from '../core/ports/queues.ts'
+import { familyOf, type MetricFamily, type NamedMetric, present } from './named-metrics.ts'
 
 export interface QueueReading extends QueueState {
   /** Undefined: it is empty, or that is not known yet. */
   oldestAgeSeconds: number | undefined
 }
 
-interface Metric {
-  name: string
-  help: string
-  type: 'gauge' | 'counter'
-  /** By the label `state`, or one value. */
-  read(queue: QueueReading): number | undefined | Readonly<Record<string, number>>
-}
-
-function total(name: string, help: string, read: keyof QueueTotals): Metric {
+function total(name: string, help: string, read: keyof QueueTotals): NamedMetric<QueueReading> {
   return { name: `mqtt_queue_${name}_total`, help, type: 'counter', read: ({ totals }) => totals[read] }
 }
 
-const metrics: readonly Metric[] = [
+const metrics: readonly NamedMetric<QueueReading>[] = [
   {
     name: 'mqtt_queue_messages',
     help: 'Unsettled messages of each queue now: ready, leased (with a consumer), waiting (for their next attempt).',
     type: 'gauge',
+    byState: true,
     read: ({ ready, leased, waiting }) => ({ ready, leased, waiting }),
   },
   { name: 'mqtt_queue_bytes', help: 'Bytes of these.', type: 'gauge', read: ({ bytes }) => bytes },
@@ -65,44 +55,12 @@ const metrics: readonly Metric[] = [
 
 /** Of all queues, at a time of the broker's. */
 export function* queueReadings(queues: Pick<Queues, 'list'>, now: number): Iterable<QueueReading> {
-  for (const queue of queues.list()) {
-    if (queue === null) continue
+  for (const queue of present(queues.list())) {
     const { oldestAt } = queue
     yield { ...queue, oldestAgeSeconds: oldestAt === null ? undefined : Math.max(0, (now - oldestAt) / 1000) }
   }
 }
 
-function* valuesOf({ read }: Metric, queues: readonly QueueReading[]) {
-  for (const queue of queues) {
-    const { namespace, name } = queue
-    const value = read(queue)
-    if (typeof value === 'object') {
-      for (const [state, one] of Object.entries(value)) yield [{ namespace, queue: name, state }, one] as const
-    } else if (value !== undefined) yield [{ namespace, queue: name }, value] as const
-  }
-}
-
-/** By series name, as Prometheus writes it. */
-export function flatQueueMetrics(read: Iterable<QueueReading>): Record<string, number> {
-  const queues = [...read]
-  const flat: Record<string, number> = {}
-  for (const metric of metrics) {
-    for (const [labels, value] of valuesOf(metric, queues)) {
-      const series = Object.entries(labels).map(([name, one]) => `${name}="${one}"`)
-      flat[`${metric.name}{${series.join(',')}}`] = value
-    }
-  }
-  return flat
-}
-
-export function setQueues(read: Iterable<QueueReading>, registry: Registry): void {
-  const queues = [...read]
-  if (queues.length === 0) return
-  for (const metric of metrics) {
-    const { name, help, type } = metric
-    const labelNames = name === 'mqtt_queue_messages' ? ['namespace', 'queue', 'state'] : ['namespace', 'queue']
-    const options = { name, help, labelNames, registers: [registry] }
-    const made = type === 'gauge' ? new Gauge(options) : new Counter(options)
-    for (const [labels, value] of valuesOf(metric, queues)) made.inc(labels, value)
-  }
+export function queueMetrics(queues: Pick<Queues, 'list'>, now: number): MetricFamily {
+  return familyOf('queue', metrics, queueReadings(queues, now))
 }

@@ -185,6 +185,13 @@ describe('who may have a stream', () => {
     },
   )
 
+  test('what is refused is told why, as far as the core says it', async () => {
+    const gateway = await startGateway()
+    const stream = await open(gateway, 'topic=$queue/jobs')
+    expect(stream.status).toBe(400)
+    await eventually(() => stream.text()).toContain('there is no queue jobs')
+  })
+
   test('what another client publishes comes, also to a share group of streams once', async () => {
     const gateway = await startGateway()
     const first = await open(gateway, 'topic=$share/g/a')

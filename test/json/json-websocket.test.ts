@@ -195,6 +195,16 @@ describe('what a client does wrong', () => {
     expect(page.received).toHaveLength(2)
   })
 
+  test('a subscription that is refused says why in the words of the core, where it has any', async () => {
+    const page = await openJson(await startGateway())
+    const answer = await page.ask({ op: 'subscribe', filters: [{ filter: '$queue/jobs', qos: 1 }] })
+    expect(answer).toMatchObject({
+      op: 'error',
+      reason: 0x8f,
+      message: expect.stringMatching(/^there is no queue jobs/),
+    })
+  })
+
   test('some filters granted and some not are told apart', async () => {
     const gateway = await startGateway()
     const page = await openJson(gateway)

@@ -1,11 +1,11 @@
 /** Being a consumer of a queue over HTTP: messages are leased for a time, and each lease ends with a verdict or by itself. */
 import { createRoute, z } from '@hono/zod-openapi'
 import type { QueuedMessageView, QueueVerdict, Settlement } from '../../core/ports/queues.ts'
+import { known, namedIn, nameParam } from '../named.ts'
 import { Problem } from '../problem.ts'
 import { queueMessageBody, queueMessageSchema } from '../queue-bodies.ts'
 import { type Api, json, needs, problems } from '../route.ts'
 import { ownerQuery } from '../schemas.ts'
-import { known, nameParam, queueOf } from './queues.ts'
 
 const tags = ['Queues']
 const dayMs = 86_400_000
@@ -86,7 +86,7 @@ const released = ({ delivery }: QueuedMessageView): Settlement => ({ delivery, v
 
 export function addQueueWork(api: Api): void {
   api.openapi(receive, async (context) => {
-    const queue = queueOf(context, context.req.valid('param'), context.req.valid('query'))
+    const queue = namedIn(context, context.req.valid('param'), context.req.valid('query'))
     const { queues, wallTime } = context.get('sources')
     const { outgoing } = context.env
     const gone = new AbortController()
@@ -97,12 +97,12 @@ export function addQueueWork(api: Api): void {
       const given = outgoing.writableFinished ? [] : leased
       if (given.length > 0) void queues.settle(queue, given.map(released))
     })
-    const messages = known(await queues.receive(queue, context.req.valid('json'), gone.signal))
+    const messages = known(await queues.receive(queue, context.req.valid('json'), gone.signal), 'queue')
     leased = messages
     return context.json({ messages: messages.map((one) => queueMessageBody(one, wallTime, Infinity)) }, 200)
   })
   api.openapi(settle, async (context) => {
-    const queue = queueOf(context, context.req.valid('param'), context.req.valid('query'))
+    const queue = namedIn(context, context.req.valid('param'), context.req.valid('query'))
     const settlements: Settlement[] = context.req.valid('json')
     const missing = settlements.findIndex(({ verdict, delayMs }) => verdict === 'extend' && delayMs === undefined)
     if (missing >= 0) {
@@ -110,7 +110,7 @@ export function addQueueWork(api: Api): void {
       throw new Problem(400, 'extend needs delayMs', { errors })
     }
     const { queues } = context.get('sources')
-    const outcomes = known(await queues.settle(queue, settlements))
+    const outcomes = known(await queues.settle(queue, settlements), 'queue')
     return context.json({ outcomes: [...outcomes] }, 200)
   })
 }

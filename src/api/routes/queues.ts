@@ -3,11 +3,12 @@
  * leases for a time, since there is no connection that would end.
  */
 import { createRoute, z } from '@hono/zod-openapi'
-import type { QueueName, QueueState } from '../../core/ports/queues.ts'
+import type { QueueState } from '../../core/ports/queues.ts'
 import { matcherOf } from '../filter.ts'
 import { orderBy, sortQuery, wordsQuery } from '../list-query.ts'
 import type { Pages, SortValue } from '../listing.ts'
-import { namespaceOf, visible } from '../namespace.ts'
+import { begun, identityOf, inTime, known, namedIn, nameParam } from '../named.ts'
+import { visible } from '../namespace.ts'
 import { Problem } from '../problem.ts'
 import {
   consumerBody,
@@ -19,24 +20,9 @@ import {
 } from '../queue-bodies.ts'
 import { type Api, json, needs, problems } from '../route.ts'
 import { namespaceQuery, ownerQuery, pageOf, pageQuery } from '../schemas.ts'
-import type { ApiSources, Refused } from '../sources.ts'
 import { topicFilter } from '../topic-filter.ts'
 
 const tags = ['Queues']
-/** The command gives up after a minute. */
-const storeTimeoutMs = 50_000
-
-export const nameParam = z.object({
-  name: z
-    .string()
-    .min(1)
-    .max(200)
-    .openapi({ param: { name: 'name', in: 'path' } }),
-})
-
-const identityOf = ({ namespace, name }: QueueName): string =>
-  namespace === 'default' ? name : `${namespace}\u0000${name}`
-
 const sorts = {
   name: identityOf,
   ready: (queue) => queue.ready,
@@ -137,17 +123,17 @@ export function addQueues(api: Api, pages: Pages): void {
   addLooking(api, pages)
   api.openapi(purge, async (context) => {
     const { filter = null, namespace } = context.req.valid('query')
-    const queue = queueOf(context, context.req.valid('param'), { namespace })
+    const queue = namedIn(context, context.req.valid('param'), { namespace })
     const sources = context.get('sources')
-    const purged = begun(await inTime(sources, sources.queues.purge(queue, filter)))
+    const purged = begun(await inTime(sources, sources.queues.purge(queue, filter)), 'queue')
     sources.audit({ token: context.get('bearer')?.name, ...queue, filter, purged }, 'queue purged through the API')
     return context.json({ purged }, 200)
   })
   api.openapi(redrive, async (context) => {
     const { max, filter = null } = context.req.valid('json')
-    const queue = queueOf(context, context.req.valid('param'), context.req.valid('query'))
+    const queue = namedIn(context, context.req.valid('param'), context.req.valid('query'))
     const sources = context.get('sources')
-    const redriven = begun(await inTime(sources, sources.queues.redrive(queue, max, filter)))
+    const redriven = begun(await inTime(sources, sources.queues.redrive(queue, max, filter)), 'queue')
     sources.audit(
       { token: context.get('bearer')?.name, ...queue, filter, redriven },
       'dead letters redriven through the API',
@@ -171,58 +157,24 @@ function addLooking(api: Api, pages: Pages): void {
     return context.json({ items: rows.map((row) => queueBody(row, wallTime)), nextCursor }, 200)
   })
   api.openapi(show, (context) => {
-    const queue = queueOf(context, context.req.valid('param'), context.req.valid('query'))
+    const queue = namedIn(context, context.req.valid('param'), context.req.valid('query'))
     const { queues, wallTime } = context.get('sources')
-    const state = known(queues.state(queue) ?? undefined)
+    const state = known(queues.state(queue) ?? undefined, 'queue')
     const consumerList = queues.consumers(queue).map(consumerBody)
     return context.json({ ...queueBody(state, wallTime), consumerList, options: queues.options(queue) ?? null }, 200)
   })
   api.openapi(peek, async (context) => {
     const { limit, cursor = '', namespace } = context.req.valid('query')
-    const queue = queueOf(context, context.req.valid('param'), { namespace })
+    const queue = namedIn(context, context.req.valid('param'), { namespace })
     const sources = context.get('sources')
-    known(sources.queues.state(queue) ?? undefined)
+    known(sources.queues.state(queue) ?? undefined, 'queue')
     const found = await inTime(sources, sources.queues.peek(queue, cursor, limit))
     if (found === 'unknown') {
       const errors = [{ path: 'query.cursor', message: 'not a cursor' }]
       throw new Problem(400, 'the cursor is none of ours', { errors })
     }
-    const { messages, next } = begun(found)
+    const { messages, next } = begun(found, 'queue')
     const items = messages.map((one) => queueMessageBody(one, sources.wallTime))
     return context.json({ items, nextCursor: next }, 200)
   })
-}
-
-type Call = Parameters<typeof namespaceOf>[0]
-
-/** Which queue a call is about. @throws Problem 403 for another namespace than the token's */
-export function queueOf(
-  context: Call,
-  { name }: { name: string },
-  asked: { namespace?: string | undefined },
-): QueueName {
-  return { namespace: namespaceOf(context, asked.namespace), name }
-}
-
-/** @throws Problem 404 */
-export function known<Found>(found: Found | undefined): Found {
-  if (found === undefined) throw new Problem(404, 'there is no queue of this name in this namespace')
-  return found
-}
-
-/** @throws Problem 404 where there is no such queue, 503 where somebody else was first */
-function begun<Found>(found: Found | Refused): Found {
-  if (found === 'busy') {
-    const headers = { 'retry-after': '1' }
-    throw new Problem(503, 'its messages are being read or moved for another call: try again', { headers })
-  }
-  return known(found === 'unknown' ? undefined : (found as Found))
-}
-
-/** What the store is asked for may take long. @throws Problem 503 */
-async function inTime<Found>({ sleep }: ApiSources, asked: Promise<Found>): Promise<Found> {
-  const late = Symbol()
-  const found = await Promise.race([asked, sleep(storeTimeoutMs).then(() => late)])
-  if (found !== late) return found as Found
-  throw new Problem(503, 'the store has not answered in time', { headers: { 'retry-after': '1' } })
 }

@@ -1,91 +1,30 @@
 /** Queues: what is ready, with a consumer and waiting, and who works; one of them with its messages, dead letters given back. */
-import { useEffect, useState } from 'preact/hooks'
 import { Action, NeedsToken } from '../action.tsx'
 import { call, type Page, pathOf, usePolled } from '../api.ts'
+import { bytesColumn, DeclaredList, DetailsHead, intervalMs, messageColumns, nameColumn } from '../declared.tsx'
 import { bytes, count, moment, since } from '../format.ts'
-import { Pager, usePaged } from '../paging.tsx'
-import { type Column, Empty, Facts, Fault, Panel, Search, Table, useSettled } from '../parts.tsx'
+import { type Column, Empty, Facts, Fault, Panel, Table } from '../parts.tsx'
 import type { Queue, QueueDetails, QueueMessage } from '../queue-types.ts'
-import { linkTo, replacePlace, usePlace } from '../routes.ts'
-import { bytesOf, previewOf, shortName } from '../shown.ts'
+import { linkTo, usePlace } from '../routes.ts'
+import { shortName } from '../shown.ts'
 import { text } from '../text/text.ts'
-
-const intervalMs = 2000
 
 export function Queues() {
   const { item, query } = usePlace()
   if (item !== '') return <Details name={item} namespace={query.get('namespace') ?? ''} />
-  return <List filter={query.get('filter') ?? ''} sort={query.get('sort') ?? 'name'} />
-}
-
-function List({ filter, sort }: { filter: string; sort: string }) {
-  const [typed, setTyped] = useState(filter)
-  const settled = useSettled(typed)
-  const paged = usePaged<Queue>('/queues', { filter, sort }, intervalMs)
-  const words = text.queues
-  const go = (changes: Readonly<Record<string, string>>) =>
-    replacePlace(linkTo('queues', '', { filter, sort: sort === 'name' ? '' : sort, ...changes }))
-  useEffect(() => {
-    if (settled !== filter) go({ filter: settled })
-  }, [settled])
-  return (
-    <>
-      <div class="page-head">
-        <h1>{text.pages.queues}</h1>
-      </div>
-      <div class="panel">
-        <div class="panel-head">
-          <Search value={typed} onInput={setTyped} />
-        </div>
-        <Fault error={paged.error} />
-        <Table
-          label={text.pages.queues}
-          columns={queueColumns()}
-          rows={paged.items}
-          keyOf={({ namespace, name }) => `${namespace}\n${name}`}
-          sort={sort}
-          onSort={(by) => go({ sort: by })}
-          stale={paged.stale}
-        />
-        {paged.data !== undefined && paged.items.length === 0 && (
-          <Empty>{filter === '' ? words.none : words.notFound(shortName(filter, 80))}</Empty>
-        )}
-        <Pager paged={paged} />
-      </div>
-    </>
-  )
+  const [filter, sort] = [query.get('filter') ?? '', query.get('sort') ?? 'name']
+  return <DeclaredList page="queues" columns={queueColumns()} filter={filter} sort={sort} words={text.queues} />
 }
 
 function queueColumns(): Column<Queue>[] {
   const words = text.queues.columns
   const numbers = ['ready', 'leased', 'waiting', 'consumers'] as const
   return [
-    {
-      key: 'name',
-      title: words.name,
-      sort: 'name',
-      wide: true,
-      cell: ({ name, namespace, declared }) => (
-        <>
-          <a href={linkTo('queues', name, { namespace: namespace === 'default' ? '' : namespace })}>
-            {shortName(name, 80)}
-          </a>{' '}
-          {namespace !== 'default' && <span class="tag">{shortName(namespace, 40)}</span>}
-          {!declared && <span class="tag bad">{text.queues.undeclared}</span>}
-        </>
-      ),
-    },
+    nameColumn('queues', words.name, text.queues.undeclared),
     ...numbers.map((key): Column<Queue> => {
       return { key, title: words[key], sort: key, numeric: true, cell: (queue) => count(queue[key]) }
     }),
-    {
-      key: 'bytes',
-      title: words.bytes,
-      sort: 'bytes',
-      numeric: true,
-      minor: true,
-      cell: (queue) => bytes(queue.bytes),
-    },
+    bytesColumn(words.bytes),
     {
       key: 'oldestAt',
       title: words.oldest,
@@ -114,15 +53,9 @@ function Details({ name, namespace }: Named) {
   const words = text.queues
   return (
     <>
-      <div class="page-head">
-        <h1>
-          <a class="back" href={linkTo('queues')}>
-            {text.pages.queues}
-          </a>{' '}
-          <span class="mono">{shortName(name, 120)}</span>
-        </h1>
+      <DetailsHead page="queues" name={name}>
         <Buttons name={name} namespace={namespace} onDone={refresh} />
-      </div>
+      </DetailsHead>
       <NeedsToken />
       {error?.status === 404 ? <Empty>{words.gone}</Empty> : <Fault error={error} />}
       {data !== undefined && (
@@ -228,19 +161,7 @@ function Messages({ name, namespace }: Named) {
   const { data, error } = usePolled<Page<QueueMessage>>(path, { namespace, limit: 50 }, intervalMs)
   const columns: Column<QueueMessage>[] = [
     { key: 'state', title: words.state, cell: ({ state }) => <span class="tag">{words.states[state]}</span> },
-    {
-      key: 'topic',
-      title: words.topic,
-      wide: true,
-      cell: ({ message }) => <span class="mono">{shortName(message.topic, 100)}</span>,
-    },
-    {
-      key: 'payload',
-      title: words.payload,
-      wide: true,
-      minor: true,
-      cell: ({ message }) => <span class="mono quiet">{previewOf(payloadOf(message), 60)}</span>,
-    },
+    ...messageColumns<QueueMessage>(words),
     { key: 'attempt', title: words.attempt, numeric: true, cell: ({ attempt }) => count(attempt) },
     {
       key: 'dead',
@@ -265,8 +186,4 @@ function Messages({ name, namespace }: Named) {
       )}
     </Panel>
   )
-}
-
-function payloadOf({ payload, payloadEncoding, payloadBytes }: QueueMessage['message']) {
-  return { bytes: bytesOf(payload, payloadEncoding), size: payloadBytes }
 }
