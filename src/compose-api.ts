@@ -36,6 +36,7 @@ import { type StoredClock, wallTimes } from './engine/clock.ts'
 import type { Committer } from './engine/committer.ts'
 import type { Engine } from './engine/engine.ts'
 import type { ReceivedMessage } from './engine/local-subscription.ts'
+import { publishAllOwn } from './engine/own-bundle.ts'
 import { type OwnMessage as GatewayMessage, publishOwn } from './engine/own-message.ts'
 import { requestOwn } from './engine/own-request.ts'
 import type { Listener } from './listeners/listener.ts'
@@ -138,6 +139,14 @@ function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, c
       publish(message, inForce.config.limits.packetBytesMax, engine.broker, (own) =>
         publishOwn({ engine, committer }, own),
       ),
+    async publishAll({ messages, verdicts }) {
+      const namespaces = messages.map(({ namespace }) => broker.namespaces.get(namespace))
+      const index = namespaces.indexOf(undefined)
+      const refusal = { part: 'messages', reason: 'unknown_namespace', text: 'there is no such namespace' } as const
+      if (index >= 0) return { ...refusal, index }
+      const own = messages.map((message, at) => ({ ...message, namespace: namespaces[at]! }))
+      return publishAllOwn({ engine, committer }, { messages: own, verdicts })
+    },
     async request(message, timeoutMs) {
       const send = (own: GatewayMessage) => requestOwn({ engine, committer }, own, timeoutMs)
       const answer = await publish(message, inForce.config.limits.packetBytesMax, engine.broker, send)

@@ -13,9 +13,10 @@ import type { ListenerKind } from './config/listeners.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
 import { defaultNamespaceName, type Namespace } from './core/namespace.ts'
-import { type JobConsumer, Queue } from './engine/local-queue.ts'
+import { type Job, type JobConsumer, type JobVerdict, Queue } from './engine/local-queue.ts'
 import { LocalSubscription, type ReceivedMessage } from './engine/local-subscription.ts'
-import { publishOwn } from './engine/own-message.ts'
+import { publishAndSettle } from './engine/own-bundle.ts'
+import { type OwnMessage, publishOwn } from './engine/own-message.ts'
 import type { Address } from './listeners/listener.ts'
 import type { ListenerChanges } from './listeners/listener-set.ts'
 import type { Properties, Qos } from './mqtt/packet.ts'
@@ -38,9 +39,11 @@ export type {
 } from './auth/authenticator.ts'
 export { ConfigError } from './config/config-error.ts'
 export type { GatewayConfig, GatewayOptions } from './config/schema.ts'
+export { BundleRefusedError } from './engine/bundle-refused-error.ts'
 export {
   type ConsumeOptions,
   Job,
+  type JobVerdict,
   type NewJob,
   Queue,
   type QueueWorker,
@@ -134,12 +137,39 @@ export class Gateway {
    * rejects where a client would be refused, and with a RangeError for a topic that is no topic name or a namespace that is not configured.
    */
   async publish(outgoing: OutgoingMessage): Promise<void> {
-    const { topic, payload = '', qos = 0, retain = false, properties = {} } = outgoing
-    const namespace = this.#namespace(outgoing.namespace)
+    const outcome = await publishOwn(this.#parts, this.#own(outgoing))
+    if (outcome === 'quota-exceeded')
+      throw new Error(`${outgoing.topic}: refused, a queue or the store has no room (0x97)`)
+  }
+
+  /**
+   * Publishes messages and settles jobs together: all of it in one commit, or nothing. Resolves when that is done; rejects with a
+   * `BundleRefusedError` that names the first which could not be taken.
+   */
+  async publishAll(
+    messages: readonly OutgoingMessage[],
+    { settle = [] }: { settle?: readonly (Job | JobVerdict)[] } = {},
+  ): Promise<void> {
+    await publishAndSettle(
+      this.#parts,
+      messages.map((one) => this.#own(one)),
+      settle,
+    )
+  }
+
+  /** @throws RangeError */
+  #own({
+    topic,
+    payload = '',
+    qos = 0,
+    retain = false,
+    properties = {},
+    namespace: name,
+  }: OutgoingMessage): OwnMessage {
+    const namespace = this.#namespace(name)
     if (!isValidTopicName(topic)) throw new RangeError(`not a topic name: ${JSON.stringify(topic)}`)
     const bytes = typeof payload === 'string' ? new TextEncoder().encode(payload) : payload.slice()
-    const outcome = await publishOwn(this.#parts, { topic, payload: bytes, qos, retain, properties, namespace })
-    if (outcome === 'quota-exceeded') throw new Error(`${topic}: refused, a queue or the store has no room (0x97)`)
+    return { topic, payload: bytes, qos, retain, properties, namespace }
   }
 
   /** Messages of matching topics, retained ones first, until the loop is left or the gateway closes. */

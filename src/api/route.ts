@@ -25,10 +25,13 @@ export function createApp(): Api {
 
 type Issue = z.core.$ZodIssue
 
-/** Of what fits none of several forms, what is wrong with it as the first. */
+/** Of what fits none of several forms, what is wrong with it as the one that it is closest to. */
 function narrowed(issue: Issue): readonly Issue[] {
-  const first = issue.code === 'invalid_union' ? issue.errors[0] : undefined
-  return first === undefined || first.length === 0 ? [issue] : first
+  if (issue.code !== 'invalid_union') return [issue]
+  const isOtherKind = ([first]: Issue[]) => first?.code === 'invalid_type' && first.path.length === 0
+  const forms = issue.errors.filter((form) => form.length > 0 && !isOtherKind(form))
+  const [closest = issue.errors[0]] = forms.sort((one, other) => one.length - other.length)
+  return closest === undefined || closest.length === 0 ? [issue] : closest
 }
 
 const partOf: Readonly<Record<string, string>> = { param: 'path', json: 'body' }

@@ -1,5 +1,6 @@
 /** What the API asks of the gateway: the composition root brings it together. */
 import type { Admission } from '../core/ports/authority.ts'
+import type { BundledVerdict, BundleRefusal } from '../core/ports/bundle.ts'
 import type { Explanation, Followed, Following } from '../core/ports/explanation.ts'
 import type { DelayedAsked, DelayedPart, DelayedView, Inspection, Owner } from '../core/ports/inspection.ts'
 import type {
@@ -79,6 +80,11 @@ export interface ApiActions {
   /** Ends a session, and its connection first. False: there is none. Resolves when that is committed. */
   endSession(owner: Owner): Promise<boolean>
   publish(message: OwnMessage): Promise<Published>
+  /** All in one commit, or the first for which nothing was taken. */
+  publishAll(bundle: {
+    messages: readonly OwnMessage[]
+    verdicts: readonly BundledVerdict[]
+  }): Promise<{ outcomes: readonly ('delivered' | 'no-subscribers')[] } | BundleRefusal>
   /** Publishes it and waits for the first answer. */
   request(
     message: OwnMessage,

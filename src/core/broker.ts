@@ -98,6 +98,8 @@ export class Broker {
   readonly incomingPublish = new IncomingPublish()
   /** The disk is nearly full: nothing new is taken that the store would have to keep. Set by the driver. */
   storeFull = false
+  /** What is published now was judged before, with others: no limit refuses it any more. */
+  inBundle = false
   /** Null: nobody follows messages. */
   explainer: Explainer | null = null
   readonly endings = new SessionEndings()

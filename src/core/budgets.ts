@@ -33,16 +33,21 @@ export class Budget {
 /** Messages that wait in memory, each counted once however many sessions hold it. */
 export class QueueBudget extends Budget {
   hold(message: Message): void {
-    if (message.holders++ === 0) this.used += messageBytes(message) + messageObjectBytes
+    if (message.holders++ === 0) this.used += heldBytes(message)
   }
 
   letGo(message: Message): void {
-    if (--message.holders === 0) this.used -= messageBytes(message) + messageObjectBytes
+    if (--message.holders === 0) this.used -= heldBytes(message)
   }
 }
 
 /** A message's object and its arrays of bytes. */
 const messageObjectBytes = 400
+
+/** What a message takes in memory. */
+export function heldBytes(message: Message): number {
+  return messageBytes(message) + messageObjectBytes
+}
 
 export class Budgets {
   readonly sessions: Budget

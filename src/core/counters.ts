@@ -5,6 +5,7 @@
 
 import type { BudgetReading } from './budgets.ts'
 import { Histogram } from './histogram.ts'
+import { type BundleRefusal, bundleRefusals } from './ports/bundle.ts'
 
 /**
  * Counts by a label that comes from a closed set (reason names, packet types), never from a client. What is counted comes in
@@ -130,6 +131,9 @@ export class Counters extends Traffic {
   connectionsRefused = 0
   /** PUBLISHes that were not taken, by the reason code's name. */
   readonly publishesRefused = new LabelledCounter()
+  /** Messages and verdicts that were taken together, and those that were not, by the reason of the first that could not be. */
+  bundlesTaken = 0
+  readonly bundlesRefused = new LabelledCounter<BundleRefusal['reason']>(bundleRefusals)
   /** Operations of clients of JSON that were answered by an error and not asked of the core, alike. */
   readonly jsonRequestsRefused = new LabelledCounter()
   /** Filters of SUBSCRIBE that were not granted, alike. */

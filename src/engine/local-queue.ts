@@ -48,6 +48,15 @@ const leaseMsDefault = 3_600_000
 const leaseMsMax = 86_400_000
 const concurrencyMax = 10_000
 
+/** Where a job is from, and who has it. */
+interface JobLease {
+  readonly queue: QueueName
+  readonly delivery: string
+  settle(settlement: Settlement): Promise<boolean>
+  /** It was settled together with other things. */
+  end(): void
+}
+
 export class Job {
   readonly topic: string
   readonly payload: Uint8Array
@@ -57,11 +66,11 @@ export class Job {
   readonly priority: number
   /** Of a dead letter: where it is from and why. */
   readonly deadLetter: DeadLetterView | null
-  readonly #delivery: string
-  readonly #settle: (settlement: Settlement) => Promise<boolean>
+  /** @internal */
+  readonly lease: JobLease
 
   /** @internal */
-  constructor(view: QueuedMessageView, settle: (settlement: Settlement) => Promise<boolean>) {
+  constructor(view: QueuedMessageView, lease: JobLease) {
     const { topic, payload, properties } = view.message
     this.topic = topic
     this.payload = payload
@@ -69,34 +78,47 @@ export class Job {
     this.attempt = view.attempt
     this.priority = view.priority
     this.deadLetter = view.deadLetter
-    this.#delivery = view.delivery
-    this.#settle = settle
+    this.lease = lease
   }
 
   /** Done. Each of these resolves when that is stored; false: the job is not this consumer's any more. */
   ack(): Promise<boolean> {
-    return this.#settle({ delivery: this.#delivery, verdict: 'ack' })
+    return this.#settle({ verdict: 'ack' })
   }
 
   /** Failed: again after the queue's back-off or `delayMs`, or a dead letter after its last attempt. */
   nack({ delayMs, reason }: { delayMs?: number; reason?: string } = {}): Promise<boolean> {
-    return this.#settle({ delivery: this.#delivery, verdict: 'nack', delayMs, reason })
+    return this.#settle({ verdict: 'nack', delayMs, reason })
   }
 
   /** A dead letter now. */
   reject(reason?: string): Promise<boolean> {
-    return this.#settle({ delivery: this.#delivery, verdict: 'reject', reason })
+    return this.#settle({ verdict: 'reject', reason })
   }
 
   /** Given back, and no failure. */
   release(): Promise<boolean> {
-    return this.#settle({ delivery: this.#delivery, verdict: 'release' })
+    return this.#settle({ verdict: 'release' })
   }
 
   /** The lease lasts so long from now. */
   extend(leaseMs: number): Promise<boolean> {
-    return this.#settle({ delivery: this.#delivery, verdict: 'extend', delayMs: leaseMs })
+    return this.#settle({ verdict: 'extend', delayMs: leaseMs })
   }
+
+  #settle(settlement: Omit<Settlement, 'delivery'>): Promise<boolean> {
+    return this.lease.settle({ delivery: this.lease.delivery, ...settlement })
+  }
+}
+
+/** The verdict on a job. A job by itself is done. */
+export interface JobVerdict {
+  readonly job: Job
+  readonly verdict: 'ack' | 'nack' | 'reject' | 'release'
+  /** Of a `nack`: in place of the queue's back-off. */
+  readonly delayMs?: number
+  /** Kept with a dead letter. */
+  readonly reason?: string
 }
 
 export class Queue {
@@ -266,9 +288,21 @@ export class JobConsumer implements AsyncIterableIterator<Job, undefined> {
         return
       }
       this.#unsettled.set(view.delivery, performance.now() + leaseMs)
-      this.#takers.shift()!({ done: false, value: new Job(view, (settlement) => this.#judge(settlement)) })
+      this.#takers.shift()!({ done: false, value: new Job(view, this.#leaseOf(view)) })
     }
     if (!this.#ended && this.#takers.length > 0) this.#awaitLease()
+  }
+
+  #leaseOf({ delivery }: QueuedMessageView): JobLease {
+    return {
+      queue: this.#queue,
+      delivery,
+      settle: (settlement) => this.#judge(settlement),
+      end: () => {
+        this.#unsettled.delete(delivery)
+        this.#take()
+      },
+    }
   }
 
   #wait(): void {

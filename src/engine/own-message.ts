@@ -33,20 +33,28 @@ export async function publishOwn(
       `${topic} is what another namespace exports: it is read only here`,
     )
   }
-  const { messageExpiryInterval, topicAlias: _alias, subscriptionIdentifiers: _ids, ...forwarded } = properties
-  const forwardProperties = encodeProperties(PacketType.publish, forwarded)
+  const messageAt = ownMessage({ topic, payload, qos, properties })
   const { appended } = committer
-  const outcome = engine.call(() => {
-    const { broker } = engine
-    const publishedAt = broker.now
-    const expiresAt = messageExpiryInterval === undefined ? Infinity : publishedAt + messageExpiryInterval * 1000
-    const message = newMessage({ name: topic, payload, forwardProperties, qos, expiresAt, publishedAt })
-    return broker.publish(message, retain, namespace)
-  })
+  const outcome = engine.call(() => engine.broker.publish(messageAt(engine.broker.now), retain, namespace))
   if (outcome === 'malformed-address')
     throw new ProtocolError(ReasonCode.topicNameInvalid, `${topic} is no address, or names what can't be published to`)
   if (outcome !== 'quota-exceeded' && committer.appended !== appended) await committer.settled()
   return outcome
+}
+
+/** What makes it a message of the core's, at the time of its publication. @throws RangeError for properties that can't be encoded */
+export function ownMessage({
+  topic: name,
+  payload,
+  qos,
+  properties,
+}: Pick<OwnMessage, 'topic' | 'payload' | 'qos' | 'properties'>): (publishedAt: number) => Message {
+  const { messageExpiryInterval, topicAlias: _alias, subscriptionIdentifiers: _ids, ...forwarded } = properties
+  const forwardProperties = encodeProperties(PacketType.publish, forwarded)
+  return (publishedAt) => {
+    const expiresAt = messageExpiryInterval === undefined ? Infinity : publishedAt + messageExpiryInterval * 1000
+    return newMessage({ name, payload, forwardProperties, qos, expiresAt, publishedAt })
+  }
 }
 
 export function newMessage(

@@ -6,6 +6,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from '@prometheus-io/client'
 import type { Counters, Gauges } from '../core/counters.ts'
+import { bundleMetrics } from './bundle-metrics.ts'
 import { delayedMetrics } from './delayed-metrics.ts'
 import { droppedLines } from './log.ts'
 import {
@@ -187,6 +188,7 @@ const metrics: readonly Metric[] = [
     (c) => c.explanationsMissed,
   ),
   ...delayedMetrics,
+  ...bundleMetrics,
   counter('mqtt_wills_published_total', 'Will messages published.', (c) => c.willsPublished),
   counter('mqtt_retained_changes_total', 'Retained messages set or removed.', (c) => c.retainedChanges),
   counter('mqtt_route_cache_hits_total', 'Routes taken from the cache.', (c) => c.routeCacheHits),

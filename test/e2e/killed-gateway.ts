@@ -1,6 +1,6 @@
 /** The program on a data folder and ports that stay the same, so that it can be killed and started again under its clients. */
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type RunningProgram, startProgram } from './program.ts'
@@ -8,6 +8,8 @@ import { type RunningProgram, startProgram } from './program.ts'
 export interface KilledGateway {
   http: string
   mqtt: string
+  /** For calls of its API, of role admin. */
+  token(): string
   kill(): Promise<void>
   start(): Promise<void>
   remove(): Promise<void>
@@ -36,5 +38,6 @@ export async function startToBeKilled(...words: string[]): Promise<KilledGateway
     await kill()
     rmSync(folder, { recursive: true, force: true })
   }
-  return { mqtt: `mqtt://127.0.0.1:${ports[0]}`, http: `http://127.0.0.1:${ports[1]}`, kill, start, remove }
+  const token = () => readFileSync(join(folder, 'api-token'), 'utf8').trim()
+  return { token, mqtt: `mqtt://127.0.0.1:${ports[0]}`, http: `http://127.0.0.1:${ports[1]}`, kill, start, remove }
 }

@@ -1,6 +1,7 @@
 /** Messages of the caller's, as if the gateway itself published them; and requests, which wait for an answer. */
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
+import { bundledVerdict, bundleProblem, bundleSchema } from '../bundle-body.ts'
 import type { ApiEnvironment } from '../environment.ts'
 import { messageFields, messageSchema, ownMessage } from '../message-body.ts'
 import { namespaceOf } from '../namespace.ts'
@@ -20,15 +21,16 @@ const publish = createRoute({
   path: '/publish',
   operationId: 'publish',
   tags,
-  summary: 'Publish a message, or a list of them; answered when they are as safe as PUBACKs would say',
+  summary:
+    'Publish a message, a list of them, or messages and verdicts all or none; answered when they are as safe as PUBACKs would say',
   ...needs({ role: 'operator', open: true, byNamespace: true }, { body: true }),
   request: {
     body: {
       content: {
         'application/json': {
           schema: z
-            .union([messageSchema, z.array(z.any()).min(1).max(messagesMax)])
-            .describe('One message, or a list.'),
+            .union([messageSchema, z.array(z.any()).min(1).max(messagesMax), bundleSchema])
+            .describe('One message, a list, or messages and verdicts that are taken all or none.'),
         },
       },
       required: true,
@@ -36,10 +38,10 @@ const publish = createRoute({
   },
   responses: {
     200: json(
-      z.union([z.object({ outcome }), z.array(result)]),
+      z.union([z.object({ outcome }), z.array(result), z.object({ results: z.array(z.object({ outcome })) })]),
       'What became of it; of a list, what became of each or why it was refused',
     ),
-    ...problems(400, 403, 404, 413, 415, 503),
+    ...problems(400, 403, 404, 409, 413, 415, 503),
   },
 })
 
@@ -82,6 +84,7 @@ const request = createRoute({
 export function addPublish(api: Api): void {
   api.openapi(publish, async (context) => {
     const body = context.req.valid('json')
+    if ('atomic' in body) return context.json({ results: await publishAll(context, body) }, 200)
     if (!Array.isArray(body)) return context.json({ outcome: await publishOne(context, body) }, 200)
     // Begun one after the other before anything is waited for, so that they are committed together.
     const results = await Promise.all(body.map((one: unknown) => publishOne(context, one).then(resultOf, faultOf)))
@@ -104,6 +107,23 @@ const resultOf = (found: 'delivered' | 'no-subscribers') => ({ outcome: found })
 function faultOf(error: unknown): { status: number; detail: string } {
   if (error instanceof Problem) return { status: error.status, detail: error.message }
   throw error
+}
+
+async function publishAll(context: Context<ApiEnvironment>, body: z.infer<typeof bundleSchema>) {
+  const messages = body.messages.map(({ namespace, ...one }, index) => {
+    const own = namespaceOf(context, namespace)
+    try {
+      return ownMessage(one, own)
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      const text = error.message
+      throw bundleProblem({ part: 'messages', index, reason: 'malformed', text })
+    }
+  })
+  const verdicts = body.settle.map((one) => bundledVerdict(one, namespaceOf(context, one.namespace)))
+  const done = await context.get('sources').actions.publishAll({ messages, verdicts })
+  if ('part' in done) throw bundleProblem(done)
+  return done.outcomes.map(resultOf)
 }
 
 async function publishOne(context: Context<ApiEnvironment>, given: unknown): Promise<'delivered' | 'no-subscribers'> {

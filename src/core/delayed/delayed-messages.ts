@@ -17,8 +17,10 @@ import { defaultNamespaceName, type Namespace } from '../namespace.ts'
 import type { DelayClock } from '../ports/inspection.ts'
 import type { RecoveredDelayedCount, RecoveredDelayedName } from '../ports/recovered.ts'
 import { mayPublishWhenDue } from '../publish/may-publish.ts'
+import { type Message, messageBytes } from '../publish/message.ts'
 import type { Publication } from '../publish/publication.ts'
 import { type PublishOutcome, publishMessage } from '../publish/publish.ts'
+import type { Ahead } from '../subscriptions/destination.ts'
 import {
   type DelayedMessage,
   delayedBytes,
@@ -76,9 +78,8 @@ export class DelayedMessages {
   accept(address: DelayedAddress, { entry, message, retain, publisher, now }: Publication): PublishOutcome {
     const { namespace } = entry!
     const broker = this.#broker
+    if (!isWellFormed(address, namespace, message)) return 'malformed-address'
     const scheduleId = scheduleIdOf(message)
-    if (scheduleId === '' || (scheduleId?.length ?? 0) > scheduleIdCharactersMax) return 'malformed-address'
-    if (namespace.isReadOnly(address.topic) || !isThere(namespace, address.topic)) return 'malformed-address'
     const { bytes: topic, topic: name } = broker.topics.lookupName(namespace, address.topic)
     const clock = address.isDate ? 'system' : 'steady'
     const delayed: DelayedMessage = {
@@ -93,13 +94,22 @@ export class DelayedMessages {
       message: { ...message, topic, name, expiresAt: Infinity },
     }
     const replaced = scheduleId === undefined ? undefined : this.#named.get(keyOf(delayed))
-    if (!this.#admits(delayed, replaced)) return 'quota-exceeded'
+    const bytes = delayedBytes(delayed) - (replaced?.bytes ?? 0)
+    if (!broker.inBundle && !this.#admits(namespace, replaced === undefined ? 1 : 0, bytes)) return 'quota-exceeded'
     if (replaced !== undefined) {
       this.#end(replaced)
       namespace.traffic.delayedReplaced++
     }
     this.#begin(delayed)
     return 'delivered'
+  }
+
+  /** What `accept` would say, were so many others taken before. Nothing is changed. */
+  judge(address: DelayedAddress, namespace: Namespace, message: Message, ahead: Ahead): PublishOutcome {
+    if (!isWellFormed(address, namespace, message)) return 'malformed-address'
+    this.#broker.topics.lookupName(namespace, address.topic)
+    const bytes = ahead.bytes + messageBytes(message) + (ahead.messages + 1) * delayedObjectBytes
+    return this.#admits(namespace, ahead.messages + 1, bytes) ? 'delivered' : 'quota-exceeded'
   }
 
   /** Takes back what the same user gave this name. Returns whether there was something. */
@@ -221,12 +231,9 @@ export class DelayedMessages {
     return this.#broker.namespace(storedName || defaultNamespaceName)
   }
 
-  #admits(delayed: DelayedMessage, replaced: Named | undefined): boolean {
+  #admits({ quotas }: Namespace, messages: number, bytes: number): boolean {
     const { budgets, storeFull, journal } = this.#broker
     if (storeFull && journal.durable) return false
-    const messages = replaced === undefined ? 1 : 0
-    const bytes = delayedBytes(delayed) - (replaced?.bytes ?? 0)
-    const { quotas } = delayed.namespace
     return (
       quotas.delayedMessages.admits(messages) &&
       quotas.delayedBytes.admits(bytes) &&
@@ -335,6 +342,12 @@ export class DelayedMessages {
       drop(message.name, 'delayed_refused', namespace)
     }
   }
+}
+
+function isWellFormed({ topic }: DelayedAddress, namespace: Namespace, message: Message): boolean {
+  const scheduleId = scheduleIdOf(message)
+  if (scheduleId === '' || (scheduleId?.length ?? 0) > scheduleIdCharactersMax) return false
+  return !namespace.isReadOnly(topic) && isThere(namespace, topic)
 }
 
 /** A queue has to be there already. */

@@ -21,7 +21,7 @@ import type { Link } from '../ports/link.ts'
 import type { QueueTotals } from '../ports/queues.ts'
 import type { Message } from '../publish/message.ts'
 import type { Publication } from '../publish/publication.ts'
-import type { Destination } from '../subscriptions/destination.ts'
+import { type Ahead, type Destination, nothingAhead } from '../subscriptions/destination.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import type { Consumer } from './consumer.ts'
 import { deadLetter } from './dead-letter.ts'
@@ -101,12 +101,24 @@ export class Queue implements Destination {
   }
 
   get hasRoom(): boolean {
+    return this.hasRoomBehind(nothingAhead)
+  }
+
+  hasRoomBehind(ahead: Ahead): boolean {
     const { messagesMax, bytesMax } = this.definition
     const { queuedBytes } = this.namespace.quotas
-    if (this.count >= messagesMax || this.bytes >= bytesMax || queuedBytes.used >= queuedBytes.max) return false
+    if (this.count + ahead.messages >= messagesMax || this.bytes + ahead.bytes >= bytesMax) return false
+    if (queuedBytes.used + ahead.namespaceBytes >= queuedBytes.max) return false
     const { queueBytes } = this.namespace.budgets
     // What the store does not hold too has nowhere else to go.
-    return this.stored || queueBytes.used < queueBytes.max
+    return this.stored || queueBytes.used + ahead.heldBytes < queueBytes.max
+  }
+
+  /** Whether others would go for a message, and what comes ahead of it would not have to be among them. */
+  mayMakeRoomBehind({ messages, bytes }: Ahead): boolean {
+    const { overflow, messagesMax, bytesMax } = this.definition
+    if (overflow === 'reject' || messages >= messagesMax || bytes >= bytesMax) return false
+    return this.#oldestReady() !== undefined || this.lanes.some((lane) => lane?.hasMoreStored === true)
   }
 
   mayReceive(): boolean {
@@ -119,7 +131,7 @@ export class Queue implements Destination {
 
   /** False: it is full, and the message was dropped. */
   add(broker: Broker, message: Message): boolean {
-    if (!this.hasRoom && !this.#makeRoom(broker)) {
+    if (!this.hasRoom && !this.#makeRoom(broker) && !broker.inBundle) {
       this.totals.refused++
       drop(message.name, 'queue_full', this.namespace)
       return false

@@ -155,7 +155,7 @@ function toQueue(broker: Broker, publication: Publication, address: Address): Pu
     drop(message.name, 'no_queue', namespace)
     return 'no-subscribers'
   }
-  if (qos > 0 && (broker.storeFull || (queue.refuses && !queue.hasRoom))) {
+  if (qos > 0 && !broker.inBundle && (broker.storeFull || (queue.refuses && !queue.hasRoom))) {
     queue.totals.refused++
     return 'quota-exceeded'
   }
@@ -166,6 +166,7 @@ function toQueue(broker: Broker, publication: Publication, address: Address): Pu
 /** Whether a message that would have to be kept can't be: nobody gets it then, and its publisher is told. */
 function mustRefuse(broker: Broker, publication: Publication, found: Route): boolean {
   if (!broker.storeFull && broker.options.sessionQueueFull !== 'reject' && !found.ownPolicies) return false
+  if (broker.inBundle) return false
   const retains = publication.retain && publication.payloadLength > 0 && !publication.entry!.readOnly
   return (broker.storeFull && retains) || hasNoRoom(broker, publication, found)
 }

@@ -5,18 +5,17 @@ import { drop } from '../drop.ts'
 import type { Namespace } from '../namespace.ts'
 import type { Message } from '../publish/message.ts'
 import type { Publication } from '../publish/publication.ts'
+import { nothingAhead } from '../subscriptions/destination.ts'
 
 /** Does what RETAIN says. False: there is no room for one more retained message, and nothing was changed. */
 export function retain(broker: Broker, publication: Publication): boolean {
   const { namespace, topic, readOnly } = publication.entry!
   const { journal, counters } = broker
   const message = publication.payloadLength === 0 ? null : publication.message
-  if (message !== null && !hasRoom(broker, namespace, topic, message)) {
-    drop(topic, 'retained_limit', namespace)
-    return false
-  }
-  if (message !== null && broker.storeFull && !readOnly) {
-    drop(topic, 'store_full', namespace)
+  const refusal =
+    message === null || broker.inBundle ? null : retainRefusal(broker, namespace, { topic, message, readOnly })
+  if (refusal !== null) {
+    drop(topic, refusal, namespace)
     return false
   }
   const previous = setRetained(broker, namespace, topic, message)
@@ -26,13 +25,20 @@ export function retain(broker: Broker, publication: Publication): boolean {
   return true
 }
 
-function hasRoom({ options, budgets }: Broker, namespace: Namespace, topic: string, message: Message): boolean {
+/** Why a message can't be retained; null: it can. `ahead`: others that come before it, all of topics without one. */
+export function retainRefusal(
+  { options, budgets, storeFull }: Broker,
+  namespace: Namespace,
+  { topic, message, readOnly }: { topic: string; message: Message; readOnly: boolean },
+  ahead = nothingAhead,
+): 'retained_limit' | 'store_full' | null {
   const { retained, quotas } = namespace
   const previous = retained.get(topic)
-  if (previous === null && retained.count >= options.retainedMessagesMax) return false
-  const bytes = retained.bytesOf(message) - (previous === null ? 0 : retained.bytesOf(previous))
-  if (!namespace.isReadOnly(topic) && !quotas.retainedBytes.admits(bytes)) return false
-  return budgets.retainedBytes.admits(bytes)
+  if (previous === null && retained.count + ahead.messages >= options.retainedMessagesMax) return 'retained_limit'
+  const bytes = ahead.bytes + retained.bytesOf(message) - (previous === null ? 0 : retained.bytesOf(previous))
+  if (!readOnly && !quotas.retainedBytes.admits(bytes)) return 'retained_limit'
+  if (!budgets.retainedBytes.admits(bytes)) return 'retained_limit'
+  return storeFull && !readOnly ? 'store_full' : null
 }
 
 /** Sets or removes (null) a topic's retained message, and when it expires. Returns what it replaces. */

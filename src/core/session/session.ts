@@ -14,7 +14,7 @@ import type { RecoveredPage } from '../ports/recovered.ts'
 import { deliver } from '../publish/deliver.ts'
 import type { Publication } from '../publish/publication.ts'
 import { RetainedQueue } from '../retained/retained-delivery.ts'
-import type { Destination } from '../subscriptions/destination.ts'
+import { type Ahead, type Destination, nothingAhead } from '../subscriptions/destination.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import type { Delivery } from './delivery.ts'
@@ -124,12 +124,18 @@ export class Session implements Destination {
   }
 
   get hasRoom(): boolean {
+    return this.hasRoomBehind(nothingAhead)
+  }
+
+  hasRoomBehind(ahead: Ahead): boolean {
     const { waiting, bytes, residentBytes } = this.queue
     const { options, budgets, quotas } = this.namespace
-    if (quotas.queuedBytes.used >= quotas.queuedBytes.max) return false
-    if (waiting >= options.sessionQueueMessagesMax || bytes >= options.sessionQueueBytesMax) return false
+    if (quotas.queuedBytes.used + ahead.namespaceBytes >= quotas.queuedBytes.max) return false
+    if (waiting + ahead.messages >= options.sessionQueueMessagesMax) return false
+    if (bytes + ahead.bytes >= options.sessionQueueBytesMax) return false
+    if (this.stored || residentBytes + ahead.bytes < fairShareBytes) return true
     // What the store does not hold too has nowhere else to go.
-    return this.stored || residentBytes < fairShareBytes || budgets.queueBytes.used < budgets.queueBytes.max
+    return budgets.queueBytes.used + ahead.heldBytes < budgets.queueBytes.max
   }
 
   mayReceive(topic: string, qos: Qos, retain: boolean, group: string | null): boolean {

@@ -7,6 +7,19 @@ import type { Broker } from '../broker.ts'
 import type { Publication } from '../publish/publication.ts'
 import type { Subscription } from './subscription-index.ts'
 
+/** What else comes before a message, where several are judged before any of them is put anywhere. */
+export interface Ahead {
+  /** To the same destination. */
+  readonly messages: number
+  readonly bytes: number
+  /** To all destinations of its namespace. */
+  readonly namespaceBytes: number
+  /** To all that keep messages in memory, with the objects around them. */
+  readonly heldBytes: number
+}
+
+export const nothingAhead: Ahead = { messages: 0, bytes: 0, namespaceBytes: 0, heldBytes: 0 }
+
 export interface Destination {
   /** Tells members of a share group apart when a hash chooses; a session's client id. */
   readonly name: string

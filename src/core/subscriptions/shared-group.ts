@@ -120,11 +120,15 @@ export function chooseMember(group: SharedGroup, message: Dispatched, excluded: 
 }
 
 /** Whether nobody in the group has room for a message that would be kept for it: what is refused, where that is the policy. */
-export function isGroupFull(group: SharedGroup, message: Dispatched): boolean {
+export function isGroupFull(
+  group: SharedGroup,
+  message: Dispatched,
+  hasRoom: (member: Subscription) => boolean = () => true,
+): boolean {
   let full = false
   for (const member of group.members) {
     const rank = rankOf(member, message)
-    if (rank <= Rank.keepsAway) return false
+    if (rank <= Rank.keepsAway && hasRoom(member)) return false
     if (rank < Rank.forbidden && member.qos > 0 && member.destination.refuses) full = true
   }
   return full
