@@ -228,6 +228,8 @@ async function publishEverything({ call, gateway }: Api): Promise<void> {
   await client.mqtt.endAsync()
   await publish({ topic: 'full', qos: 1 })
   await publish({ topic: 'full', qos: 1 })
+  await publish({ messages: [{ topic: 'a' }], atomic: true })
+  await publish({ settle: [{ queue: 'jobs', delivery: 'none' }], atomic: true })
   await publish({ topic: '#' })
   await publish({ topic: 'a', namespace: 'nowhere' })
   await publish({ topic: 'a', payload: 'x'.repeat(1024 * 1024) })
