@@ -12,6 +12,8 @@ import { registerCheckConfig } from './check-config.ts'
 import { registerCheckStore } from './check-store.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 import { registerExplain } from './explain.ts'
+import { registerExport } from './export.ts'
+import { registerImport } from './import.ts'
 import { registerInit } from './init.ts'
 import { registerPasswd } from './passwd.ts'
 import { registerPub } from './pub.ts'
@@ -57,6 +59,8 @@ function createProgram(context: CliContext): Command {
   registerApiToken(program, context)
   registerBackup(program, context)
   registerRestore(program, context)
+  registerExport(program, context)
+  registerImport(program, context)
   registerSimulate(program, context)
   registerCheckStore(program, context)
   registerUpgradeCheck(program, context)

@@ -108,8 +108,8 @@ export function checkFiles(dataDir: string): void {
     const bytes = existsSync(path) ? statSync(path).size : 0
     if (bytes === 0) {
       if (existsSync(restoringPath(dataDir))) {
-        const found = `a restore into ${dataDir} was interrupted: ${path} is missing.`
-        throw new StoreError('corrupt', `${found} Run \`mqtide restore\` again.`)
+        const found = `a restore or import into ${dataDir} was interrupted: ${path} is missing.`
+        throw new StoreError('corrupt', `${found} Run \`mqtide restore\` or \`mqtide import\` again.`)
       }
       if (walBytes <= walHeaderBytes) return
       const found = `${path} is missing or empty, and its log ${walPath} holds ${walBytes} bytes that belong to it.`
