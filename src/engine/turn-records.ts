@@ -51,7 +51,7 @@ export const recordBytes = 64
 export const pageMessagesMax = 1000
 export const pageBytesMax = 1024 * 1024
 /** At once. */
-export const pageReadsMax = 4
+export const pageReadsMax = 12
 
 /** A page of the messages that wait until they are due, and who gets it. */
 export interface DelayedRead {

@@ -5,8 +5,8 @@
  */
 import type { RunEntry } from './queue-run.ts'
 
-/** About 2 MB of entries, in full runs. */
-const runsMax = 32
+/** About 10 MB of entries, in full runs: the pages of a dozen sessions that drain at once. */
+const runsMax = 128
 /** Of a run whose entries are longer, as long topics make them, nothing is kept. */
 const runTextLengthMax = 128 * 1024
 

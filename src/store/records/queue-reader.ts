@@ -11,7 +11,6 @@ import {
   messageIdOf,
   messageOf,
   parseEntries,
-  payloadBytesOf,
   positionOf,
   type RunEntry,
   referenceOf,
@@ -167,20 +166,25 @@ export class QueueReader {
     const entries = this.#parsed.get(run) ?? parseEntries(session, text, entriesChecksum)
     checkBodies(bodies, bodiesChecksum)
     this.#parsed.keep(run, entries, text)
-    const read: [StoredReference, StoredMessage, payloadBytes: number][] = []
-    for (const [index, entry] of entries.entries()) {
+    const references: StoredReference[] = []
+    const messages: StoredMessage[] = []
+    for (let index = 0; index < entries.length; index++) {
+      const entry = entries[index]!
       if (positionOf(entry) < fromPosition || mask?.[index] === '1') continue
       const reference = referenceOf(session, entry)
       if (!isAskedFor(reference, sharedFilter)) continue
       const message = this.#messageOf(session, entry, bodies)
       // Nothing that can be delivered: `check-store` counts it and repairs it.
-      if (message !== undefined) read.push([reference, message, payloadBytesOf(entry)])
+      if (message === undefined) continue
+      references.push(reference)
+      messages.push(message)
     }
-    for (const [reference, message, payloadBytes] of read) {
-      page.bytes += payloadBytes
+    for (let index = 0; index < references.length; index++) {
+      const message = messages[index]!
+      page.bytes += message.payload.length
       if (page.messages > 0 && (page.messages >= messagesMax || page.bytes > bytesMax)) return false
       page.messages++
-      page.onEntry(reference, message)
+      page.onEntry(references[index]!, message)
     }
     return true
   }

@@ -216,7 +216,12 @@ export const messageIdOf = (entry: RunEntry): number => entry[4] as number
 
 /** Throws a `DamagedRowError` if it can't be. */
 export function referenceOf(session: number, entry: RunEntry): StoredReference {
-  const [position, qos, retain, , messageId, sharedFilter, identifiers] = entry
+  const position = entry[0]
+  const qos = entry[1]
+  const retain = entry[2]
+  const messageId = entry[4]
+  const sharedFilter = entry[5]
+  const identifiers = entry[6]
   if (!isQos(qos)) throw damaged(entry)
   return {
     session,
@@ -231,7 +236,13 @@ export function referenceOf(session: number, entry: RunEntry): StoredReference {
 
 /** The message of an entry whose message id is 0; its bytes are views into `bodies`. Throws a `DamagedRowError` if it can't be. */
 export function messageOf(entry: RunEntry, bodies: Uint8Array | null): StoredMessage {
-  const [topic, qos, publishedAt, expiresAt, publisher, propertiesBytes, offset] = entry.slice(7)
+  const topic = entry[7]
+  const qos = entry[8]
+  const publishedAt = entry[9]
+  const expiresAt = entry[10]
+  const publisher = entry[11]
+  const propertiesBytes = entry[12]
+  const offset = entry[13]
   if (typeof topic !== 'string' || typeof publisher !== 'string' || !isQos(qos)) throw damaged(entry)
   if (!isWhole(publishedAt) || !isWhole(expiresAt) || !isWhole(propertiesBytes) || !isWhole(offset))
     throw damaged(entry)
