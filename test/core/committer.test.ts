@@ -1,5 +1,6 @@
 /** Whoever waits for the committer is answered, whatever goes on meanwhile. */
 import { describe, expect, it } from 'vitest'
+import { pageReadsMax } from '../../src/engine/turn-records.ts'
 import { DurableWorld, lasting, SlowStore } from './durable-world.ts'
 
 async function soon(promise: Promise<unknown>): Promise<'resolved' | 'rejected' | 'pending'> {
@@ -147,7 +148,7 @@ describe('pages of queues', () => {
     await world.settle()
     const devices = Array.from({ length: 20 }, (_, i) => world.device().connect({ clientId: `s${i}`, ...lasting }))
     for (let i = 0; i < 100; i++) await world.settle()
-    expect(store.most).toBe(4)
+    expect(store.most).toBe(pageReadsMax)
     for (const device of devices) expect(device.takePublishes().map((one) => one.payload)).toEqual(['kept'])
   })
 })
