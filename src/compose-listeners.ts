@@ -28,8 +28,9 @@ import { createTcpServer } from './listeners/tcp.ts'
 import { createTlsServer, followCertificates, type TlsListenerOptions, tlsServerOptions } from './listeners/tls.ts'
 import { acceptWebSockets } from './listeners/websocket.ts'
 import type { Health } from './observe/health.ts'
+import type { ListenerGauges } from './observe/listener-metrics.ts'
 import type { Log } from './observe/log.ts'
-import { type ListenerGauges, metricsText } from './observe/metrics.ts'
+import { metricsText } from './observe/metrics.ts'
 import { version } from './observe/version.ts'
 
 export interface ListenerParts {
