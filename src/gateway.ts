@@ -133,13 +133,14 @@ export class Gateway {
   }
 
   /**
-   * Publishes a message of the program's own. Resolves when it is as safe as a client's would be at its acknowledgement,
-   * rejects where a client would be refused, and with a RangeError for a topic that is no topic name or a namespace that is not configured.
+   * Publishes a message of the program's own. Resolves when it is as safe as a client's would be at its acknowledgement, with whether
+   * anybody is to get it, rejects where a client would be refused, and with a RangeError for a topic that is no topic name or a namespace that is not configured.
    */
-  async publish(outgoing: OutgoingMessage): Promise<void> {
+  async publish(outgoing: OutgoingMessage): Promise<boolean> {
     const outcome = await publishOwn(this.#parts, this.#own(outgoing))
     if (outcome === 'quota-exceeded')
       throw new Error(`${outgoing.topic}: refused, a queue or the store has no room (0x97)`)
+    return outcome === 'delivered'
   }
 
   /**

@@ -55,6 +55,28 @@ const topics: ReadonlyMap<string, Message> = useTopics('a/#')
 console.log(hook, topics)
 `
 
+/** The same for programs with tasks: what a job takes and what comes out is known from the map. */
+const program = `
+import { createGateway } from 'mqtide'
+import { createTasks } from 'mqtide/tasks'
+interface Plant { resize(picture: { file: string }): { bytes: number } }
+const gateway = await createGateway({ mqttPort: 0, httpPort: false, inMemory: true, queues: { resize: {} } })
+const tasks = await createTasks<Plant>({ gateway })
+await tasks.define('resize', async ({ file }, { signal, attempt }) => ({ bytes: file.length + attempt + Number(signal.aborted) }))
+const { bytes } = await tasks.request('resize', { file: 'a' })
+const right: number = bytes
+// @ts-expect-error a result is no text
+const wrong: string = bytes
+// @ts-expect-error it takes a file
+await tasks.enqueue('resize', { width: 1 })
+// @ts-expect-error there is no such task
+await tasks.enqueue('rezise', { file: 'a' })
+const handlers = { double: (given: number) => given * 2 }
+const others = await createTasks<typeof handlers>({ url: 'mqtt://127.0.0.1' })
+await others.define('double', handlers.double)
+console.log(right, wrong)
+`
+
 describe('the package, packed and installed elsewhere', () => {
   let folder: string
   let installed: string
@@ -102,6 +124,7 @@ describe('the package, packed and installed elsewhere', () => {
 
   it('type-checks in a strict project that uses it, down to the messages', async () => {
     expect(await typeCheck('consumer.mts', consumer, ['--lib', 'es2024', '--types', 'node'])).toBe('')
+    expect(await typeCheck('program.mts', program, ['--lib', 'es2024', '--types', 'node'])).toBe('')
   })
 
   it('brings the client for pages and its React hooks, with types, for browsers and for Node', async () => {

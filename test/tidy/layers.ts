@@ -84,6 +84,8 @@ export const layers: readonly Layer[] = [
   },
   // What runs in browsers: nothing of the gateway, nothing of Node. React is the peer of one file.
   { of: 'src/client/', imports: [] },
+  // What programs import that work on queues: it knows of the gateway what its public interface and MQTT say.
+  { of: 'src/tasks/', imports: [] },
   // What the configuration says of when, as delayed messages of the core.
   { of: 'src/schedules/', imports: ['src/core/', 'src/mqtt/'], types: ['src/config/schedules.ts'] },
   { of: 'src/compose', imports: ['src/'] },
