@@ -13,9 +13,12 @@ import type {
   ApiTraces,
   OwnMessage,
 } from './api/sources.ts'
+import { createTicketGate, type TicketGate } from './api/ticket-gate.ts'
 import { AddressThrottle, defaultAddressThrottle } from './auth/address-throttle.ts'
 import { ApiTokens, tokensPath, writeFirstToken } from './auth/api-tokens.ts'
 import type { ListenerAccess } from './auth/listener-access.ts'
+import { Logins } from './auth/logins.ts'
+import { Tickets } from './auth/tickets.ts'
 import { allMetrics } from './compose-declared.ts'
 import { composeApiQueues } from './compose-queues.ts'
 import { authenticatesAnywhere } from './config/access-settings.ts'
@@ -83,6 +86,7 @@ interface InForce {
 export interface ComposedApi {
   api: ApiHandler
   metricsRefusal: MetricsRefusal
+  tickets: TicketGate
 }
 
 export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts): ComposedApi {
@@ -99,6 +103,9 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
     readings: readingsOf(inForce, parts),
     settings: settingsOf(inForce, parts),
     tokens,
+    logins: new Logins(() => performance.now()),
+    tickets: new Tickets(() => performance.now()),
+    onTicketRefused: (reason) => broker.counters.ticketsRefused.add(reason),
     throttle: new AddressThrottle(defaultAddressThrottle, () => performance.now()),
     sleep: (ms) => setTimeout(ms),
     wallTime: broker.wallTime,
@@ -108,7 +115,11 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
     onStatus: (status) => broker.counters.apiAnswers.add(String(status)),
     onError: (error) => log.error({ err: error }, 'a call of the API failed'),
   }
-  return { api: createApiHandler(sources), metricsRefusal: createMetricsRefusal(sources) }
+  return {
+    api: createApiHandler(sources),
+    metricsRefusal: createMetricsRefusal(sources),
+    tickets: createTicketGate(sources),
+  }
 }
 
 function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, committer }: ApiParts): ApiActions {

@@ -4,8 +4,6 @@
  *
  * A wrong token is a mistake of its address, whose answers come later and later (`Throttle`); a right one is never held up.
  */
-import { createMiddleware } from 'hono/factory'
-import type { ApiEnvironment } from './environment.ts'
 import { Problem } from './problem.ts'
 import { type ApiSources, type Bearer, type Caller, type Role, roles } from './sources.ts'
 
@@ -59,26 +57,6 @@ async function punish({ throttle, sleep, auditRefusal }: ApiSources, { address }
 export function unauthorized(detail: string, error?: string): Problem {
   const challenge = error === undefined ? 'Bearer realm="mqtide"' : `Bearer realm="mqtide", error="${error}"`
   return new Problem(401, detail, { headers: { 'www-authenticate': challenge } })
-}
-
-/** Lets a call through whose bearer has at least this role. */
-export function requireRole({ role, open = false, byNamespace = false }: Need) {
-  return createMiddleware<ApiEnvironment>(async (context, next) => {
-    const bearer = context.get('bearer')
-    if (bearer === null && !open) throw unauthorized('this call needs a token, always: Authorization: Bearer TOKEN')
-    const refusal = bearer === null ? undefined : refusalOf(bearer, { role, byNamespace })
-    if (refusal !== undefined) {
-      const { address } = context.get('caller')
-      context
-        .get('sources')
-        .auditRefusal(
-          { reason: refusal.reason, token: bearer!.name, address, path: context.req.path },
-          'API call refused',
-        )
-      throw new Problem(403, refusal.text)
-    }
-    await next()
-  })
 }
 
 /** Undefined: the bearer may. */

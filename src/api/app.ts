@@ -5,10 +5,13 @@
  *     request -> who asks (`access.ts`) -> may he -> bounded body -> schema -> handler -> answer or problem
  */
 import type { HttpBindings } from '@hono/node-server'
+import type { Context } from 'hono'
 import { jsonWebSocketSchema } from '../json/document.ts'
 import { authenticate } from './access.ts'
 import { documentPage } from './document-page.ts'
+import type { ApiEnvironment } from './environment.ts'
 import { Pages } from './listing.ts'
+import { loginOf } from './login.ts'
 import { Problem, problemAnswer } from './problem.ts'
 import { type Api, createApp } from './route.ts'
 import { addClients } from './routes/clients.ts'
@@ -18,6 +21,7 @@ import { addDrops } from './routes/drops.ts'
 import { addExplain } from './routes/explain.ts'
 import { addHistory } from './routes/history.ts'
 import { addIdentity } from './routes/identity.ts'
+import { addLogin } from './routes/login.ts'
 import { addPublish } from './routes/publish.ts'
 import { addQueueWork } from './routes/queue-work.ts'
 import { addQueues } from './routes/queues.ts'
@@ -25,16 +29,17 @@ import { addReadings } from './routes/readings.ts'
 import { addRetained } from './routes/retained.ts'
 import { addSessions } from './routes/sessions.ts'
 import { addSettings } from './routes/settings.ts'
-import { addStream } from './routes/stream.ts'
+import { addStream, isByTicket } from './routes/stream.ts'
 import { addSubscriptions } from './routes/subscriptions.ts'
+import { addTickets } from './routes/tickets.ts'
 import { addTraces } from './routes/traces.ts'
-import type { ApiSources, Caller } from './sources.ts'
+import type { ApiSources, Bearer, Caller } from './sources.ts'
 import { lookAt } from './visitor.ts'
 
 export const base = '/api/v1'
 
 /** Paths for which clients may bring what they would bring to MQTT. */
-const forClients: ReadonlySet<string> = new Set([`${base}/stream`])
+const forClients: ReadonlySet<string> = new Set([`${base}/stream`, `${base}/tickets`])
 
 /** What `@hono/node-server` hands over, and what our HTTP server knows of the caller. */
 export type CallBindings = HttpBindings & { caller: Caller }
@@ -45,8 +50,11 @@ export function createApi(sources: ApiSources): Api {
     const { caller, incoming } = context.env
     context.set('sources', sources)
     context.set('caller', caller)
-    const identify = forClients.has(context.req.path) ? lookAt : authenticate
-    context.set('bearer', await identify(sources, caller, context.req.header('authorization')))
+    const login = loginOf(sources, caller, incoming)
+    const authorization = login === undefined ? context.req.header('authorization') : `Bearer ${login.token}`
+    context.set('login', login)
+    context.set('authorization', authorization)
+    context.set('bearer', await bearerOf(context, authorization))
     await next()
     context.header('cache-control', 'no-store')
     // An unread body would be taken for the next request.
@@ -65,12 +73,14 @@ export function createApi(sources: ApiSources): Api {
   addReadings(api)
   addHistory(api)
   addIdentity(api)
+  addLogin(api)
   addConfiguration(api)
   addDrops(api, pages)
   addExplain(api)
   addTraces(api)
   addSettings(api)
   addStream(api)
+  addTickets(api)
   addDocument(api, sources.readings.version)
   root.route(base, api)
   root.notFound((context) => problemAnswer(unknownRoute(api, context.req.method, context.req.path)))
@@ -82,6 +92,16 @@ export function createApi(sources: ApiSources): Api {
     return response
   })
   return root
+}
+
+/** Null: a program of this machine that needs no token, or somebody whom the route itself looks at. @throws Problem */
+async function bearerOf(
+  { req, env, var: { sources } }: Context<ApiEnvironment>,
+  authorization: string | undefined,
+): Promise<Bearer | null> {
+  if (isByTicket(req)) return null
+  const identify = forClients.has(req.path) ? lookAt : authenticate
+  return identify(sources, env.caller, authorization)
 }
 
 function unknownRoute(api: Api, method: string, path: string): Problem {

@@ -6,22 +6,34 @@ import type { Context } from 'hono'
 import type { Lazy } from '../core/ports/inspection.ts'
 import type { ApiEnvironment } from './environment.ts'
 import { Problem } from './problem.ts'
+import type { ApiSources, Bearer } from './sources.ts'
 
 type Call = Context<ApiEnvironment>
 
 /** The namespace that the caller names, or its token's, or the default one. @throws Problem 403 for another than its token's */
 export function namespaceOf(context: Call, asked: string | undefined): string {
-  const bearer = context.get('bearer')
+  const { address } = context.get('caller')
+  const asker = { bearer: context.get('bearer'), address, path: context.req.path }
+  return placeOf(context.get('sources'), asker, asked)
+}
+
+/** Who asks, for the log. */
+export interface Asker {
+  bearer: Bearer | null
+  address: string
+  path: string
+}
+
+/** The same for whoever asks. */
+export function placeOf(
+  { auditRefusal }: Pick<ApiSources, 'auditRefusal'>,
+  { bearer, address, path }: Asker,
+  asked: string | undefined,
+): string {
   const own = bearer?.namespace
   if (own === undefined) return asked ?? 'default'
   if (asked === undefined || asked === own) return own
-  const { address } = context.get('caller')
-  context
-    .get('sources')
-    .auditRefusal(
-      { reason: 'namespace', token: bearer!.name, address, asked, path: context.req.path },
-      'API call refused',
-    )
+  auditRefusal({ reason: 'namespace', token: bearer!.name, address, asked, path }, 'API call refused')
   throw new Problem(403, `the token ${bearer!.name} is for namespace ${own} only`)
 }
 

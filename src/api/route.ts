@@ -1,9 +1,10 @@
 /** What the routes are made with: who may, which problems are possible, what an answer looks like. */
 import { OpenAPIHono, type z } from '@hono/zod-openapi'
-import { type Need, requireRole } from './access.ts'
+import type { Need } from './access.ts'
 import { boundedJson } from './body.ts'
 import type { ApiEnvironment } from './environment.ts'
 import { type FieldFault, Problem, type ProblemStatus, problemContentType, problemStatuses } from './problem.ts'
+import { requireRole } from './require-role.ts'
 import { problemSchema } from './schemas.ts'
 
 export type Api = OpenAPIHono<ApiEnvironment>

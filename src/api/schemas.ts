@@ -156,6 +156,7 @@ export const identitySchema = z
     may: z.array(z.enum(rights)).describe('operate: disconnect and delete; configure: reload, log level, backup.'),
     authentication: z.boolean().describe('Clients are asked who they are, and every call needs a token.'),
     version: z.string().describe("The gateway's."),
+    csrfToken: z.string().nullable().describe('Of a login by cookie: what X-CSRF-Token brings beside it.'),
   })
   .openapi('Identity')
 export type Identity = z.infer<typeof identitySchema>

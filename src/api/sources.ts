@@ -171,11 +171,51 @@ export interface ApiTraces {
 }
 
 /** As whom something is opened that lasts: somebody whom the API knows, or whoever the listener's authentication says he is. */
-export type Visitor =
-  | { kind: 'known'; principal: string; namespace: string; mayPublish: boolean }
-  | { kind: 'client'; username?: string; password?: string; bearer?: string }
+export type Visitor = KnownVisitor | { kind: 'client'; username?: string; password?: string; bearer?: string }
+
+export interface KnownVisitor {
+  kind: 'known'
+  principal: string
+  namespace: string
+  mayPublish: boolean
+}
+
+/** Why a ticket is not given, or not taken. */
+export type TicketRefusal = 'unknown' | 'expired' | 'other_listener' | 'other_place' | 'no_room'
+
+/** What a ticket stands for, once it is redeemed. */
+export interface Redeemed {
+  /** The Authorization header of whoever asked for it. */
+  readonly authorization: string | undefined
+  /** What it opened is there, and is ended by `end` when another takes its place. Returns what to call when it is over. */
+  hold(end: () => void): () => void
+}
+
+export interface ApiTickets {
+  readonly lifeMs: number
+  /** Null: there are too many. */
+  issue(authorization: string | undefined, listener: string): string | null
+  /** `place`: for what it may be redeemed again; null: for nothing. */
+  redeem(ticket: string, use: { listener: string; place: string | null }): Redeemed | TicketRefusal
+}
+
+/** A browser that has brought a token once. */
+export interface Login {
+  readonly token: string
+  readonly csrfToken: string
+}
+
+export interface ApiLogins {
+  open(token: string): Login & { cookie: string }
+  find(cookie: string): Login | undefined
+  close(cookie: string): void
+  isSame(given: string, expected: string): boolean
+}
 
 export interface ApiSources {
+  logins: ApiLogins
+  tickets: ApiTickets
+  onTicketRefused(reason: TicketRefusal): void
   traces: ApiTraces
   /** Null: too many follow messages already. */
   explain(asked: Followed, tell: (explanation: Explanation) => void): Following | null
@@ -207,6 +247,8 @@ export interface Caller {
   address: string
   /** A program of this machine, and no page of somebody else's. */
   local: boolean
+  /** A page that this listener served, or no page at all. */
+  ownPage: boolean
   /** Name of the listener that he came by. */
   listener: string
   /** Answers his request with events, for as long as it lasts; `refuse` is called where that can't be. */
@@ -219,5 +261,9 @@ export interface Caller {
     /** Absent: the listener's authentication is asked. */
     admission?: Admission | undefined
     refuse(reasonCode: number, text: string): void
+    /** Told how to end it, once it has begun. */
+    begun?: ((end: () => void) => void) | undefined
   }): void
+  /** Asks the listener's authentication who this is. Resolves with the reason code of its answer. */
+  identify(asked: { username?: string; password?: string; bearer?: string }): Promise<number>
 }

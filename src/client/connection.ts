@@ -45,6 +45,8 @@ type Secret = string | undefined
 export interface ConnectOptions {
   /** A token, or what fetches one: asked before each attempt, so that it never runs out. */
   token?: string | (() => Secret | Promise<Secret>)
+  /** In place of credentials: fetches a ticket of the gateway's, before each attempt. Where it gives none, there are no credentials. */
+  ticket?: () => Secret | Promise<Secret>
   username?: string
   password?: string
   /** Under which the gateway keeps the session. Made up if not given; two programs must not share one. */
@@ -236,12 +238,12 @@ export class Connection {
   #connect(): void {
     this.#setState('connecting', {})
     const attempt = ++this.#attempt
-    this.#connectFrame().then(
-      (frame) => {
-        if (attempt === this.#attempt && this.#state === 'connecting') this.#open(frame)
+    Promise.all([this.#connectFrame(), this.#ticketUrl()]).then(
+      ([frame, url]) => {
+        if (attempt === this.#attempt && this.#state === 'connecting') this.#open(frame, url)
       },
       (cause: unknown) => {
-        const error = new MqtideError('unreachable', `no token: ${String(cause)}`, { cause })
+        const error = new MqtideError('unreachable', `no token or ticket: ${String(cause)}`, { cause })
         if (attempt === this.#attempt && this.#state === 'connecting') this.#wait(error)
       },
     )
@@ -264,14 +266,26 @@ export class Connection {
     }
   }
 
-  #open(frame: ConnectFrame): void {
+  /** For one attempt: a ticket is used up by it. */
+  async #ticketUrl(): Promise<string> {
+    const ticket = await this.#options.ticket?.()
+    const url = new URL(this.#link.url)
+    if (ticket !== undefined) url.searchParams.set('ticket', ticket)
+    return url.href
+  }
+
+  #open(frame: ConnectFrame, url: string): void {
     let link: Link | undefined
     try {
-      link = this.#current = new Link(frame, this.#link, {
-        onConnected: (connected) => this.#onConnected(connected),
-        onFrame: (incoming) => this.#onFrame(link!, incoming),
-        onEnd: (error) => this.#onEnd(error),
-      })
+      link = this.#current = new Link(
+        frame,
+        { ...this.#link, url },
+        {
+          onConnected: (connected) => this.#onConnected(connected),
+          onFrame: (incoming) => this.#onFrame(link!, incoming),
+          onEnd: (error) => this.#onEnd(error),
+        },
+      )
     } catch (cause) {
       // A URL that the browser forbids, such as ws: from a page over https:, or no WebSocket at all: never better.
       this.#finish(new MqtideError('refused', `no WebSocket to ${this.#link.url}: ${String(cause)}`, { cause }))
@@ -308,8 +322,9 @@ export class Connection {
   #onEnd(error: MqtideError): void {
     if (error.reason === 0x95) this.#outbox.onTooLong(error)
     this.#detach()
-    // With a function for tokens the next one may do.
-    const renewable = typeof this.#options.token === 'function' && (error.reason === 0x86 || error.reason === 0x87)
+    // With a function for tokens or tickets the next one may do.
+    const { token, ticket } = this.#options
+    const renewable = typeof (ticket ?? token) === 'function' && (error.reason === 0x86 || error.reason === 0x87)
     if (error.code === 'refused' && !renewable) this.#finish(error)
     else this.#wait(error)
   }

@@ -167,7 +167,8 @@ function refusalOf(reason: number, message: string): MqtideError {
 /** Browsers tell a page no more than that. */
 function neverOpened(url: string): MqtideError {
   const why = 'the gateway does not answer there, or its allowedOrigins do not have the origin of this page'
-  return new MqtideError('unreachable', `no WebSocket to ${url}: ${why}`)
+  // A ticket is nobody else's business.
+  return new MqtideError('unreachable', `no WebSocket to ${url.split('?')[0]}: ${why}`)
 }
 
 /** Codes from 4000 on are 4000 and the reason code. */

@@ -8,13 +8,18 @@ export interface HostOptions {
 
 export function hostIssues({ allowedHosts, allowedOrigins }: HostOptions): ConfigIssue[] {
   return [
-    ...allowedHosts.flatMap((host, index) => issueAt('allowedHosts', index, hostFault(host))),
-    ...allowedOrigins.flatMap((origin, index) => issueAt('allowedOrigins', index, originFault(origin))),
+    ...allowedHosts.flatMap((host, index) => issueAt(['allowedHosts', index], hostFault(host))),
+    ...originIssues(allowedOrigins),
   ]
 }
 
-function issueAt(option: string, index: number, message: string | undefined): ConfigIssue[] {
-  return message === undefined ? [] : [{ path: [option, index], message }]
+/** `at`: of whose `allowedOrigins` they are. */
+export function originIssues(origins: readonly string[], at: readonly PropertyKey[] = []): ConfigIssue[] {
+  return origins.flatMap((origin, index) => issueAt([...at, 'allowedOrigins', index], originFault(origin)))
+}
+
+function issueAt(path: PropertyKey[], message: string | undefined): ConfigIssue[] {
+  return message === undefined ? [] : [{ path, message }]
 }
 
 /** Addresses need no entry. */

@@ -11,6 +11,7 @@ import { authorizationIssues, authorizationSchema } from './authorization.ts'
 import { arrivalLimitFields, clientLimitFields } from './client-limit-fields.ts'
 import type { ConfigIssue } from './config-error.ts'
 import { flag, namespaceName, oneOf, port, text, wholeNumber } from './fields.ts'
+import { originIssues } from './hosts.ts'
 import { type ProxyOptions, proxyFields, proxyIssues } from './proxies.ts'
 import { isTlsKind, type TlsOptions, tlsFields, tlsIssues } from './tls.ts'
 
@@ -58,6 +59,11 @@ export const listenerSchema = z.strictObject(
     metrics: oneOf(...metricsAccesses)
       .optional()
       .describe('Who may read its /metrics, of kinds http and https; unset, what metrics says.'),
+    allowedOrigins: z
+      .array(text(255), 'expected a list of origins such as https://panel.example')
+      .max(1000)
+      .optional()
+      .describe('Pages that may ask it, of kinds ws, wss, http and https; unset, what allowedOrigins says.'),
     authentication: z
       .union([z.literal(false), authenticationSchema], 'expected the ways to authenticate, or false for none')
       .optional()
@@ -94,6 +100,7 @@ export interface OptionsWithListeners {
   mqttDurability?: Durability | undefined
   httpDurability?: Durability | undefined
   metrics: MetricsAccess
+  allowedOrigins?: readonly string[] | undefined
   listeners?: readonly GivenListener[] | undefined
 }
 
@@ -106,6 +113,7 @@ export interface ListenerConfig {
   namespace: string | undefined
   limits: ListenerLimits
   metrics: MetricsAccess
+  allowedOrigins: readonly string[]
   /** What it says itself of who may connect and what they may do. */
   own: Pick<GivenListener, 'authentication' | 'authorization' | 'allowAnonymous'>
   /** Of kind unix: where its socket is. */
@@ -140,6 +148,7 @@ function listed(options: OptionsWithListeners, given: GivenListener, index: numb
     path,
     namespace,
     metrics = options.metrics,
+    allowedOrigins = options.allowedOrigins ?? [],
   } = given
   if (given.port === undefined && kind !== 'unix') return []
   const at = ['listeners', index]
@@ -149,11 +158,11 @@ function listed(options: OptionsWithListeners, given: GivenListener, index: numb
   const { authentication, authorization, allowAnonymous } = given
   const own = { authentication, authorization, allowAnonymous }
   const its = { name: nameOf(given), kind, host: host ?? options.host, port, durability, namespace, limits, metrics }
-  return [{ ...its, own, path, tls, proxy, places }]
+  return [{ ...its, allowedOrigins, own, path, tls, proxy, places }]
 }
 
 function byShorthand(
-  { host, durability: global, metrics }: OptionsWithListeners,
+  { host, durability: global, metrics, allowedOrigins = [] }: OptionsWithListeners,
   kind: 'tcp' | 'http',
   option: 'mqttPort' | 'httpPort',
   port: number | false,
@@ -161,8 +170,20 @@ function byShorthand(
 ): ListenerConfig[] {
   if (port === false) return []
   const places = { port: [option], host: ['host'] }
-  const none = { metrics, namespace: undefined, limits: {}, own: {}, path: undefined, tls: undefined, proxy: undefined }
-  return [{ name: `${kind}-${port}`, kind, host, port, durability: durability ?? global, ...none, places }]
+  const none = { namespace: undefined, limits: {}, own: {}, path: undefined, tls: undefined, proxy: undefined }
+  return [
+    {
+      name: `${kind}-${port}`,
+      kind,
+      host,
+      port,
+      durability: durability ?? global,
+      metrics,
+      allowedOrigins,
+      ...none,
+      places,
+    },
+  ]
 }
 
 function nameOf({ name, kind, port }: GivenListener): string {
@@ -197,6 +218,7 @@ function kindIssues(listener: GivenListener, index: number): ConfigIssue[] {
     ...(listener.metrics !== undefined && !speaksHttp
       ? [{ path: [...at, 'metrics'], message: 'belongs to listeners of kinds http and https' }]
       : []),
+    ...originsIssues(listener, at),
     ...tlsIssues(kind, listener, at),
     ...proxyIssues(kind, listener, at),
   ]
@@ -211,6 +233,14 @@ function kindIssues(listener: GivenListener, index: number): ConfigIssue[] {
   if (port === undefined) issues.push({ path: [...at, 'port'], message: 'missing: expected a port from 0 to 65535' })
   if (path !== undefined) issues.push({ path: [...at, 'path'], message: 'belongs to a listener of kind unix only' })
   return issues
+}
+
+function originsIssues({ kind, allowedOrigins }: GivenListener, at: readonly PropertyKey[]): ConfigIssue[] {
+  if (allowedOrigins === undefined) return []
+  if (kind === 'tcp' || kind === 'tls' || kind === 'unix') {
+    return [{ path: [...at, 'allowedOrigins'], message: 'belongs to listeners of kinds ws, wss, http and https' }]
+  }
+  return originIssues(allowedOrigins, at)
 }
 
 function ownAccessIssues({ authentication, authorization }: GivenListener, at: readonly PropertyKey[]): ConfigIssue[] {

@@ -164,6 +164,10 @@ export class Counters extends Traffic {
   authorityTimeouts = 0
   /** Calls of the HTTP API that were answered, by status. */
   readonly apiAnswers = new LabelledCounter()
+  /** Requests of HTTP that came from a page of elsewhere, or asked for a name that is none of ours. */
+  readonly pagesRefused = new LabelledCounter()
+  /** Tickets that were not given or not taken, by why. */
+  readonly ticketsRefused = new LabelledCounter()
   /** Packets that a trace was about and did not get: there were too many at once, or its reader was too slow. */
   tracedPacketsLeftOut = 0
   /** Messages that somebody followed and was not told of, alike. */

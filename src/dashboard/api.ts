@@ -1,5 +1,5 @@
 /**
- * The gateway's HTTP API, as everybody else may use it (docs/api.md): calls with the token, answers typed by the schemas that the
+ * The gateway's HTTP API, as everybody else may use it (docs/api.md): calls by the login's cookie, answers typed by the schemas that the
  * gateway answers by, and faults as the problem documents say them.
  */
 import type { z } from '@hono/zod-openapi'
@@ -9,6 +9,7 @@ import type {
   clientSchema,
   dropSchema,
   explanationSchema,
+  Identity,
   listenerSchema,
   optionSchema,
   queuedSchema,
@@ -44,13 +45,21 @@ export class ApiError extends Error {
   }
 }
 
-const tokenKey = 'mqtide-token'
+/** Of the login that the browser's cookie stands for: whatever changes something brings it along. Empty: there is no login. */
+let csrfToken = ''
 
-/** Kept by the browser until the tab is closed. */
-export const token = {
-  get: (): string => sessionStorage.getItem(tokenKey) ?? '',
-  set: (value: string): void => sessionStorage.setItem(tokenKey, value),
-  forget: (): void => sessionStorage.removeItem(tokenKey),
+/** The page has the token for as long as it takes to ask for the cookie, which it can't read itself. */
+export const login = {
+  async begin(token: string): Promise<void> {
+    login.noticed(await call<Identity>('/login', { method: 'POST', token }))
+  },
+  async end(): Promise<void> {
+    await call('/login', { method: 'DELETE' })
+    csrfToken = ''
+  },
+  noticed(identity: Pick<Identity, 'csrfToken'>): void {
+    csrfToken = identity.csrfToken ?? ''
+  },
 }
 
 export interface Call {
@@ -58,6 +67,8 @@ export interface Call {
   query?: Readonly<Record<string, string | number | undefined>>
   body?: unknown
   signal?: AbortSignal
+  /** In place of the login. */
+  token?: string
 }
 
 /** Parts of a path, each of them encoded. */
@@ -66,13 +77,14 @@ export function pathOf(...parts: string[]): string {
 }
 
 /** @throws ApiError for whatever the gateway refuses; status 0: it can't be reached */
-export async function call<Answer>(path: string, { method = 'GET', query = {}, body, signal }: Call = {}) {
+export async function call<Answer>(path: string, { method = 'GET', query = {}, body, signal, token }: Call = {}) {
   const words = Object.entries(query).flatMap(([key, value]) =>
     value === undefined || value === '' ? [] : [[key, String(value)]],
   )
   const search = words.length === 0 ? '' : `?${new URLSearchParams(words)}`
   const headers: Record<string, string> = {}
-  if (token.get() !== '') headers['authorization'] = `Bearer ${token.get()}`
+  if (token !== undefined) headers['authorization'] = `Bearer ${token}`
+  else if (csrfToken !== '' && method !== 'GET') headers['x-csrf-token'] = csrfToken
   if (body !== undefined) headers['content-type'] = 'application/json'
   let response: Response
   try {

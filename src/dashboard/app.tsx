@@ -1,7 +1,7 @@
 /** The frame: who asks, the list of pages, and the page that the address names. */
 import type { ComponentType } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { type ApiError, token, usePolled } from './api.ts'
+import { type ApiError, login, usePolled } from './api.ts'
 import { type Identity, IdentityContext, useIdentity } from './identity.ts'
 import { Clients } from './pages/clients.tsx'
 import { Configuration } from './pages/configuration.tsx'
@@ -56,6 +56,7 @@ function Identified({ onChange }: { onChange(): void }) {
   if (identity === undefined) {
     return <p class="starting">{error === undefined ? text.common.loading : text.frame.unreachable}</p>
   }
+  login.noticed(identity)
   return (
     <IdentityContext.Provider value={identity}>
       <Frame reachable={error === undefined} onChange={onChange} />
@@ -71,7 +72,7 @@ function SignIn({ error, onSignedIn }: { error: ApiError; onSignedIn(): void }) 
           <Mark />
           MQTide
         </h1>
-        <p>{token.get() === '' ? text.token.asked : text.token.refused(error.message)}</p>
+        <p>{error.status === 401 ? text.token.asked : text.token.refused(error.message)}</p>
         <TokenForm onSignedIn={onSignedIn} />
       </div>
     </main>

@@ -16,6 +16,7 @@ export const IdentityContext = createContext<Identity>({
   authentication: false,
   may: [],
   version: '',
+  csrfToken: null,
 })
 
 export function useIdentity(): Identity {

@@ -1,24 +1,21 @@
 /** The token: asked for where the gateway wants one, and offered where it would let do more. */
 import { useState } from 'preact/hooks'
-import { ApiError, call, token } from './api.ts'
-import { type Identity, useIdentity } from './identity.ts'
+import { ApiError, login } from './api.ts'
+import { useIdentity } from './identity.ts'
 import { Dialog, Field } from './parts.tsx'
 import { text } from './text/text.ts'
 
-/** Tries a token, and keeps it if the gateway knows it. */
+/** Logs in with a token, if the gateway knows it. */
 export function TokenForm({ onSignedIn }: { onSignedIn(): void }) {
   const [entered, setEntered] = useState('')
   const [refusal, setRefusal] = useState('')
   const words = text.token
   const signIn = async (event: Event) => {
     event.preventDefault()
-    const before = token.get()
-    token.set(entered.trim())
     try {
-      await call<Identity>('/identity')
+      await login.begin(entered.trim())
       onSignedIn()
     } catch (error) {
-      token.set(before)
       if (!(error instanceof ApiError)) throw error
       setRefusal(words.refused(error.message))
     }
@@ -61,9 +58,12 @@ export function TokenButton({ onChange }: { onChange(): void }) {
   const [asking, setAsking] = useState(false)
   const words = text.token
   if (identity.token !== null) {
-    const signOut = () => {
-      token.forget()
-      onChange()
+    const signOut = async () => {
+      try {
+        await login.end()
+      } finally {
+        onChange()
+      }
     }
     return (
       <span class="who">

@@ -7,7 +7,7 @@
  * which nobody told us are refused; an address in its place can't be made to point anywhere. Programs that are no browsers
  * send no Origin.
  */
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 
 export interface HostCheckOptions {
@@ -87,6 +87,14 @@ export function comesFromThisMachine(
   const site = headers['sec-fetch-site']
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return false
   return origin === undefined || origin === `${socket.encrypted === true ? 'https' : 'http'}://${host}`
+}
+
+/** Whether it is a page of ours that asks, or no page at all. Behind a proxy that ends TLS, the page is from https. */
+export function isOwnPage({
+  headers: { host, origin, 'sec-fetch-site': site },
+}: Pick<IncomingMessage, 'headers'>): boolean {
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return false
+  return origin === undefined || (URL.canParse(origin) && isSame(new URL(origin), host))
 }
 
 /** The name or address in a Host header, without port and brackets. */

@@ -16,15 +16,19 @@ import {
 import { createServer as createTlsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import type { EventRequest } from '../listeners/event-stream.ts'
+import type { Credentials } from '../listeners/identify.ts'
 import { createAssets } from './assets.ts'
-import { comesFromThisMachine, type HostCheck } from './host-check.ts'
+import { crossOriginHeaders, isPreflight, preflightHeaders } from './cross-origin.ts'
+import { comesFromThisMachine, type HostCheck, type HostRefusal, isOwnPage } from './host-check.ts'
 
 /** What the API is told of whoever asks. */
 export interface HttpCaller {
   address: string
   local: boolean
+  ownPage: boolean
   listener: string
   serveEvents(asked: EventRequest): void
+  identify(asked: Credentials): Promise<number>
 }
 
 export interface HttpSources {
@@ -44,6 +48,8 @@ export interface HttpPeers {
   /** Name of the listener that they come by. */
   listener: string
   serveEvents(request: IncomingMessage, response: ServerResponse, asked: EventRequest): void
+  /** What the listener's authentication says of somebody: a reason code. */
+  identify(request: IncomingMessage, asked: Credentials): Promise<number>
   hostCheck: HostCheck
   /** Of whoever asks, also behind a proxy that is trusted to name him. */
   addressOf(request: IncomingMessage): string
@@ -115,18 +121,26 @@ export function createHttpServer(peers: HttpPeers, sources?: HttpSources, tls?: 
   server.maxRequestsPerSocket = requestsPerSocketMax
   server.timeout = silentSocketTimeoutMs
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
-    if (sources?.api !== undefined && isForApi(request) && hostCheck(request.headers) === undefined) {
-      for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value)
+    const refusal = probes.has(pathOf(request)) ? undefined : hostCheck(request.headers)
+    if (sources?.api !== undefined && isForApi(request) && refusal === undefined) {
+      if (isPreflight(request)) {
+        send(request, response, { status: 204, headers: preflightHeaders(request), body: '' })
+        return
+      }
+      const headers = { ...securityHeaders, ...crossOriginHeaders(request) }
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value!)
       const address = addressOf(request)
       sources.api(request, response, {
         address,
         local: comesFromThisMachine(request, address),
+        ownPage: isOwnPage(request),
         listener,
         serveEvents: (asked) => peers.serveEvents(request, response, asked),
+        identify: (asked) => peers.identify(request, asked),
       })
       return
     }
-    answer(routes, request, hostCheck)
+    answer(routes, request, refusal)
       .catch(() => plain(500, 'The gateway failed to answer this request.\n'))
       .then((found) => send(request, response, found))
   }
@@ -139,6 +153,10 @@ export function createHttpServer(peers: HttpPeers, sources?: HttpSources, tls?: 
 /** The path alone; `/api/v1` in any other writing is none of ours. */
 function isForApi({ url = '' }: IncomingMessage): boolean {
   return /^\/api\/v1(\/|\?|$)/.test(url)
+}
+
+function pathOf({ url = '' }: IncomingMessage): string {
+  return url.split('?', 1)[0]!
 }
 
 function createRoutes(sources: HttpSources, peers: HttpPeers): ReadonlyMap<string, Route> {
@@ -177,10 +195,9 @@ async function metricsAnswer(request: IncomingMessage, sources: HttpSources, pee
 async function answer(
   routes: ReadonlyMap<string, Route> | undefined,
   request: IncomingMessage,
-  hostCheck: HostCheck,
+  refusal: HostRefusal | undefined,
 ): Promise<Answer> {
-  const path = (request.url ?? '').split('?', 1)[0]!
-  const refusal = probes.has(path) ? undefined : hostCheck(request.headers)
+  const path = pathOf(request)
   if (refusal !== undefined) {
     return isForApi(request) ? problem(refusal.status, refusal.text) : plain(refusal.status, `${refusal.text}\n`)
   }
@@ -199,11 +216,11 @@ function send(request: IncomingMessage, response: ServerResponse, { status, head
   response.writeHead(status, {
     ...securityHeaders,
     ...headers,
-    ...(status === 304 ? {} : { 'content-length': Buffer.byteLength(body) }),
+    ...(status === 304 || status === 204 ? {} : { 'content-length': Buffer.byteLength(body) }),
     // An unread body would be taken for the next request.
     ...(bodyComes ? { connection: 'close' } : {}),
   })
-  response.end(request.method === 'HEAD' || status === 304 ? undefined : body)
+  response.end(request.method === 'HEAD' || status === 304 || status === 204 ? undefined : body)
 }
 
 function plain(status: number, text: string, more: OutgoingHttpHeaders = {}): Answer {

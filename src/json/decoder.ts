@@ -14,6 +14,7 @@ import { depthOf } from './depth.ts'
 import { type Operation, operationSchemas, type RequestId } from './operations.ts'
 import {
   checkFilter,
+  connectByTicket,
   connectPacketOf,
   type JsonSink,
   publishFrameOf,
@@ -196,7 +197,7 @@ export class JsonDecoder {
 
   #begin(): void {
     this.#connectSent = true
-    this.#sink.onConnect(connectPacketOf({ op: 'connect' }))
+    this.#sink.onConnect(connectPacketOf(connectByTicket({ op: 'connect' }, this.#sink.peer.ticket)))
   }
 
   #perform(operation: Operation): void {
@@ -220,7 +221,7 @@ export class JsonDecoder {
     switch (operation.op) {
       case 'connect': {
         if (this.#connectSent) throw new ProtocolError(ReasonCode.protocolError, 'connect comes first, and once')
-        const packet = connectPacketOf(operation)
+        const packet = connectPacketOf(connectByTicket(operation, sink.peer.ticket))
         this.#connectSent = true
         this.#requests.connectAsked = true
         this.#requests.connectId = operation.id ?? null

@@ -30,8 +30,8 @@ import type {
 export interface JsonSink extends PacketSink {
   /** How it gets payloads. */
   payloadForm: PayloadForm | null
-  /** May bring a token, as the Authorization header of a WebSocket's handshake does. */
-  peer: { readonly bearer?: string }
+  /** May bring a token, as the Authorization header of a WebSocket's handshake does, unless a ticket says who it is. */
+  peer: { readonly bearer?: string; readonly ticket?: TicketFields }
   /** Returns the reason code of what became of it, also at QoS 0. */
   onPublish(frame: PublishFrame): number
   /** A message is taken, at whatever QoS above 0 it came. */
@@ -47,6 +47,24 @@ export class RequestFault extends Error {
     super(message)
     this.reasonCode = reasonCode
   }
+}
+
+/** What a ticket says in place of a client. */
+interface TicketFields {
+  readonly username?: string
+  readonly password?: string
+  readonly transient: boolean
+}
+
+/** What was said, and what the ticket says. @throws RequestFault where both say who it is */
+export function connectByTicket(operation: ConnectOperation, ticket: TicketFields | undefined): ConnectOperation {
+  if (ticket === undefined) return operation
+  if (operation.username !== undefined || operation.password !== undefined || operation.token !== undefined) {
+    throw new RequestFault(ReasonCode.protocolError, 'a ticket stands in place of username, password and token')
+  }
+  const { transient, ...credentials } = ticket
+  const asked = { ...operation, ...credentials }
+  return transient ? { ...asked, clientId: '', clean: true, sessionExpirySeconds: 0 } : asked
 }
 
 /** @throws RequestFault */

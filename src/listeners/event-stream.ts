@@ -23,6 +23,8 @@ export interface EventRequest {
   admission?: Peer['admission']
   /** Answers in place of events; `reasonCode`: as MQTT has it. */
   refuse(reasonCode: number, text: string): void
+  /** Told how to end it for another that takes its place. */
+  begun?: ((end: () => void) => void) | undefined
 }
 
 export interface EventLimits extends ListenerOptions {
@@ -30,6 +32,7 @@ export interface EventLimits extends ListenerOptions {
 }
 
 const serverBusy = 0x89
+const sessionTakenOver = 0x8e
 const heartbeatMs = 15_000
 /** A line that is no event. */
 const heartbeat = ':\n\n'
@@ -58,6 +61,7 @@ class EventResponse implements EventStream {
   readonly peer: Peer
   readonly headroomBytes = 0
   readonly bytesAfter = afterData.length
+  readonly #engine: Engine
   readonly #response: ServerResponse
   readonly #connection: Connection
   readonly #asked: EventRequest
@@ -71,6 +75,7 @@ class EventResponse implements EventStream {
     limits: EventLimits,
     asked: EventRequest,
   ) {
+    this.#engine = engine
     this.#response = response
     this.#asked = asked
     const { admission, bearer } = asked
@@ -124,6 +129,12 @@ class EventResponse implements EventStream {
     response.flushHeaders()
     response.socket!.write('retry: 2000\n\n')
     response.emit('streaming')
+    this.#asked.begun?.(() => this.#giveWay())
+  }
+
+  #giveWay(): void {
+    const { client } = this.#connection
+    this.#engine.run(() => client.withDurability(() => client.disconnect(sessionTakenOver)))
   }
 
   write(buffer: Buffer, start: number, end: number): boolean {

@@ -5,7 +5,7 @@
  *
  * Control frames are written whole between those, so nothing ever stands within a frame of the other kind.
  */
-import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
+import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Peer } from '../core/ports/peer.ts'
@@ -32,7 +32,18 @@ const nothing = Buffer.alloc(0)
 interface Accepted {
   request: IncomingMessage
   client: ClientAddress
+  /** What its ticket says; absent: it brought none. */
+  byTicket?: ByTicket | undefined
 }
+
+/** What is known of who comes by a ticket. */
+export type ByTicket = Pick<Peer, 'admission' | 'bearer' | 'ticket'>
+
+/** Undefined: the request brings no ticket. */
+export type TicketGate = (
+  request: IncomingMessage,
+  client: ClientAddress,
+) => ByTicket | { status: number; text: string } | undefined
 
 /** A WebSocket after its handshake: the engine's byte stream, and what becomes of the client's frames. */
 class WebSocketStream implements TextStream, FrameSink {
@@ -56,14 +67,14 @@ class WebSocketStream implements TextStream, FrameSink {
   /** The client has closed while what it had sent before still waits to be decoded. */
   #closedWith: { code: number | undefined } | null = null
 
-  constructor(engine: Engine, accepted: Socket, { request, client }: Accepted, options: ListenerOptions) {
+  constructor(engine: Engine, accepted: Socket, accept: Accepted, options: ListenerOptions) {
+    const { request } = accept
     this.#engine = engine
     const spoken = spokenAt(request)
     this.#spoken = spoken
     this.#frames = new FrameReader(this, spoken === 'json')
     this.headroomBytes = spoken === 'json' ? 0 : headerBytesMax
-    const [, bearer] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? []
-    this.peer = { ...peerOf(accepted, options, client), ...(bearer !== undefined && { bearer }) }
+    this.peer = peerBy(accepted, accept, options)
     const socket = readingInPlace(accepted, (chunk) => this.onChunk(chunk))
     this.#socket = socket
     // Our answer, before any frame.
@@ -196,6 +207,15 @@ class WebSocketStream implements TextStream, FrameSink {
   }
 }
 
+function peerBy(accepted: Socket, { request, client, byTicket }: Accepted, options: ListenerOptions): Peer {
+  const { namespace, ...peer } = peerOf(accepted, options, client)
+  // Whoever is known is where he is known to be.
+  const place = namespace === undefined || byTicket?.admission !== undefined ? {} : { namespace }
+  if (byTicket !== undefined) return { ...peer, ...place, ...byTicket }
+  const [, bearer] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? []
+  return { ...peer, ...place, ...(bearer !== undefined && { bearer }) }
+}
+
 /** A control frame, whose payload has at most 125 bytes. */
 function controlFrame(firstByte: number, payload: Buffer): Buffer {
   return Buffer.concat([Buffer.of(firstByte, payload.length), payload])
@@ -233,6 +253,8 @@ export interface WebSocketLimits extends ListenerOptions {
   hostCheck: HostCheck
   /** Who may name the client in a header of HTTP. */
   proxies: TrustedProxies | undefined
+  /** Redeems what stands as `ticket` in the URL of /ws. */
+  ticketGate?: TicketGate | undefined
 }
 
 /** Serves upgrades of the HTTP server on the paths of MQTT and JSON; everything else about HTTP is the server's own. */
@@ -253,7 +275,7 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
       return
     }
     const client = clientOfRequest(request, limits.proxies)
-    const refusal = refusalOf(request, limits.hostCheck)
+    const { refusal, byTicket } = look(request, client, limits)
     if (refusal !== undefined || !limits.room.makePlace()) {
       counters.connectionsRefused++
       const [status, text] = refusal ?? ['503 Service Unavailable', 'too many connections']
@@ -272,9 +294,19 @@ export function acceptWebSockets(engine: Engine, server: Server, limits: WebSock
     socket.setTimeout(0)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, keepAliveProbeMs)
-    const stream = new WebSocketStream(engine, socket, { request, client }, limits)
+    const stream = new WebSocketStream(engine, socket, { request, client, byTicket }, limits)
     if (head.length > 0) stream.onChunk(head)
   })
+}
+
+/** The ticket last: what is refused for anything else leaves it as it was. */
+function look(request: IncomingMessage, client: ClientAddress, { hostCheck, ticketGate }: WebSocketLimits) {
+  const refusal = refusalOf(request, hostCheck)
+  if (refusal !== undefined || spokenAt(request) !== 'json') return { refusal }
+  const byTicket = ticketGate?.(request, client)
+  if (byTicket === undefined || !('status' in byTicket)) return { byTicket }
+  const { status, text } = byTicket
+  return { refusal: [`${status} ${STATUS_CODES[status]}`, text] as const }
 }
 
 /** Whether the answer to an earlier request on this socket is under way; Node has no public word for it. */

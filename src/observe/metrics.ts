@@ -16,12 +16,14 @@ import { counter, histogramText, labelled, type Metric, stepsOf } from './metric
 import type { MetricFamily } from './named-metrics.ts'
 import { stateMetrics } from './state-metrics.ts'
 import { storeHistograms, storeMetrics } from './store-metrics.ts'
+import { webMetrics } from './web-metrics.ts'
 
 const metrics: readonly Metric[] = [
   ...stateMetrics,
   ...clientMetrics,
   ...messageMetrics,
   ...delayedMetrics,
+  ...webMetrics,
   ...bundleMetrics,
   labelled('mqtt_api_answers_total', 'Calls of the HTTP API, by status of the answer.', 'status', (c) => c.apiAnswers),
   counter(

@@ -248,6 +248,20 @@ async function askEverything(api: Api): Promise<void> {
   await api.call('/stream?topic=a&namespace=nowhere')
 }
 
+/** Tickets and logins, for whom there are none too. */
+async function comeByPage(): Promise<void> {
+  const api = await startApi()
+  const login = (method: string, headers = {}) => api.call('/login', { method, headers })
+  const authorization = `Bearer ${api.tokens.viewer}`
+  const { headers } = await login('POST', { authorization })
+  const cookie = headers.getSetCookie()[0]!.split(';')[0]!
+  await login('POST', { authorization, origin: 'http://localhost:1' })
+  await login('DELETE', { cookie })
+  await login('DELETE')
+  const refusing = await startApi({ authenticator: { authenticate: () => ({ reasonCode: 0x87 }) } })
+  await refusing.call('/tickets', { method: 'POST' })
+}
+
 /** What any call may be answered, whoever makes it. */
 async function callWithoutRights(document: Document): Promise<void> {
   const api = await startApi(nobody)
@@ -267,7 +281,12 @@ async function callWithoutRights(document: Document): Promise<void> {
   for (const { path, method } of each) await api.call(path, { method, token: 'wrong' })
   await Promise.all(wrong)
   const open = await startApi()
-  await Promise.all(Array.from({ length: 10 }, () => open.call('/stream?topic=a', { token: 'wrong' })))
+  const wrongly = (path: string, method: string) =>
+    Array.from({ length: 10 }, () => open.call(path, { method, token: 'wrong' }))
+  // The first few are 401, and most of what follows 429.
+  await open.call('/tickets', { method: 'POST', token: 'wrong' })
+  await Promise.all([...wrongly('/stream?topic=a', 'GET'), ...wrongly('/tickets', 'POST')])
+  await comeByPage()
 }
 
 it('answers each call as its document says: every status, every shape', async () => {

@@ -149,6 +149,9 @@ describePeer('a browser', ['chromium'], (programs) => {
       expect(await faultsOfAccess(dashboard)).toEqual([])
       await page.reload()
       await page.getByText('panel (viewer)').waitFor()
+      // What runs in the page by mistake finds nothing that it could take along.
+      const within = 'JSON.stringify([document.cookie, { ...sessionStorage }, { ...localStorage }])'
+      expect(await page.evaluate(within)).not.toMatch(/mqtide_|mqtide-login/)
       await page.getByRole('button', { name: 'Sign out' }).click()
       await page.getByText('This gateway asks for a token.').waitFor()
       expect(await faultsOfAccess(dashboard)).toEqual([])

@@ -14,7 +14,9 @@ function faults(options: object): string[] {
 }
 
 const listenersFor = (options: GatewayOptions) =>
-  listenersOf(parseGatewayOptions(options)).map(({ places: _, own: __, metrics: ___, ...listener }) => listener)
+  listenersOf(parseGatewayOptions(options)).map(
+    ({ places: _, own: __, metrics: ___, allowedOrigins: ____, ...listener }) => listener,
+  )
 
 describe('the listeners', () => {
   test('without a list are the two that mqttPort and httpPort stand for', () => {
@@ -43,6 +45,24 @@ describe('the listeners', () => {
     expect([mqttPort, httpPort]).toEqual([false, false])
     expect(listeners).toHaveLength(1)
     expect(listenersFor({ listeners: [] })).toEqual([])
+  })
+
+  test('have the origins of all, or their own', () => {
+    const listeners: GatewayOptions['listeners'] = [
+      { kind: 'http', port: 1 },
+      { kind: 'ws', port: 2, allowedOrigins: ['null'] },
+    ]
+    const options = parseGatewayOptions({ allowedOrigins: ['https://panel.example'], listeners })
+    expect(listenersOf(options).map(({ allowedOrigins }) => allowedOrigins)).toEqual([
+      ['https://panel.example'],
+      ['null'],
+    ])
+    expect(faults({ listeners: [{ kind: 'http', port: 1, allowedOrigins: ['panel.example'] }] })[0]).toContain(
+      'did you mean https://panel.example?',
+    )
+    expect(faults({ listeners: [{ kind: 'tcp', port: 1, allowedOrigins: [] }] })[0]).toContain(
+      'belongs to listeners of kinds ws, wss, http and https',
+    )
   })
 
   test('what was filled in is accepted again', () => {

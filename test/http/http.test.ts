@@ -15,7 +15,7 @@ beforeEach(async () => {
   health = { ready: true, checks: { store: 'ok' } }
   metrics = async () => 'mqtt_connections 1\n'
   server = createHttpServer(
-    { hostCheck: () => undefined, addressOf: () => '', listener: 'http', serveEvents() {} },
+    { hostCheck: () => undefined, addressOf: () => '', listener: 'http', serveEvents() {}, identify: async () => 0 },
     { health: () => health, metrics: () => metrics(), version: '1.2.3' },
   )
   server.listen(0, '127.0.0.1')

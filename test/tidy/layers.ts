@@ -51,7 +51,11 @@ export const layers: readonly Layer[] = [
     imports: ['src/mqtt/', 'src/core/address.ts', 'src/core/ports/authority.ts', 'src/auth/authenticator.ts'],
     types: ['src/core/ports/'],
   },
-  { of: 'src/http/', imports: ['src/mqtt/', 'src/engine/connection.ts'], types: ['src/listeners/event-stream.ts'] },
+  {
+    of: 'src/http/',
+    imports: ['src/mqtt/', 'src/engine/connection.ts'],
+    types: ['src/listeners/event-stream.ts', 'src/listeners/identify.ts'],
+  },
   // It meets the broker through the views of the inspection port, and everything else as functions it is given.
   {
     of: 'src/api/',

@@ -2,7 +2,7 @@
 import { createRoute } from '@hono/zod-openapi'
 import { type Api, json, needs, problems } from '../route.ts'
 import { type Identity, identitySchema } from '../schemas.ts'
-import type { Bearer, Role } from '../sources.ts'
+import type { ApiSources, Bearer, Role } from '../sources.ts'
 
 const show = createRoute({
   method: 'get',
@@ -22,20 +22,20 @@ const rightsOfRole: Record<Role, Identity['may']> = {
 
 export function addIdentity(api: Api): void {
   api.openapi(show, (context) => {
-    const sources = context.get('sources')
-    const bearer = context.get('bearer')
-    return context.json(
-      {
-        token: bearer?.name ?? null,
-        role: bearer?.role ?? null,
-        namespace: bearer?.namespace ?? null,
-        may: rightsOf(bearer),
-        authentication: sources.authenticated(),
-        version: sources.readings.version,
-      },
-      200,
-    )
+    const { sources, bearer, login } = context.var
+    return context.json({ ...identityOf(sources, bearer), csrfToken: login?.csrfToken ?? null }, 200)
   })
+}
+
+export function identityOf(sources: ApiSources, bearer: Bearer | null): Omit<Identity, 'csrfToken'> {
+  return {
+    token: bearer?.name ?? null,
+    role: bearer?.role ?? null,
+    namespace: bearer?.namespace ?? null,
+    may: rightsOf(bearer),
+    authentication: sources.authenticated(),
+    version: sources.readings.version,
+  }
 }
 
 /** Null: a program of this machine, while nobody is asked who he is. */

@@ -1,13 +1,17 @@
 /** Messages as they come, as server-sent events: for `EventSource` in a page and `curl -N` in a shell. */
 import { createRoute, z } from '@hono/zod-openapi'
+import type { Context, HonoRequest } from 'hono'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { parseTopicFilter } from '../../mqtt/topic.ts'
+import type { ApiEnvironment } from '../environment.ts'
 import { Problem, type ProblemStatus, problemAnswer } from '../problem.ts'
 import { type Api, problems } from '../route.ts'
 import { namespaceQuery } from '../schemas.ts'
-import { visitorOf } from '../visitor.ts'
+import type { Redeemed } from '../sources.ts'
+import { admissionOf, refusedTicket, visitorOf, visitorOfTicket } from '../visitor.ts'
 
 const filtersMax = 100
+const ticketCharactersMax = 100
 
 const filter = z
   .string()
@@ -32,6 +36,7 @@ const stream = createRoute({
         .enum(['utf8', 'json', 'base64'])
         .default('utf8')
         .describe('How payloads come. json: a value where it is JSON. What is not UTF-8 comes as base64.'),
+      ticket: z.string().max(ticketCharactersMax).optional().describe('In place of an Authorization header.'),
     }),
   },
   responses: {
@@ -43,32 +48,50 @@ const stream = createRoute({
   },
 })
 
+/** Who brings a ticket is looked at when that is redeemed, as the last thing before the stream. */
+export function isByTicket(request: Pick<HonoRequest, 'path' | 'query'>): boolean {
+  return request.path.endsWith(stream.path) && request.query('ticket') !== undefined
+}
+
 export function addStream(api: Api): void {
   api.openapi(stream, (context) => {
-    const { namespace, topic: filters, payload } = context.req.valid('query')
-    const visitor = visitorOf(context, 'viewer', namespace)
+    const { namespace, topic: filters, payload, ticket: text } = context.req.valid('query')
+    const { caller, incoming, outgoing } = context.env
+    // A HEAD would be answered by a body that never comes.
+    if (incoming.method !== 'GET') throw new Problem(405, 'only GET is for this path', { headers: { allow: 'GET' } })
+    const ticket = text === undefined ? undefined : redeem(context, text)
+    const visitor =
+      ticket === undefined
+        ? visitorOf(context, namespace)
+        : visitorOfTicket(context.get('sources'), ticket, { ...caller, path: context.req.path }, namespace)
     // Who takes a message out of a queue or of a share group takes it from somebody.
     const takes = filters.some((one) => one.startsWith('$share/') || one.startsWith('$queue/'))
     if (takes && visitor.kind === 'known' && !visitor.mayPublish) {
       throw new Problem(403, 'role viewer may look on, and not take messages of share groups and queues')
     }
-    const { caller, incoming, outgoing } = context.env
-    // A HEAD would be answered by a body that never comes.
-    if (incoming.method !== 'GET') throw new Problem(405, 'only GET is for this path', { headers: { allow: 'GET' } })
     const { username, password, bearer } = visitor.kind === 'client' ? visitor : {}
-    const admission =
-      visitor.kind === 'client'
-        ? undefined
-        : { principal: visitor.principal, namespace: visitor.namespace, grant: null }
+    const admission = visitor.kind === 'client' ? undefined : admissionOf(visitor)
     return new Promise<Response>((resolve) => {
       outgoing.once('streaming', () => resolve(alreadySent()))
       outgoing.once('close', () => resolve(alreadySent()))
       caller.serveEvents({
         ...{ filters, payload, username, password, bearer, admission },
         refuse: (reasonCode, text) => resolve(problemAnswer(new Problem(statusOf(reasonCode), text))),
+        begun: ticket && ((end) => outgoing.once('close', ticket.hold(end))),
       })
     })
   })
+}
+
+/** @throws Problem */
+function redeem({ req, env: { caller, incoming }, var: { sources } }: Context<ApiEnvironment>, text: string): Redeemed {
+  if (req.header('authorization') !== undefined) {
+    throw new Problem(400, 'a ticket stands for an Authorization header: send one of them')
+  }
+  const place = `${incoming.headers.origin ?? ''} ${incoming.url}`
+  const redeemed = sources.tickets.redeem(text, { listener: caller.listener, place })
+  if (typeof redeemed === 'string') throw refusedTicket(sources, caller.address, redeemed)
+  return redeemed
 }
 
 /** The response was written without the API's part. */
@@ -76,7 +99,7 @@ function alreadySent(): Response {
   return new Response(null, { headers: { 'x-hono-already-sent': 'true' } })
 }
 
-function statusOf(reasonCode: number): ProblemStatus {
+export function statusOf(reasonCode: number): ProblemStatus {
   switch (reasonCode) {
     case ReasonCode.badUserNameOrPassword:
       return 401

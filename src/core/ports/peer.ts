@@ -12,6 +12,16 @@ export interface Peer {
   readonly certificate: Readonly<Record<string, string>> | null
   /** What stood behind "Bearer" in the Authorization header of a WebSocket's handshake; absent: nothing did. Never to be logged. */
   readonly bearer?: string
+  /** It was let in by a ticket, which says who it is: CONNECT brings no credentials of its own. Absent: it was not. */
+  readonly ticket?: TicketPeer
   /** What is known of it already, so that the authority is not asked. */
   readonly admission?: Admission
+}
+
+export interface TicketPeer {
+  /** What CONNECT is taken to have brought. Never to be logged. */
+  readonly username?: string
+  readonly password?: string
+  /** It may only look on: its session has a name that is given, and ends with its connection. */
+  readonly transient: boolean
 }

@@ -1,10 +1,10 @@
 /**
  * Messages as they arrive, for pages that show them: the gateway's stream of server-sent events (docs/browser.md), read with fetch, since
- * that brings the page's token along and EventSource does not. A stream that ends is asked for again, later and later.
+ * that tells why a stream is refused and EventSource does not. A stream that ends is asked for again, later and later.
  *
  * Of a payload only its beginning is kept.
  */
-import { detailOf, token } from '../api.ts'
+import { detailOf } from '../api.ts'
 import { bytesOf } from '../shown.ts'
 import { EventParser } from './event-parser.ts'
 import { type Arrival, payloadBytesKept } from './topic-tree.ts'
@@ -66,7 +66,6 @@ interface End {
 async function readOnce({ filter, onMessage, onState }: FeedWanted, signal: AbortSignal): Promise<End> {
   const silent = new AbortController()
   let timer = setTimeout(() => silent.abort(), silenceMsMax)
-  const headers: Record<string, string> = token.get() === '' ? {} : { authorization: `Bearer ${token.get()}` }
   let reason = ''
   const parser = new EventParser((event, data) => {
     if (event === 'message') onMessage(arrivalOf(JSON.parse(data) as Message))
@@ -74,7 +73,6 @@ async function readOnce({ filter, onMessage, onState }: FeedWanted, signal: Abor
   })
   try {
     const response = await fetch(`/api/v1/stream?topic=${encodeURIComponent(filter)}`, {
-      headers,
       signal: AbortSignal.any([signal, silent.signal]),
     })
     if (!response.ok || response.body === null) {

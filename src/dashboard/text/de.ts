@@ -38,7 +38,7 @@ export const de: Text = {
     neededToChange: 'Was trennt oder löscht, braucht ein Token der Rolle operator oder admin.',
     open: 'Es sind keine Benutzer eingerichtet: Programme dieses Rechners dürfen lesen, abonnieren und publizieren. Was trennt oder löscht, braucht das Token aus der Datei api-token im Datenordner.',
     as: (name, role) => `${name} (${role})`,
-    kept: 'Es wird behalten, bis dieser Tab geschlossen wird.',
+    kept: 'Der Browser bekommt dafür ein Cookie. Es endet mit dem Browser oder nach zwölf Stunden ohne einen Blick.',
     refused: (why) => `Nicht angenommen: ${why}`,
   },
   common: {

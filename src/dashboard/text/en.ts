@@ -37,7 +37,7 @@ export const en = {
     neededToChange: 'Whatever disconnects or deletes needs a token of role operator or admin.',
     open: 'No users are configured: programs of this machine may look, subscribe and publish. What disconnects or deletes needs the token in the file api-token of the data folder.',
     as: (name: string, role: string) => `${name} (${role})`,
-    kept: 'It is kept until this tab is closed.',
+    kept: 'The browser gets a cookie for it, which ends with the browser, or after twelve hours without a look.',
     refused: (why: string) => `Not accepted: ${why}`,
   },
   common: {
