@@ -32,6 +32,8 @@ export interface LoadSpec {
   /** Sessions of the subscribers outlive their connections. */
   durable: boolean
   topicsPerPublisher: number
+  /** What a subscriber takes for a message before it acknowledges it; it works on all it has at the same time. */
+  answerAfterMs?: number
   username?: string
   password?: string
 }
@@ -181,14 +183,20 @@ export class Load implements PublisherOwner, SubscriberOwner {
 
   /** Connects and subscribes all subscribers. Rejects when one is refused or not ready within `timeoutMs`. */
   async openSubscribers(endpoint: Endpoint, timeoutMs: number, resume = false): Promise<void> {
-    const { topology, subscribers, publishers, subscribeQos, version, durable } = this.spec
-    const shared = topology === 'shared' ? new SequenceCheck(0, publishers) : undefined
+    const { topology, subscribers, publishers, subscribeQos, version, durable, answerAfterMs = 0 } = this.spec
+    const shared = topology === 'shared' || topology === 'queue' ? new SequenceCheck(0, publishers) : undefined
     await this.#openAll(subscribers, timeoutMs, (index) => {
       const own = topology === 'pair' ? new SequenceCheck(index, 1) : new SequenceCheck(0, publishers)
       const check = (this.#checks[index] ??= shared ?? own)
       const filters = resume ? [] : filtersOf(topology, index, this.spec.topicsPerPublisher)
       const connect = { version, clientId: `${this.#name}-s${index}`, durable, ...this.#credentials() }
-      const subscriber = new Subscriber(this, index, endpoint, { connect, filters, qos: subscribeQos, check })
+      const subscriber = new Subscriber(this, index, endpoint, {
+        connect,
+        filters,
+        qos: subscribeQos,
+        check,
+        answerAfterMs,
+      })
       this.subscribers.push(subscriber)
       return subscriber
     })

@@ -24,6 +24,8 @@ export interface SubscriberFields {
   filters: readonly string[]
   qos: Qos
   check: SequenceCheck | undefined
+  /** Between a message and its acknowledgement; 0: none. */
+  answerAfterMs?: number
 }
 
 /** Filters per SUBSCRIBE packet. */
@@ -39,6 +41,8 @@ export class Subscriber extends Link {
   readonly #owner: SubscriberOwner
   readonly #five: boolean
   #filtersSent = 0
+  /** Packet identifiers that came in this turn and are answered later, each in two bytes. */
+  #later: number[] | null = null
 
   constructor(owner: SubscriberOwner, index: number, endpoint: Endpoint, fields: SubscriberFields) {
     super(owner, index, endpoint)
@@ -98,7 +102,7 @@ export class Subscriber extends Link {
     let at = body + 2 + ((bytes[body]! << 8) | bytes[body + 1]!)
     if (qos > 0) {
       // PUBACK for QoS 1, PUBREC for QoS 2.
-      this.putAcknowledgement(qos === 1 ? 0x40 : 0x50, bytes[at]!, bytes[at + 1]!)
+      this.#acknowledge(qos === 1 ? 0x40 : 0x50, bytes[at]!, bytes[at + 1]!)
       at += 2
     }
     if (this.#five) at = afterProperties(bytes, at)
@@ -114,6 +118,26 @@ export class Subscriber extends Link {
     if (isNew === false) return
     this.received++
     this.#owner.delivered(readUint32(bytes, at + stampField.due))
+  }
+
+  #acknowledge(firstByte: number, idHigh: number, idLow: number): void {
+    const { answerAfterMs = 0 } = this.#fields
+    if (answerAfterMs === 0) {
+      this.putAcknowledgement(firstByte, idHigh, idLow)
+      return
+    }
+    if (this.#later === null) {
+      const later: number[] = []
+      this.#later = later
+      setImmediate(() => {
+        this.#later = null
+      })
+      setTimeout(() => {
+        if (this.closing) return
+        for (let i = 0; i < later.length; i += 2) this.putAcknowledgement(firstByte, later[i]!, later[i + 1]!)
+      }, answerAfterMs)
+    }
+    this.#later.push(idHigh, idLow)
   }
 }
 

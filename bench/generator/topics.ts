@@ -5,10 +5,14 @@
  * - fan-out: every subscriber receives everything
  * - fan-in: one subscriber receives from all publishers
  * - shared: all subscribers are one shared subscription group
+ * - queue: all subscribers work on one queue
  */
-export type Topology = 'pair' | 'fan-out' | 'fan-in' | 'shared'
+export type Topology = 'pair' | 'fan-out' | 'fan-in' | 'shared' | 'queue'
 
-export const topologies: readonly Topology[] = ['pair', 'fan-out', 'fan-in', 'shared']
+export const topologies: readonly Topology[] = ['pair', 'fan-out', 'fan-in', 'shared', 'queue']
+
+/** A queue that gets all that the bench publishes. */
+export const benchQueue = 'bench'
 
 const sites = 100
 
@@ -37,6 +41,8 @@ export function filtersOf(topology: Topology, subscriber: number, topicsPerPubli
       return [several ? 'bench/#' : 'bench/+/+/telemetry']
     case 'shared':
       return [several ? '$share/workers/bench/#' : '$share/workers/bench/+/+/telemetry']
+    case 'queue':
+      return [`$queue/${benchQueue}`]
   }
 }
 

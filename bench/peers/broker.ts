@@ -14,6 +14,9 @@ export type Capability =
   | 'many-sessions'
   | 'password'
   | 'acl'
+  | 'queues'
+  /** A hundred queues that get nothing. */
+  | 'idle-queues'
   | 'json-websocket'
 
 /**
@@ -41,6 +44,8 @@ export interface Place {
   certificate?: { certificateFile: string; keyFile: string }
   /** Users and rules in Mosquitto's forms, when the scenario needs them. */
   access?: { passwordFile: string; aclFile: string }
+  /** The filter of each queue that the scenario needs, by name. */
+  queues?: Readonly<Record<string, string>>
 }
 
 export interface Command {

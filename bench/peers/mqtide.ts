@@ -1,11 +1,15 @@
 /**
- * The gateway of this checkout, or of another one (`--base REV`). Always its default configuration, with a TLS listener, users and rules
- * where a scenario needs those.
+ * The gateway of this checkout, or of another one (`--base REV`). Always its default configuration, with a TLS listener, users, rules
+ * and queues where a scenario needs those.
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Broker, Capability, Place, Settings } from './broker.ts'
 import { written } from './templates.ts'
+
+/** Messages that one worker has at a time. */
+const prefetchMax = 1000
+const queueMessagesMax = 10_000_000
 
 const capabilities: ReadonlySet<Capability> = new Set([
   'websocket',
@@ -17,6 +21,8 @@ const capabilities: ReadonlySet<Capability> = new Set([
   'many-sessions',
   'password',
   'acl',
+  'queues',
+  'idle-queues',
 ])
 
 export interface Checkout {
@@ -52,7 +58,7 @@ function broker(checkout: Checkout, program: string, settings: Settings): Broker
     writesAtEnd: checkout.profileFolder !== undefined,
     command(place: Place) {
       const store = memory ? ['--in-memory'] : ['--data-dir', join(place.folder, 'data')]
-      const isPlain = place.certificate === undefined && place.access === undefined
+      const isPlain = place.certificate === undefined && place.access === undefined && place.queues === undefined
       const ports = isPlain
         ? ['--mqtt-port', String(place.ports.mqtt), '--http-port', String(place.ports.http)]
         : ['--config', written(place, 'mqtide.yaml', configurationFile(place))]
@@ -65,7 +71,7 @@ function broker(checkout: Checkout, program: string, settings: Settings): Broker
 }
 
 /** JSON is YAML. */
-function configurationFile({ ports, certificate, access }: Place): string {
+function configurationFile({ ports, certificate, access, queues }: Place): string {
   const listeners: object[] = [
     { kind: 'tcp', port: ports.mqtt },
     { kind: 'http', port: ports.http },
@@ -77,5 +83,10 @@ function configurationFile({ ports, certificate, access }: Place): string {
     authentication: { passwordFile: access.passwordFile },
     authorization: { aclFile: access.aclFile },
   }
-  return JSON.stringify({ listeners, ...asked })
+  const declared =
+    queues &&
+    Object.fromEntries(
+      Object.entries(queues).map(([name, filter]) => [name, { filter, prefetchMax, messagesMax: queueMessagesMax }]),
+    )
+  return JSON.stringify({ listeners, ...asked, ...(declared === undefined ? {} : { queues: declared }) })
 }

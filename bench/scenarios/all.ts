@@ -2,12 +2,14 @@
 import { connectionScenarios } from './connections.ts'
 import { growthScenarios } from './growth.ts'
 import { messageScenarios } from './messages.ts'
+import { queueScenarios } from './queues.ts'
 import type { Scenario } from './scenario.ts'
 import { storedScenarios } from './stored.ts'
 
 export const scenarios: readonly Scenario[] = [
   ...messageScenarios,
   ...storedScenarios,
+  ...queueScenarios,
   ...connectionScenarios,
   ...growthScenarios,
 ]

@@ -20,7 +20,7 @@ const idleMs = 12_000
 /** Every size of a growth scenario delivers as much in all, so that a broker's cold start weighs the same. */
 const growthDeliveries = 100_000
 
-const acknowledged: Figure = { name: 'acknowledgedPerSecond', unit: 'per second', better: 'higher' }
+export const acknowledged: Figure = { name: 'acknowledgedPerSecond', unit: 'per second', better: 'higher' }
 /** After `kill -9`, with the amount that the figure `forAmount` says. */
 function restartFigures(forAmount: string): [Figure, Figure, Figure, Figure] {
   return [
@@ -31,7 +31,7 @@ function restartFigures(forAmount: string): [Figure, Figure, Figure, Figure] {
   ]
 }
 
-const drained: Figure = { name: 'drain.deliveredPerSecond', unit: 'per second', better: 'higher' }
+export const drained: Figure = { name: 'drain.deliveredPerSecond', unit: 'per second', better: 'higher' }
 
 const online: Scenario[] = ([1, 2] as const).map((qos) =>
   throughput({
@@ -66,7 +66,7 @@ async function restarted({ broker }: Stage): Promise<Figures> {
 }
 
 /** Fills the queues of offline sessions, restarts the broker if asked to, then drains them and accounts for every message. */
-async function fillAndDrain(stage: Stage, spec: LoadSpec, messages: number, restart: boolean): Promise<Answer> {
+export async function fillAndDrain(stage: Stage, spec: LoadSpec, messages: number, restart: boolean): Promise<Answer> {
   // A peer that rewrites its whole database for every change would fill for hours.
   const fillMsMax = restart && !stage.quick ? 20_000 : 5000
   const fill = await stage.generate({ kind: 'fill', spec, messages, fillMsMax })
