@@ -121,7 +121,8 @@ function mayJudge({ client }: Session, { name, definition }: Queue): boolean {
 function oldestOf({ consumers }: Session, queue: Queue): QueuedMessage | null {
   for (const consumer of consumers ?? []) {
     if (consumer.queue !== queue) continue
-    for (const { queued } of consumer.leases) return queued
+    const { first } = consumer.leases
+    if (first !== null) return first.queued
   }
   return null
 }

@@ -11,6 +11,7 @@ import type { Delivery } from '../session/delivery.ts'
 import type { Session } from '../session/session.ts'
 import { Subscription } from '../subscriptions/subscription-index.ts'
 import type { Lease } from './lease.ts'
+import { LeaseList } from './lease-list.ts'
 import type { Queue } from './queue.ts'
 import { connectionLost, onTooLate } from './verdict.ts'
 
@@ -22,7 +23,7 @@ export class Consumer extends Subscription {
   /** A PUBACK only says that the message arrived. */
   explicit = false
   /** What is with it, oldest first. */
-  readonly leases = new Set<Lease>()
+  readonly leases = new LeaseList()
   /** It may have room: the queue asks it. */
   isCandidate = false
   /** Its verdict on this came too late: until it is acknowledged, it gets nothing more. */
@@ -76,9 +77,9 @@ export class Consumer extends Subscription {
   }
 
   remove(lease: Lease): void {
-    const [oldest] = this.leases
+    const wasOldest = this.leases.first === lease
     this.leases.delete(lease)
-    if (oldest === lease && this.leases.size > 0) this.#watch()
+    if (wasOldest && this.leases.size > 0) this.#watch()
     if (this.leases.size === 0) this.isDraining = false
   }
 
@@ -105,8 +106,8 @@ export class Consumer extends Subscription {
   }
 
   #onTimeout(now: number): void {
-    const [oldest] = this.leases
-    if (oldest === undefined) return
+    const oldest = this.leases.first
+    if (oldest === null) return
     if (this.#tooLateAt > now) this.#arm()
     else onTooLate(this.#broker, this, oldest)
   }

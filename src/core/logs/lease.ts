@@ -30,19 +30,23 @@ export class Lease {
   /** It was said what becomes of the message. */
   judged = false
 
-  /** Tells it from every other lease of the message, of earlier processes too. */
-  readonly #tag: string
+  /** Neighbours of the same consumer's (`lease-list.ts`). */
+  before: Lease | null = null
+  behind: Lease | null = null
+  readonly #begunAt: number
+  /** Which of the message's leases it is. */
+  readonly #number: number
 
   constructor(queued: QueuedMessage, consumer: Consumer | null, now: number) {
     this.queued = queued
     this.consumer = consumer
-    queued.leasesBegun++
-    this.#tag = `${Math.floor(now).toString(36)}.${queued.leasesBegun.toString(36)}`
+    this.#begunAt = now
+    this.#number = ++queued.leasesBegun
   }
 
-  /** Under which whoever has it says its verdict. */
+  /** Under which whoever has it says its verdict: no other lease of the message has it, those of earlier processes included. */
   get id(): string {
-    return `${this.queued.id}-${this.#tag}`
+    return `${this.queued.id}-${Math.floor(this.#begunAt).toString(36)}.${this.#number.toString(36)}`
   }
 
   /** The verdict takes longer, and that is known. `ms`: of a lease without a connection. */
