@@ -4,10 +4,12 @@
  */
 import { inWords } from '../json/answers.ts'
 import { JsonDecoder } from '../json/decoder.ts'
+import { RequestFault } from '../json/packets.ts'
 import { JsonRequests } from '../json/requests.ts'
 import { readProperties } from '../mqtt/decode-properties.ts'
 import { PacketType } from '../mqtt/packet.ts'
 import { PacketReader } from '../mqtt/packet-reader.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { TextStream } from './byte-stream.ts'
 import type { Connection } from './connection.ts'
 import type { Engine } from './engine.ts'
@@ -33,7 +35,14 @@ export const eventWire: Wire = (engine, connection, stream) => {
     client,
     new JsonRequests(),
     // Nobody is there to be told: what is asked for was checked before.
-    { reply() {}, refuse: (_id, reasonCode, text) => (stream as EventStream).endsBecause(reasonCode, text) },
+    {
+      reply() {},
+      refuse: (_id, reasonCode, text) => (stream as EventStream).endsBecause(reasonCode, text),
+      awaitAnswer() {
+        throw new RequestFault(ReasonCode.protocolError, 'a stream of events asks for nothing')
+      },
+      end() {},
+    },
     {
       messageBytesMax: Infinity,
       packetBytesMax: options.packetBytesMax,

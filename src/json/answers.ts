@@ -96,8 +96,10 @@ export class JsonAnswers {
   }
 
   #published(packetId: number, matched: boolean): string | null {
+    const name = this.#requests.answerOf(packetId)
     const id = this.#requests.end(packetId)
-    return id === null ? null : publishedText(id, matched)
+    if (id === null || name === null) return null
+    return name === undefined ? publishedText(id, matched) : `{"op":"${name}","id":${JSON.stringify(id)},"reason":0}`
   }
 
   /** Where no filter is granted the answer is an error, which nobody overlooks. */
@@ -107,7 +109,8 @@ export class JsonAnswers {
     if (reasonCodes.every((code) => code >= failure)) {
       return this.error(this.#requests.end(packetId), first, reasonString ?? inWords(first))
     }
-    return this.#answer('subscribed', packetId, `"granted":${JSON.stringify(reasonCodes)}`)
+    const name = this.#requests.answerOf(packetId) ?? 'subscribed'
+    return this.#answer(name, packetId, `"granted":${JSON.stringify(reasonCodes)}`)
   }
 
   #answer(op: string, packetId: number, fields: string): string {

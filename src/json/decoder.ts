@@ -11,11 +11,20 @@ import { ReasonCode } from '../mqtt/reason-code.ts'
 import { decodeUtf8 } from '../mqtt/utf8.ts'
 import { publishedText } from './answers.ts'
 import { depthOf } from './depth.ts'
-import { type Operation, operationSchemas, type RequestId } from './operations.ts'
 import {
+  type Operation,
+  operationSchemas,
+  type PublishOperation,
+  type RequestId,
+  type RequestOperation,
+  requestTimeoutMs,
+} from './operations.ts'
+import {
+  type AwaitedAnswer,
   checkFilter,
   connectByTicket,
   connectPacketOf,
+  identifiedBy,
   type JsonSink,
   publishFrameOf,
   RequestFault,
@@ -23,6 +32,7 @@ import {
 } from './packets.ts'
 import type { JsonRequests } from './requests.ts'
 import { faultOf } from './schema.ts'
+import { consumePacketOf, reasonsOf, verdictOf } from './work.ts'
 
 export const operationDepthMax = 32
 /** What a text takes in memory besides its characters, about: there may be thousands of two characters in one chunk. */
@@ -42,6 +52,10 @@ export interface JsonReplies {
   reply(text: string): void
   /** Counted and answered: something is wrong with a request. */
   refuse(id: RequestId | null, reasonCode: number, message: string): void
+  /** An answer is asked for, and told when it comes. @throws RequestFault where too many wait */
+  awaitAnswer(id: RequestId, timeoutMs: number): AwaitedAnswer
+  /** The connection is over. */
+  end(): void
 }
 
 const flowing = 0
@@ -140,6 +154,7 @@ export class JsonDecoder {
     this.#texts = []
     this.#textsLength = 0
     this.#next = null
+    this.#replies.end()
   }
 
   #guarded(run: () => void): void {
@@ -233,7 +248,7 @@ export class JsonDecoder {
       case 'subscribe': {
         const { filters } = operation
         this.#checkFilters(filters)
-        const packet = subscribePacketOf(filters)
+        const packet = subscribePacketOf(filters, identifiedBy(operation))
         sink.onSubscribe({ ...packet, packetId: this.#requests.begin(operation.id) })
         return
       }
@@ -246,13 +261,25 @@ export class JsonDecoder {
       }
       case 'publish': {
         const { id, qos = 0 } = operation
-        const frame = publishFrameOf(operation, this.#options.packetBytesMax, () => this.#requests.begin(id))
+        const frame = this.#frameOf(operation, () => this.#requests.begin(id))
         if (qos === 0) this.#publishQos0(frame, id)
         else this.#guardedPublish(frame)
         return
       }
       case 'ack':
-        sink.onAck(operation.packet)
+        sink.onAck(operation.packet, operation.reason ?? 0, reasonsOf(operation))
+        return
+      case 'consume':
+        sink.onSubscribe({
+          ...consumePacketOf(operation),
+          packetId: this.#requests.begin(operation.id, 'consuming'),
+        })
+        return
+      case 'settle':
+        this.#guardedPublish(this.#frameOf(verdictOf(operation), () => this.#requests.begin(operation.id, 'settled')))
+        return
+      case 'request':
+        this.#request(operation)
         return
       case 'ping':
         this.#requests.pings.push(operation.id ?? null)
@@ -263,6 +290,30 @@ export class JsonDecoder {
         return
       default:
         operation satisfies never
+    }
+  }
+
+  #frameOf(operation: PublishOperation, newPacketId: () => number): PublishFrame {
+    return publishFrameOf(operation, this.#options.packetBytesMax, newPacketId)
+  }
+
+  /** Answered by what comes back, and by its acknowledgement only where that says no. */
+  #request({ op: _, id, timeoutMs = requestTimeoutMs, ...message }: RequestOperation): void {
+    const { giveUp, responseTopic, correlationData } = this.#replies.awaitAnswer(id, timeoutMs)
+    const own = { responseTopic, correlationData: Buffer.from(correlationData).toString('base64') }
+    const properties = { ...message.properties, ...own }
+    try {
+      const asked = { ...message, op: 'publish', properties } as const
+      const frame = this.#frameOf(asked, () => this.#requests.begin(id, null))
+      const reasonCode = frame.qos === 0 ? this.#publish(frame) : this.#guardedPublish(frame)
+      if (reasonCode === ReasonCode.success) return
+      giveUp()
+      // What was refused at QoS 1 is said by its acknowledgement.
+      if (reasonCode < 0x80) this.#replies.refuse(id, reasonCode, 'nobody is subscribed to this topic')
+      else if (frame.qos === 0) this.#replies.refuse(id, reasonCode, refusalOf(reasonCode))
+    } catch (error) {
+      giveUp()
+      throw error
     }
   }
 
@@ -278,9 +329,9 @@ export class JsonDecoder {
     else if (id !== undefined) this.#replies.reply(publishedText(id, reasonCode === ReasonCode.success))
   }
 
-  #guardedPublish(frame: PublishFrame): void {
+  #guardedPublish(frame: PublishFrame): number {
     try {
-      this.#publish(frame)
+      return this.#publish(frame)
     } catch (error) {
       if (error instanceof RequestFault) this.#requests.end(frame.packetId)
       throw error

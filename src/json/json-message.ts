@@ -19,16 +19,35 @@ export interface JsonMessageOptions {
   dup: boolean
   /** Ignored at QoS 0. */
   packetId: number
+  /** Of the recipient's subscriptions that want to be told apart. */
+  identifiers?: readonly number[]
   /** When it was published: milliseconds since the epoch, by the system's clock. */
   at: number
 }
 
 export function encodeJsonMessage(parts: PublishParts, options: JsonMessageOptions): EncodedPublish {
-  const { qos, retain, dup, packetId, at } = options
+  const { qos, retain, dup, packetId, at, identifiers = [] } = options
   const head = `{"op":"message",${fieldsOf(parts, options.form)},"qos":${qos},"retain":${retain},"at":"${timeText(at)}"`
-  const tail = qos === 0 ? '}' : `${dup ? ',"dup":true' : ''},"packet":${packetIdText(packetId)}}`
-  const bytes = Buffer.from(head + tail, 'utf8')
+  const tail = qos === 0 ? '}' : `${dup ? ',"dup":true' : ''}${beforePacketId}${packetIdText(packetId)}}`
+  const bytes = Buffer.from(head + identified(identifiers) + tail, 'utf8')
   return { bytes, packetIdAt: qos === 0 ? 0 : bytes.length - 1 - packetIdCharacters, expiryAt: 0 }
+}
+
+/** The same text with the numbers of a recipient's subscriptions in it. */
+export function withIdentifiers(
+  { bytes, packetIdAt, expiryAt }: EncodedPublish,
+  identifiers: readonly number[],
+): EncodedPublish {
+  const text = Buffer.from(identified(identifiers), 'latin1')
+  const at = packetIdAt === 0 ? bytes.length - 1 : packetIdAt - beforePacketId.length
+  const all = Buffer.concat([bytes.subarray(0, at), text, bytes.subarray(at)])
+  return { bytes: all, packetIdAt: packetIdAt === 0 ? 0 : packetIdAt + text.length, expiryAt }
+}
+
+const beforePacketId = ',"packet":'
+
+function identified(identifiers: readonly number[]): string {
+  return identifiers.length === 0 ? '' : `,"subscriptions":[${identifiers.join()}]`
 }
 
 function timeText(at: number): string {

@@ -65,12 +65,53 @@ export interface PublishOperation extends PayloadFields {
   properties?: MessageProperties
 }
 
+export interface ConsumeOperation {
+  op: 'consume'
+  id?: RequestId
+  queue: string
+  prefetch?: number
+  settle?: 'ack' | 'explicit'
+  identify?: boolean
+}
+
+export const verdicts = ['ack', 'nack', 'reject', 'extend'] as const
+
+export interface SettleOperation {
+  op: 'settle'
+  id?: RequestId
+  queue: string
+  verdict: (typeof verdicts)[number]
+  delivery?: string
+  delayMs?: number
+  reason?: string
+}
+
+export interface AckOperation {
+  op: 'ack'
+  packet: number
+  reason?: number
+  message?: string
+  delayMs?: number
+}
+
+export interface RequestOperation extends PayloadFields {
+  op: 'request'
+  id: RequestId
+  topic: string
+  qos?: 0 | 1
+  properties?: Omit<MessageProperties, 'responseTopic' | 'correlationData'>
+  timeoutMs?: number
+}
+
 export type Operation =
   | ConnectOperation
   | PublishOperation
-  | { op: 'subscribe'; id?: RequestId; filters: FilterRequest[] }
+  | ConsumeOperation
+  | SettleOperation
+  | AckOperation
+  | RequestOperation
+  | { op: 'subscribe'; id?: RequestId; filters: FilterRequest[]; identify?: boolean }
   | { op: 'unsubscribe'; id?: RequestId; filters: string[] }
-  | { op: 'ack'; packet: number }
   | { op: 'ping'; id?: RequestId }
   | { op: 'disconnect'; sendWill?: boolean }
 
@@ -93,6 +134,20 @@ const encoding: Schema = {
   enum: [...payloadForms, 'text'],
   description: 'Of the payload; without it a string is utf8, anything else json. text is another word for utf8.',
 }
+/** What PUBACK may say. */
+const acknowledgements = [0, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]
+const delayMs: Schema = {
+  type: 'integer',
+  minimum: 0,
+  maximum: 999_999_999,
+  description: 'Of what failed: when to try again. Of extend: how long from now on.',
+}
+const queue: Schema = { type: 'string', maxLength: 1000 }
+const identify: Schema = {
+  type: 'boolean',
+  default: false,
+  description: 'Its messages carry the id of this request, a number from 1 to 268435455, in `subscriptions`.',
+}
 const seconds: Schema = { type: 'integer', minimum: 0, maximum: intervalMax }
 
 const properties: Schema = {
@@ -111,6 +166,9 @@ const properties: Schema = {
   },
   additionalProperties: false,
 }
+
+const { responseTopic: _, correlationData: __, ...asked } = properties.properties!
+export const requestTimeoutMs = 10_000
 
 const will: Schema = {
   type: 'object',
@@ -180,7 +238,7 @@ const fields: Record<Operation['op'], { properties: Record<string, Schema>; requ
     },
   },
   subscribe: {
-    properties: { id, filters: { type: 'array', minItems: 1, items: filterRequest } },
+    properties: { id, filters: { type: 'array', minItems: 1, items: filterRequest }, identify },
     required: ['filters'],
   },
   unsubscribe: { properties: { id, filters: { type: 'array', minItems: 1, items: text } }, required: ['filters'] },
@@ -188,7 +246,49 @@ const fields: Record<Operation['op'], { properties: Record<string, Schema>; requ
     properties: { id, topic: text, payload, encoding, qos, retain: flag, properties },
     required: ['topic'],
   },
-  ack: { properties: { packet: { type: 'integer', minimum: 1, maximum: 65_535 } }, required: ['packet'] },
+  request: {
+    properties: {
+      ...{ id, topic: text, payload, encoding, qos },
+      properties: { ...properties, properties: asked },
+      timeoutMs: { type: 'integer', minimum: 1, maximum: 600_000, default: requestTimeoutMs },
+    },
+    required: ['id', 'topic'],
+  },
+  consume: {
+    properties: {
+      ...{ id, queue, identify },
+      prefetch: { type: 'integer', minimum: 1, maximum: 99_999, description: 'Messages of it at the same time.' },
+      settle: {
+        type: 'string',
+        enum: ['ack', 'explicit'],
+        description: 'Whether the ack of a message is its verdict. Without it as the queue says.',
+      },
+    },
+    required: ['queue'],
+  },
+  settle: {
+    properties: {
+      ...{ id, queue, delayMs },
+      verdict: { type: 'string', enum: verdicts },
+      delivery: { ...queue, description: 'As the message says; without it the oldest that this client has.' },
+      reason: { ...text, description: 'Goes into the dead letter.' },
+    },
+    required: ['queue', 'verdict'],
+  },
+  ack: {
+    properties: {
+      packet: { type: 'integer', minimum: 1, maximum: 65_535 },
+      reason: {
+        type: 'integer',
+        enum: acknowledgements,
+        default: 0,
+        description: 'As in PUBACK: from 128 on, why not.',
+      },
+      message: { ...text, description: 'Why, in words.' },
+      delayMs,
+    },
+    required: ['packet'],
+  },
   ping: { properties: { id } },
   disconnect: { properties: { sendWill: flag } },
 }

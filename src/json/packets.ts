@@ -23,6 +23,7 @@ import type {
   MessageProperties,
   PayloadForm,
   PublishOperation,
+  RequestId,
   WillFields,
 } from './operations.ts'
 
@@ -35,7 +36,7 @@ export interface JsonSink extends PacketSink {
   /** Returns the reason code of what became of it, also at QoS 0. */
   onPublish(frame: PublishFrame): number
   /** A message is taken, at whatever QoS above 0 it came. */
-  onAck(packetId: number): void
+  onAck(packetId: number, reasonCode: number, properties: Properties): void
 }
 
 /** Something is wrong with one request; the connection goes on. */
@@ -100,8 +101,19 @@ function willOf(will: WillFields): Will {
   }
 }
 
+/** Where an answer is awaited. */
+export interface AwaitedAnswer {
+  readonly responseTopic: string
+  readonly correlationData: Uint8Array
+  /** None will come. */
+  giveUp(): void
+}
+
 /** @throws RequestFault */
-export function subscribePacketOf(filters: readonly FilterRequest[]): Omit<SubscribePacket, 'packetId'> {
+export function subscribePacketOf(
+  filters: readonly FilterRequest[],
+  properties: Properties = {},
+): Omit<SubscribePacket, 'packetId'> {
   const subscriptions = filters.map(
     ({ filter, qos = 0, noLocal = false, retainAsPublished = false, retainHandling = 0 }) => {
       checkFilter(filter)
@@ -111,7 +123,19 @@ export function subscribePacketOf(filters: readonly FilterRequest[]): Omit<Subsc
       return { topicFilter: filter, qos, noLocal, retainAsPublished, retainHandling }
     },
   )
-  return { subscriptions, properties: {} }
+  return { subscriptions, properties }
+}
+
+/** The longest number that MQTT has for a subscription. */
+const identifierMax = 268_435_455
+
+/** With `identify`, the id of a request as Subscription Identifier. @throws RequestFault for one that can't be it */
+export function identifiedBy({ id, identify = false }: { id?: RequestId; identify?: boolean }): Properties {
+  if (!identify) return {}
+  if (typeof id !== 'number' || id < 1 || id > identifierMax) {
+    throw new RequestFault(ReasonCode.protocolError, `identify takes an id from 1 to ${identifierMax}`)
+  }
+  return { subscriptionIdentifiers: [id] }
 }
 
 /** What could not have come by MQTT. What else may be wrong with a filter is the core's to say. @throws RequestFault */

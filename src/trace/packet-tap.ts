@@ -183,9 +183,9 @@ export class PacketTap implements Tap {
         publishIn(frame)
         return client.onPublish(frame)
       },
-      onAck: (packetId) => {
-        this.#guarded(() => this.#tell('received', { packet: 'JSON', op: 'ack', packetId }, undefined))
-        client.onAck(packetId)
+      onAck: (packetId, reasonCode, properties) => {
+        this.#guarded(() => this.#tell('received', { packet: 'JSON', op: 'ack', packetId, reasonCode }, undefined))
+        client.onAck(packetId, reasonCode, properties)
       },
       peer: client.peer,
       get payloadForm() {

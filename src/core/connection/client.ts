@@ -116,9 +116,10 @@ export class Client implements JsonSink {
     return reasonCode
   }
 
-  onAck(packetId: number): void {
+  onAck(packetId: number, reasonCode: number, properties: Properties): void {
     this.#count(PacketType.puback)
-    if (!onAck(this.broker, this.#session(), packetId)) unknownAcknowledgement(this, 'ack', packetId)
+    if (!onAck(this.broker, this.#session(), packetId, reasonCode, properties))
+      unknownAcknowledgement(this, 'ack', packetId)
   }
 
   onPuback(packetId: number, reasonCode: number, properties: Properties): void {

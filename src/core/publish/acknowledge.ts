@@ -1,5 +1,5 @@
 /** PUBACK, PUBREC and PUBCOMP from a recipient (section 4.3): what is in flight to it comes to its end, and more may be sent. */
-import { noProperties, PacketType, type Properties, type Qos } from '../../mqtt/packet.ts'
+import { PacketType, type Properties, type Qos } from '../../mqtt/packet.ts'
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
@@ -100,11 +100,19 @@ export function onPubcomp(broker: Broker, session: Session, packetId: number): b
  * What a client of JSON says to a message at whatever QoS: at QoS 2, which it does not have, the exchange ends with it. Returns
  * false for an identifier that is not in flight.
  */
-export function onAck(broker: Broker, session: Session, packetId: number): boolean {
+export function onAck(
+  broker: Broker,
+  session: Session,
+  packetId: number,
+  reasonCode: number,
+  properties: Properties,
+): boolean {
   const position = session.window.find(packetId)
-  if (position < 0 || session.queue.at(position)?.qos !== 2) return onPuback(broker, session, packetId, 0, noProperties)
-  onPubrec(broker, session, packetId, 0)
-  return onPubcomp(broker, session, packetId)
+  if (position < 0 || session.queue.at(position)?.qos !== 2) {
+    return onPuback(broker, session, packetId, reasonCode, properties)
+  }
+  onPubrec(broker, session, packetId, reasonCode)
+  return reasonCode >= 0x80 || onPubcomp(broker, session, packetId)
 }
 
 /** Counted, and no fault: the session may have been replaced meanwhile. */

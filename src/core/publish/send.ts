@@ -1,5 +1,5 @@
 /** Encodes and writes PUBLISH and PUBREL for one client, within its Maximum Packet Size and with its topic aliases. */
-import { encodeJsonMessage } from '../../json/json-message.ts'
+import { encodeJsonMessage, withIdentifiers } from '../../json/json-message.ts'
 import { encodeAck } from '../../mqtt/encoder.ts'
 import { PacketType, type Qos } from '../../mqtt/packet.ts'
 import { encodePublish, type PublishParts, publishSize } from '../../mqtt/publish.ts'
@@ -66,7 +66,9 @@ export function sendPublication(
   const retain = publication.retain && recipient.retainAsPublished
   const firstByte = (PacketType.publish << 4) | (qos << 1) | (retain ? 1 : 0)
   if (client.payloadForm !== null) {
-    const { bytes, packetIdAt } = publication.json(broker, client.payloadForm, qos, retain)
+    const shared = publication.json(broker, client.payloadForm, qos, retain)
+    const { identifiers } = recipient
+    const { bytes, packetIdAt } = identifiers.length === 0 ? shared : withIdentifiers(shared, identifiers)
     if (bytes.length > client.maximumPacketSize) return tooLarge(client, publication.entry!.topic)
     client.link.writePublish(bytes, 0, bytes.length, firstByte, packetIdAt, packetId)
     return countSent(client, qos, publication.payloadLength)
@@ -166,9 +168,11 @@ function sendMessage(
   outgoing: OutgoingPublish,
 ): boolean {
   if (client.payloadForm === null) return sendParts(client, message.name, parts, outgoing)
-  const { qos, retain, dup, packetId } = outgoing
+  const { qos, retain, dup, packetId, subscriptionIdentifiers: identifiers } = outgoing
   const at = broker.wallTime(message.publishedAt)
-  const { bytes, packetIdAt } = encodeJsonMessage(parts, { form: client.payloadForm, qos, retain, dup, packetId, at })
+  const { bytes, packetIdAt } = encodeJsonMessage(parts, {
+    ...{ form: client.payloadForm, qos, retain, dup, packetId, identifiers, at },
+  })
   if (bytes.length > client.maximumPacketSize) return tooLarge(client, message.name)
   client.link.writePublish(bytes, 0, bytes.length, PacketType.publish << 4, packetIdAt, packetId)
   return true
