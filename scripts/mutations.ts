@@ -90,7 +90,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'the grant is not asked when what waited is sent',
     file: 'src/core/publish/deliver.ts',
-    from: 'return grant.mayReceive(message!.name, qos, retain, group === null ? null : group.name)',
+    from: 'return grant.mayReceive(message!.name, qos, retain, group === null ? null : group.name, delivery)',
     to: 'return grant !== null || message === null || qos < 0 || retain || group !== null',
     test: ['test/core/grants.test.ts'],
   },

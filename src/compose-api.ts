@@ -139,7 +139,7 @@ function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, c
       const end = (): void => {
         session.client?.disconnect(ReasonCode.administrativeAction)
         // One that does not outlive its connection is over by now.
-        if (!session.ended) endSession(broker, session)
+        if (!session.ended) endSession(broker, session, 'deleted')
       }
       const { client } = session
       engine.run(() => (client === null ? end() : client.withDurability(end)))

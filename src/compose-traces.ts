@@ -6,16 +6,16 @@ import { addressOf } from './core/address.ts'
 import type { Engine } from './engine/engine.ts'
 import type { Log } from './observe/log.ts'
 import { FileTraces } from './trace/file-traces.ts'
-import { Tracer } from './trace/tracer.ts'
+import { type Traced, Tracer } from './trace/tracer.ts'
 
 export interface Traces extends ApiTraces {
   /** Ends all of them; their files are whole then. */
   close(): Promise<void>
 }
 
-export function composeTraces(config: GatewayConfig, engine: Engine, log: Log): Traces {
-  const { broker } = engine
-  const tracer = new Tracer(engine, {
+/** `traced`: the engine's connections, or those at which somebody else looks too. */
+export function composeTraces(config: GatewayConfig, { broker }: Engine, traced: Traced, log: Log): Traces {
+  const tracer = new Tracer(traced, {
     now: Date.now,
     addressOf,
     onError: (error) => log.error({ err: error }, 'a connection is traced no longer'),

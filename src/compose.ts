@@ -5,6 +5,7 @@
 import type { ApiTokens } from './auth/api-tokens.ts'
 import { composeApi, openApiTokens } from './compose-api.ts'
 import { type Core, composeCore, type Foundation, openFaultHistory } from './compose-core.ts'
+import { composeHooks } from './compose-hooks.ts'
 import { type ComposedListeners, createListeners } from './compose-listeners.ts'
 import { composeTraces, type Traces } from './compose-traces.ts'
 import type { Schedule } from './config/schedules.ts'
@@ -36,6 +37,8 @@ export interface GatewayParts extends Core {
   clock: StoredClock
   store: Store
   queues: Queues
+  /** Told of the program's functions that throw. */
+  onHandlerError(error: unknown): void
   health: Health
   failure: Failure
   /** Not bound yet. */
@@ -65,6 +68,7 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   const faults = world.store === undefined && !config.inMemory ? openFaultHistory(config, log) : undefined
   const core = composeCore(config, { store, log, clock, failure, faults })
   const { broker, engine } = core
+  const { traced, onHandlerError } = composeHooks(config, engine, log)
   diskWatch = store.durable ? createDiskWatch(config, { store, log, broker, failure }) : undefined
   let clockKeeper: ClockKeeper | undefined
   let apiTokens: ApiTokens
@@ -78,7 +82,7 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   const inForce = { config }
   const queues = new BrokerQueues(broker)
   const history = new MetricsHistory(() => mainFigures(broker))
-  const traces = composeTraces(config, engine, log)
+  const traces = composeTraces(config, engine, traced, log)
   const answers = composeApi(inForce, apiTokens, {
     ...{ ...core, queues, traces, clock, log, history, durable: store.durable, reload: world.reload },
     sourceOf: world.sourceOf ?? (() => undefined),
@@ -87,6 +91,7 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   const listeners: ComposedListeners = createListeners(config, { broker, engine, queues, health, log, ...answers })
   return {
     ...core,
+    onHandlerError,
     queues,
     config,
     inForce,

@@ -13,6 +13,13 @@ import type { ListenerKind } from './config/listeners.ts'
 import { type GatewayConfig, type GatewayOptions, type LogLevel, parseGatewayOptions } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
 import { defaultNamespaceName, type Namespace } from './core/namespace.ts'
+import {
+  type ConsumedMessage,
+  type ConsumeFilterOptions,
+  checkedOptions,
+  LocalConsumer,
+  type MessageConsumer,
+} from './engine/local-consumer.ts'
 import { type Job, type JobConsumer, type JobVerdict, Queue } from './engine/local-queue.ts'
 import { LocalSubscription, type ReceivedMessage } from './engine/local-subscription.ts'
 import { publishAndSettle } from './engine/own-bundle.ts'
@@ -40,6 +47,17 @@ export type {
 export { ConfigError } from './config/config-error.ts'
 export type { GatewayConfig, GatewayOptions } from './config/schema.ts'
 export { BundleRefusedError } from './engine/bundle-refused-error.ts'
+export type {
+  ConnectedClient,
+  DeliveredMessage,
+  DroppedMessages,
+  EndedSession,
+  GatewayHooks,
+  HookClient,
+  PublishAnswer,
+  PublishedMessage,
+} from './engine/hooks.ts'
+export type { ConsumedMessage, ConsumeFilterOptions, MessageConsumer } from './engine/local-consumer.ts'
 export {
   type ConsumeOptions,
   Job,
@@ -185,6 +203,25 @@ export class Gateway {
     )
     this.#subscriptions.add(subscription)
     return subscription
+  }
+
+  /**
+   * Has a function take messages of matching topics, with a session that waits for the program while it is away. A message is done when the
+   * function has called its `ack`; until then it is this consumer's, and comes again when it is started anew. Resolves when the
+   * subscriptions are in force. Rejects with a RangeError for options that can't be, and where a client would be refused.
+   */
+  async consume(
+    filter: string | readonly string[],
+    options: ConsumeFilterOptions,
+    handler: (message: ConsumedMessage) => unknown,
+  ): Promise<MessageConsumer> {
+    const { engine, committer, config, onHandlerError } = this.#parts
+    const namespace = this.#namespace(options.namespace)
+    const filters = typeof filter === 'string' ? [filter] : filter
+    if (filters.length === 0) throw new RangeError('a consumer needs a topic filter')
+    const checked = checkedOptions(options)
+    const parts = { engine, committer, durability: config.durability, onError: onHandlerError }
+    return await engine.call(() => new LocalConsumer(parts, namespace, filters, checked, handler)).started()
   }
 
   /** A queue of the configuration, or one of dead letters. @throws RangeError where there is none of that name */

@@ -9,6 +9,7 @@ import { z } from 'zod'
 import type { AuthenticationMethod, Authenticator } from '../auth/authenticator.ts'
 import { defaultBrokerOptions as core, queueFullPolicies } from '../core/options.ts'
 import { dispatchStrategies } from '../core/subscriptions/shared-group.ts'
+import type { GatewayHooks, HookName } from '../engine/hooks.ts'
 import { durabilities } from '../store/store.ts'
 import { accessIssues } from './access.ts'
 import {
@@ -176,7 +177,7 @@ export const gatewayOptionsSchema = z.strictObject(
 )
 
 /** Options that are code and can't stand in a file. */
-export interface CodeOptions {
+export interface CodeOptions extends GatewayHooks {
   /** Decides who may connect. Without one, every client is accepted. */
   authenticator?: Authenticator | undefined
   /** Enhanced authentication of MQTT 5.0 (4.12), by the name that clients give as Authentication Method. */
@@ -194,16 +195,19 @@ export type GatewayConfig = Omit<z.output<typeof gatewayOptionsSchema>, 'allowAn
   allowAnonymous: boolean
   authenticator: Authenticator | undefined
   authenticationMethods: Readonly<Record<string, AuthenticationMethod>>
+  hooks: GatewayHooks
 }
 
 /** @throws ConfigError that names every fault with its path, what was expected and, for unknown names, the nearest known one */
 export function parseGatewayOptions(options: GatewayOptions = {}): GatewayConfig {
-  const { authenticator, authenticationMethods = {}, ...given } = options
+  const { authenticator, authenticationMethods = {}, ...others } = options
+  const { given, hooks } = splitHooks(others)
   const fileOptions = withChain(given) as FileOptions
   const parsed = gatewayOptionsSchema.safeParse(fileOptions)
   const issues = [
     ...(parsed.success ? [] : describeIssues(parsed.error, fileOptions, knownNames())),
     ...codeIssues(authenticator, authenticationMethods),
+    ...hookIssues(hooks),
   ]
   const whole = parsed.success ? parsed.data : withoutFaulty(fileOptions, issues)
   if (whole !== undefined) issues.push(...jointIssues(whole, options))
@@ -211,7 +215,7 @@ export function parseGatewayOptions(options: GatewayOptions = {}): GatewayConfig
   const allowAnonymous = parsed.data.allowAnonymous ?? !isAuthenticated(options)
   // The default ones are off where listeners are named.
   const shorthand = parsed.data.listeners === undefined ? {} : ({ mqttPort: false, httpPort: false } as const)
-  return { ...parsed.data, ...shorthand, allowAnonymous, authenticator, authenticationMethods }
+  return { ...parsed.data, ...shorthand, allowAnonymous, authenticator, authenticationMethods, hooks }
 }
 
 type ParsedOptions = z.output<typeof gatewayOptionsSchema>
@@ -250,6 +254,33 @@ function codeIssues(authenticator: unknown, methods: unknown): ConfigIssue[] {
   return issues
 }
 
+/** By name, since the engine's own list is no type. */
+const hookNames: Readonly<Record<HookName, true>> = {
+  onConnect: true,
+  onPublish: true,
+  onDeliver: true,
+  onDropped: true,
+  onSessionEnd: true,
+}
+
+/** Those that are given, apart from what a file may hold. `hooks`: of options that were filled in before. */
+function splitHooks({ hooks = {}, ...options }: FileOptions & GatewayHooks & { hooks?: GatewayHooks }): {
+  given: FileOptions
+  hooks: GatewayHooks
+} {
+  const entries = Object.entries({ ...hooks, ...options })
+  const isHook = ([name]: [string, unknown]): boolean => Object.hasOwn(hookNames, name)
+  return {
+    given: Object.fromEntries(entries.filter((entry) => !isHook(entry))),
+    hooks: Object.fromEntries(entries.filter((entry) => isHook(entry) && entry[1] !== undefined)),
+  }
+}
+
+function hookIssues(hooks: GatewayHooks): ConfigIssue[] {
+  const faulty = Object.entries(hooks).filter(([, hook]) => typeof hook !== 'function')
+  return faulty.map(([name]) => ({ path: [name], message: 'expected a function' }))
+}
+
 function hasMethod(value: unknown, name: string): boolean {
   return typeof value === 'object' && value !== null && typeof (value as Record<string, unknown>)[name] === 'function'
 }
@@ -274,7 +305,10 @@ export function isAuthenticated(options: CodeOptions & { authentication?: unknow
 /** The known names below each object of the schema, by the object's dotted path ('' for the outermost, * for any item). */
 function knownNames(): ReadonlyMap<string, readonly string[]> {
   const names = new Map<string, readonly string[]>([
-    ['', [...Object.keys(gatewayOptionsSchema.shape), 'authenticator', 'authenticationMethods']],
+    [
+      '',
+      [...Object.keys(gatewayOptionsSchema.shape), 'authenticator', 'authenticationMethods', ...Object.keys(hookNames)],
+    ],
     ['limits', Object.keys(limitsSchema.shape)],
     ['limits.users.*', Object.keys(userLimitsSchema.shape)],
     ['protocol', Object.keys(protocolSchema.shape)],

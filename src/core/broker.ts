@@ -5,6 +5,7 @@
  * and finds what is to be sent in the `Link`s. It never waits and never reads a clock, a socket or a store.
  */
 import type { ProtocolVersion } from '../mqtt/packet.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
 import { type BudgetReading, Budgets, changeBudgets } from './budgets.ts'
 import type { Client } from './connection/client.ts'
 import { type Cost, workStepsMax } from './cost.ts'
@@ -21,6 +22,7 @@ import { type Audit, noAudit } from './ports/audit.ts'
 import { type Authority, anonymousAuthority, type ClientLimits } from './ports/authority.ts'
 import { type Bans, noBans } from './ports/bans.ts'
 import { ownDirectory, type SessionDirectory } from './ports/directory.ts'
+import { type Hooks, undecided } from './ports/hooks.ts'
 import { type Journal, noJournal } from './ports/journal.ts'
 import { addExports, type Export, type Exported } from './publish/export.ts'
 import type { Message } from './publish/message.ts'
@@ -102,6 +104,10 @@ export class Broker {
   inBundle = false
   /** Null: nobody follows messages. */
   explainer: Explainer | null = null
+  /** Null: the program around it wants to know nothing. */
+  hooks: Hooks | null = null
+  /** What a PUBLISH begins as before anything was found against it: allowed, or `undecided` where the program is asked. */
+  firstVerdict: number = ReasonCode.success
   readonly endings = new SessionEndings()
   readonly delayed: DelayedMessages
   /** Milliseconds since the epoch on a clock that never jumps, set by the driver before each call. */
@@ -146,6 +152,12 @@ export class Broker {
     addExports(this, options.exports)
     this.delayed = new DelayedMessages(this)
     declareQueues(this, options.queues)
+  }
+
+  /** `asked`: also about each message that a client publishes. */
+  hook(hooks: Hooks, asked: boolean): void {
+    this.hooks = hooks
+    this.firstVerdict = asked ? undecided : ReasonCode.success
   }
 
   /** From 0 up to 1: the same in each run with the same seed. */

@@ -60,6 +60,8 @@ export const dropReasons = [
   'store_full',
   'retained_expired',
   'will_refused',
+  /** By a hook of the program. */
+  'hook_refused',
   /** What another namespace exports could not be taken where it goes. */
   'export_refused',
   /** Of a queue without dead letters: it failed too often, or nobody is to try it again. */
@@ -129,6 +131,10 @@ export class Counters extends Traffic {
   internalErrors = 0
   connectionsAccepted = 0
   connectionsRefused = 0
+  /** Hooks of the program that threw, or whose answer is none, by hook. */
+  readonly hookErrors = new LabelledCounter()
+  /** Events that hooks were not told of: too many waited. */
+  hookEventsLost = 0
   /** PUBLISHes that were not taken, by the reason code's name. */
   readonly publishesRefused = new LabelledCounter()
   /** Messages and verdicts that were taken together, and those that were not, by the reason of the first that could not be. */

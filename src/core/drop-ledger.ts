@@ -39,11 +39,18 @@ export interface DropBearer {
   dropLine: DropLine | null
 }
 
+export interface DropWatcher {
+  /** Must not publish: it may be in the middle of a message's way. */
+  dropped(reason: DropReason, bearer: DropBearer, topic: string, count: number): void
+}
+
 export class DropLedger {
   /** How often a line gave way to another. */
   linesLost = 0
   /** Told of each drop; null: nobody asks. */
-  watcher: { dropped(reason: DropReason): void } | null = null
+  #watcher: DropWatcher | null = null
+  #explainer: DropWatcher | null = null
+  #hook: DropWatcher | null = null
   readonly #clock: { readonly now: number }
   /** Those that were added to lately last. */
   readonly #lines = new Map<string, DropLine>()
@@ -55,12 +62,36 @@ export class DropLedger {
     this.#clock = clock
   }
 
+  /** Who explains messages; null: nobody. */
+  set explainer(watcher: DropWatcher | null) {
+    this.#explainer = watcher
+    this.#watch()
+  }
+
+  /** The program around the broker; null: it does not ask. */
+  set hook(watcher: DropWatcher | null) {
+    this.#hook = watcher
+    this.#watch()
+  }
+
+  #watch(): void {
+    const [explainer, hook] = [this.#explainer, this.#hook]
+    if (explainer === null || hook === null) this.#watcher = explainer ?? hook
+    else
+      this.#watcher = {
+        dropped(...drop) {
+          explainer.dropped(...drop)
+          hook.dropped(...drop)
+        },
+      }
+  }
+
   get lines(): Iterable<DropLine> {
     return this.#lines.values()
   }
 
   note(bearer: DropBearer, topic: string, reason: DropReason, count: number): void {
-    if (this.watcher !== null) this.watcher.dropped(reason)
+    if (this.#watcher !== null) this.#watcher.dropped(reason, bearer, topic, count)
     let line = bearer.dropLine
     if (line === null || line.reason !== reason || line.topic !== topic || !line.live) {
       if (this.#mayFind()) {

@@ -9,6 +9,7 @@ import type { Counters, Gauges } from '../core/counters.ts'
 import { bundleMetrics } from './bundle-metrics.ts'
 import { clientMetrics } from './client-metrics.ts'
 import { delayedMetrics } from './delayed-metrics.ts'
+import { hookMetrics } from './hook-metrics.ts'
 import { type ListenerGauges, setListenerMetrics } from './listener-metrics.ts'
 import { droppedLines } from './log.ts'
 import { messageMetrics } from './message-metrics.ts'
@@ -25,6 +26,7 @@ const metrics: readonly Metric[] = [
   ...delayedMetrics,
   ...webMetrics,
   ...bundleMetrics,
+  ...hookMetrics,
   labelled('mqtt_api_answers_total', 'Calls of the HTTP API, by status of the answer.', 'status', (c) => c.apiAnswers),
   counter(
     'mqtt_traced_packets_left_out_total',

@@ -84,7 +84,7 @@ export const layers: readonly Layer[] = [
       'src/auth/certificate-step.ts',
       'src/schedules/cron.ts',
     ],
-    types: [...ports, 'src/auth/access-files.ts', 'src/core/publish/export.ts'],
+    types: [...ports, 'src/auth/access-files.ts', 'src/core/publish/export.ts', 'src/engine/hooks.ts'],
   },
   // What runs in browsers: nothing of the gateway, nothing of Node. React is the peer of one file.
   { of: 'src/client/', imports: [] },

@@ -133,6 +133,7 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
     client.link.holdAll()
   }
   counters.connects.add('success')
+  if (broker.hooks !== null) broker.hooks.connected(client, packet, sessionPresent)
   if (sessionPresent) counters.sessionsResumed++
   client.times.startKeepAlive()
   broker.log.info(
@@ -165,7 +166,7 @@ function findSession(
     discardWill(broker, existing)
     return [existing, true]
   }
-  if (existing !== undefined) endSession(broker, existing)
+  if (existing !== undefined) endSession(broker, existing, 'replaced')
   return [broker.createSession(namespace, packet.clientId, packet.version), false]
 }
 

@@ -73,6 +73,11 @@ export class ExplainedMessage {
     this.#rule = publishRule(client!, entry!, this.#packet)
   }
 
+  /** A hook may have refused it. */
+  judged(refusal: number): void {
+    this.#refusal = refusal
+  }
+
   ofServer({ entry, qos, retain, payloadLength }: Publication): void {
     this.#entry = entry!
     this.#packet = { qos, retain, payloadBytes: payloadLength }

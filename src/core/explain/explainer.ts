@@ -53,7 +53,7 @@ export function follow(broker: Broker, asked: Followed, tell: (explanation: Expl
   const follower = new Follower(broker, asked, tell)
   explainer.followers.add(follower)
   broker.explainer = explainer
-  broker.dropLedger.watcher = explainer
+  broker.dropLedger.explainer = explainer
   return follower
 }
 
@@ -85,13 +85,18 @@ export class Explainer {
       return
     }
     made.ofClient(publish, frame!)
-    this.#routed(made, accept)
+    this.#routed(made, () => {
+      accept()
+      made.judged(publish.refusal)
+    })
   }
 
   /** A message that is routed: of the client whose PUBLISH is being judged, or of the server. */
   routed(publication: Publication, route: () => PublishOutcome): PublishOutcome {
     const current = this.#current
-    if (current !== null && !current.isRouted && publication.frame !== null) {
+    // A hook may have made another message of the frame.
+    const isClients = publication.frame !== null || publication.publisher !== null
+    if (current !== null && !current.isRouted && isClients) {
       current.isRouted = true
       return (current.outcome = route())
     }
@@ -154,7 +159,7 @@ export class Explainer {
     this.followers.delete(follower)
     if (this.followers.size > 0) return
     this.#broker.explainer = null
-    this.#broker.dropLedger.watcher = null
+    this.#broker.dropLedger.explainer = null
     for (const explained of this.#open) this.#broker.deadlines.clear(explained.deadline!)
     this.#open.clear()
     this.#awaited.clear()

@@ -12,13 +12,21 @@ export interface GrantQuestion {
   readonly retain: boolean
 }
 
+/** The message that is asked about: reading it may copy it. */
+export interface GrantContent {
+  readonly message: { readonly payload: Uint8Array } | null
+}
+
 /** What a client may do. Absent (null): everything. Asked on the hot path, so that implementations cache. None throws. */
 export interface Grant {
   mayPublish(topic: string, qos: Qos, retain: boolean): boolean
   /** `topicFilter` is what follows `$share/group/` for a shared subscription, whose group's name is `group`. */
   maySubscribe(topicFilter: string, qos: Qos, group: string | null): boolean
-  /** Asked for each message when it is sent. `group`: of the shared subscription it is sent for. */
-  mayReceive(topic: string, qos: Qos, retain: boolean, group: string | null): boolean
+  /**
+   * Asked for each message when it is sent. `group`: of the shared subscription it is sent for. `content`: the message itself, to be
+   * read during the call only; absent where only a member of a share group is being chosen.
+   */
+  mayReceive(topic: string, qos: Qos, retain: boolean, group: string | null, content?: GrantContent): boolean
   /**
    * Whether it may take messages of a queue and settle them. `address`: `$queue/name`. `filter`: what the queue takes in; null: only what is
    * published to it by name. Absent: `maySubscribe` is asked about the filter, or about the address where there is none.

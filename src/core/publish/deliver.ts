@@ -79,8 +79,10 @@ function sendAtOnce(broker: Broker, session: Session, recipient: Subscription, d
   } else discard(broker, session, position, delivery)
 }
 
-function mayReceive(grant: Grant, { entry, retain }: Publication, to: Subscription, qos: Qos): boolean {
-  return grant.mayReceive(entry!.topic, qos, retain && to.retainAsPublished, to.group === null ? null : to.group.name)
+function mayReceive(grant: Grant, publication: Publication, to: Subscription, qos: Qos): boolean {
+  const { entry, retain } = publication
+  const group = to.group === null ? null : to.group.name
+  return grant.mayReceive(entry!.topic, qos, retain && to.retainAsPublished, group, publication)
 }
 
 /** Puts a delivery behind everything that waits for the session, in memory or only in the store, and sends what may be sent. */
@@ -269,8 +271,9 @@ export function sendLease(
 }
 
 /** Asked anew for what waited: rights change while a client is away, and while its window is closed. */
-function mayStillReceive(grant: Grant, { message, qos, retain, group }: Delivery): boolean {
-  return grant.mayReceive(message!.name, qos, retain, group === null ? null : group.name)
+function mayStillReceive(grant: Grant, delivery: Delivery): boolean {
+  const { message, qos, retain, group } = delivery
+  return grant.mayReceive(message!.name, qos, retain, group === null ? null : group.name, delivery)
 }
 
 /**

@@ -9,10 +9,11 @@ import { drop } from '../drop.ts'
 import type { Explainer } from '../explain/explainer.ts'
 import type { Address } from '../logs/address.ts'
 import { onVerdict } from '../logs/client-verdict.ts'
+import { undecided } from '../ports/hooks.ts'
 import type { Session } from '../session/session.ts'
 import { mayPublishTo } from './may-publish.ts'
 import { messageFromFrame } from './message.ts'
-import { publishFrame } from './publish.ts'
+import { type PublishOutcome, publishFrame, publishMessage } from './publish.ts'
 import { isTopic, type TopicEntry } from './route-cache.ts'
 
 /**
@@ -24,7 +25,7 @@ export class IncomingPublish {
   session: Session | null = null
   frame: PublishFrame | null = null
   entry: TopicEntry | null = null
-  /** Why it is refused, as a reason code: the client's grant does not allow it, or its rate; 0: it is not. */
+  /** Why it is refused, as a reason code: by the client's grant, its rate, or a hook; 0: it is not; `undecided`: a hook is to say. */
   refusal: number = ReasonCode.success
 }
 
@@ -44,12 +45,12 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
     )
   }
   const entry = topicOf(broker, client, frame)
-  let refusal: number = ReasonCode.success
+  let refusal = broker.firstVerdict
   if (client.rates?.refuses(frame)) refusal = ReasonCode.quotaExceeded
   if (!mayPublish(client, entry, frame)) refusal = ReasonCode.notAuthorized
   if (refusal === ReasonCode.notAuthorized && options.closeOnRefusedPublish && client.version !== 5) {
     noteRefusal(broker, client, entry, refusal)
-    throw new ProtocolError(ReasonCode.notAuthorized, `not authorized to publish to ${entry.topic}`)
+    closeIfRefused(broker, client, entry)
   }
   const publish = broker.incomingPublish
   publish.client = client
@@ -58,6 +59,12 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
   publish.entry = entry
   publish.refusal = refusal
   return broker.explainer === null ? accept(broker, publish) : acceptExplained(broker, broker.explainer, publish)
+}
+
+/** @throws ProtocolError where a client of 3.x, which has no reason code for it, is not to be answered as if all were well */
+function closeIfRefused({ options }: Broker, { version }: Client, { topic }: TopicEntry): void {
+  if (options.closeOnRefusedPublish && version !== 5)
+    throw new ProtocolError(ReasonCode.notAuthorized, `not authorized to publish to ${topic}`)
 }
 
 /** A function of its own: a closure's variables would cost an allocation for each message, also where none is explained. */
@@ -154,6 +161,7 @@ function answer(client: Client, type: number, packetId: number, reasonCode: numb
 function route(broker: Broker, publish: IncomingPublish): number {
   const { client, session, frame, entry, refusal } = publish
   if (refusal !== ReasonCode.success) {
+    if (refusal === undecided) return routeAsked(broker, publish)
     if (refusal === ReasonCode.notAuthorized) drop(entry!.topic, 'not_authorized', client!.namespace)
     return noteRefusal(broker, client!, entry!, refusal)
   }
@@ -163,7 +171,34 @@ function route(broker: Broker, publish: IncomingPublish): number {
   if (address?.kind === 'queue' && !entry!.namespace.queues.get(address.queue)?.declared) {
     return noted(broker, publish, ReasonCode.topicNameInvalid)
   }
-  switch (publishFrame(broker, frame!, client!.version === 5, entry!, session!)) {
+  return answerTo(broker, publish, publishFrame(broker, frame!, client!.version === 5, entry!, session!))
+}
+
+/** What a hook of the program makes of it. */
+function routeAsked(broker: Broker, publish: IncomingPublish): number {
+  const session = publish.session!
+  const client = publish.client!
+  const entry = publish.entry!
+  const { namespace } = client
+  const message = messageFromFrame(publish.frame!, entry, session.clientId, broker.now)
+  const answer = broker.hooks!.incoming(session, { message, retain: publish.frame!.retain }, false)
+  // Whom the hook disconnects has published nothing.
+  const refusal = client.ended ? ReasonCode.notAuthorized : answer
+  if (typeof refusal === 'number') {
+    publish.refusal = refusal
+    drop(entry.topic, 'hook_refused', namespace)
+    noteRefusal(broker, client, entry, refusal)
+    if (refusal === ReasonCode.notAuthorized) closeIfRefused(broker, client, entry)
+    return refusal
+  }
+  publish.refusal = ReasonCode.success
+  if (refusal === null) return route(broker, publish)
+  return answerTo(broker, publish, publishMessage(broker, namespace, refusal.message, refusal.retain, session))
+}
+
+function answerTo(broker: Broker, publish: IncomingPublish, outcome: PublishOutcome): number {
+  const { client, frame, entry } = publish
+  switch (outcome) {
     case 'delivered':
       return ReasonCode.success
     case 'no-subscribers':

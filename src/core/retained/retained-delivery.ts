@@ -117,7 +117,7 @@ function sendRetained(
   }
   const { identifiers } = pending
   const qos: Qos = message.qos < pending.qos ? message.qos : pending.qos
-  if (client.grant?.mayReceive(message.name, qos, true, null) === false) {
+  if (client.grant?.mayReceive(message.name, qos, true, null, { message }) === false) {
     drop(message.name, 'not_authorized', session)
     return
   }

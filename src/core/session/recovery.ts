@@ -178,7 +178,7 @@ export class BrokerRecovery {
       queue.residentEnd = queue.nextPosition
     }
     for (const session of [...this.#broker.sessionsByNumber.values()]) {
-      if (session.expiryInterval === 0 && session.will === null) endSession(this.#broker, session)
+      if (session.expiryInterval === 0 && session.will === null) endSession(this.#broker, session, 'disconnected')
     }
     copyRetained(this.#broker)
     this.#broker.delayed.look()

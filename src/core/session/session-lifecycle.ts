@@ -5,6 +5,7 @@ import { workStepsMax } from '../cost.ts'
 import { Deadline } from '../deadlines.ts'
 import { drop } from '../drop.ts'
 import { endConsumers, releaseConsumers } from '../logs/consume.ts'
+import type { SessionEnd } from '../ports/hooks.ts'
 import { rewind } from '../publish/deliver.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
 import { HandOver } from './hand-over.ts'
@@ -43,7 +44,7 @@ export function detach(broker: Broker, session: Session): void {
   rewind(session)
   connectionLost(broker, session)
   if (!session.durable) {
-    endSession(broker, session)
+    endSession(broker, session, 'disconnected')
     return
   }
   for (const consumer of session.consumers ?? []) consumer.startGrace()
@@ -60,13 +61,14 @@ export function detach(broker: Broker, session: Session): void {
 export function scheduleExpiry(broker: Broker, session: Session, expiresAt: number): void {
   session.expiry ??= new Deadline(() => {
     session.namespace.traffic.sessionsExpired++
-    endSession(broker, session)
+    endSession(broker, session, 'expired')
   })
   broker.deadlines.set(session.expiry, expiresAt)
 }
 
 /** Ends a session: its will is due now at the latest, its subscriptions and its queue go [MQTT-3.1.2-23]. */
-export function endSession(broker: Broker, session: Session): void {
+export function endSession(broker: Broker, session: Session, because: SessionEnd): void {
+  if (broker.hooks !== null) broker.hooks.sessionEnded(session, because)
   if (session.expiry !== null) broker.deadlines.clear(session.expiry)
   publishWill(broker, session)
   endConsumers(broker, session)

@@ -95,10 +95,16 @@ export function publishWill(broker: Broker, session: Session): void {
     drop(will.topic, 'will_refused', session.namespace)
     return
   }
+  const willed = { message: willMessage(will, session.clientId, broker.now), retain: will.retain }
+  const answer = broker.hooks === null ? null : broker.hooks.incoming(session, willed, true)
+  if (typeof answer === 'number') {
+    drop(will.topic, 'hook_refused', session.namespace)
+    return
+  }
   broker.counters.willsPublished++
   try {
-    const message = willMessage(will, session.clientId, broker.now)
-    const outcome = publishMessage(broker, session.namespace, message, will.retain, session)
+    const { message, retain } = answer ?? willed
+    const outcome = publishMessage(broker, session.namespace, message, retain, session)
     if (outcome === 'quota-exceeded' || outcome === 'malformed-address')
       drop(will.topic, 'will_refused', session.namespace)
   } catch (error) {

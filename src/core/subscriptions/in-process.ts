@@ -82,8 +82,8 @@ export class InProcessSubscriber implements Destination {
     return true
   }
 
-  /** Returns the reason why not; 0: subscribed. */
-  subscribe(topicFilter: string): number {
+  /** Returns the reason why not; 0: subscribed. `wantsRetained`: also what is retained already. */
+  subscribe(topicFilter: string, wantsRetained = true): number {
     const parsed = parseTopicFilter(topicFilter)
     if (parsed === undefined || parsed.levels > this.#broker.options.topicLevelsMax) {
       return ReasonCode.topicFilterInvalid
@@ -95,7 +95,7 @@ export class InProcessSubscriber implements Destination {
     subscription.retainAsPublished = true
     this.#subscriptions.set(topicFilter, subscription)
     namespace.addSubscription(subscription, parsed)
-    if (parsed.shared === undefined) this.#retained.push(namespace.retained.match(parsed.filter))
+    if (wantsRetained && parsed.shared === undefined) this.#retained.push(namespace.retained.match(parsed.filter))
     return 0
   }
 
