@@ -16,6 +16,8 @@ import { DropLedger } from './drop-ledger.ts'
 import type { Explainer } from './explain/explainer.ts'
 import type { Lane } from './logs/lane.ts'
 import { declareQueues } from './logs/queue-set.ts'
+import type { Stream } from './logs/stream.ts'
+import { declareStreams, writeCursors } from './logs/stream-set.ts'
 import { defaultNamespaceName, Namespace } from './namespace.ts'
 import { type BrokerOptions, type ChangeableLimits, changeableLimits } from './options.ts'
 import { type Audit, noAudit } from './ports/audit.ts'
@@ -94,6 +96,8 @@ export class Broker {
   readonly sessionsByNumber = new Map<number, Session>()
   /** Logs of queues, of all namespaces. Their numbers are among those of sessions. */
   readonly lanesByNumber = new Map<number, Lane>()
+  /** The same of streams. */
+  readonly streamsByNumber = new Map<number, Stream>()
   /** The one message being routed; routing never nests. */
   readonly publication = new Publication()
   /** The one PUBLISH being judged. */
@@ -152,6 +156,7 @@ export class Broker {
     addExports(this, options.exports)
     this.delayed = new DelayedMessages(this)
     declareQueues(this, options.queues)
+    declareStreams(this, options.streams)
   }
 
   /** `asked`: also about each message that a client publishes. */
@@ -215,6 +220,7 @@ export class Broker {
    */
   shutDown(): void {
     this.shuttingDown = true
+    writeCursors(this)
   }
 
   /** Runs what is due. */

@@ -11,6 +11,7 @@ import type { Cost } from './cost.ts'
 import type { NamespaceGauges, Traffic } from './counters.ts'
 import type { DropLedger, DropLine } from './drop-ledger.ts'
 import type { Queue } from './logs/queue.ts'
+import type { Stream } from './logs/stream.ts'
 import type { BrokerOptions, NamespaceQuotas } from './options.ts'
 import type { Message } from './publish/message.ts'
 import { namespaceBuckets, type PublishBucket, UserRates } from './publish/rate-buckets.ts'
@@ -83,6 +84,8 @@ export class Namespace {
   readonly index: SubscriptionIndex
   /** By name. */
   readonly queues = new Map<string, Queue>()
+  /** By name. */
+  readonly streams = new Map<string, Stream>()
   readonly retained: RetainedMessages
   readonly userRates = new UserRates()
   /** What its publishers share besides; empty: they may publish as fast as they can together. */
@@ -186,7 +189,7 @@ export class Namespace {
     this.removeSubscription(subscription)
   }
 
-  /** A subscription to a queue, which is not in the index, came or went. */
+  /** A subscription to a queue or a stream, which is not in the index, came or went. */
   countConsumer(by: 1 | -1): void {
     this.#consumers += by
     this.#countSubscriptions()

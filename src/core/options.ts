@@ -1,6 +1,7 @@
 /** The core's settings. Names are those of the configuration; each limit has its unit in its name. */
 import type { Qos } from '../mqtt/packet.ts'
 import type { DeclaredQueue } from './logs/definition.ts'
+import type { DeclaredStream } from './logs/stream-definition.ts'
 import type { ExportRule } from './publish/export.ts'
 import type { DispatchStrategy } from './subscriptions/shared-group.ts'
 
@@ -91,6 +92,8 @@ export interface BrokerOptions {
   exports: readonly ExportRule[]
   /** That clients work on together. */
   queues: readonly DeclaredQueue[]
+  /** Streams that are declared, of all namespaces. */
+  streams: readonly DeclaredStream[]
 }
 
 /** Absent: what all namespaces have together. */
@@ -202,4 +205,5 @@ export const defaultBrokerOptions: BrokerOptions = {
   namespaces: {},
   exports: [],
   queues: [],
+  streams: [],
 }

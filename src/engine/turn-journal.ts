@@ -9,7 +9,9 @@
 import { type DelayedMessage, delayedBytes, storedDelayed } from '../core/delayed/delayed-message.ts'
 import type { Lane } from '../core/logs/lane.ts'
 import type { QueuedMessage } from '../core/logs/queued-message.ts'
-import type { Journal, LogOwner, QueuePlace, SentMark } from '../core/ports/journal.ts'
+import type { Segment } from '../core/logs/segments.ts'
+import type { Stream } from '../core/logs/stream.ts'
+import type { Journal, LogOwner, QueuePlace, SentMark, StreamCursor } from '../core/ports/journal.ts'
 import type { DelayedQuery, RecoveredDelayedPage } from '../core/ports/recovered.ts'
 import { type Message, messageBytes } from '../core/publish/message.ts'
 import { type Delivery, DeliveryState } from '../core/session/delivery.ts'
@@ -216,6 +218,28 @@ export abstract class TurnJournal implements Journal {
 
   attemptEnd({ number }: Lane, position: number): void {
     this.#append(({ writer }) => writer.attemptDelete(number, position), false)
+  }
+
+  stream({ number, namespace, name, definition: { filter }, firstOffset }: Stream): void {
+    const stream = { number, namespace: namespace.storedName, name, filter, firstOffset }
+    this.#append(({ writer }) => writer.streamPut(stream))
+  }
+
+  segment({ number }: Stream, { firstOffset, firstAt, lastAt, messages, bytes }: Segment): void {
+    const segment = { stream: number, firstOffset, firstAt, lastAt, messages, bytes }
+    this.#append(({ writer }) => writer.segmentPut(segment), false)
+  }
+
+  trim({ number }: Stream, offset: number): void {
+    this.#append(({ writer }) => writer.streamTrim(number, offset), false)
+  }
+
+  cursor({ number }: Stream, cursor: StreamCursor): void {
+    this.#append(({ writer }) => writer.cursorPut({ stream: number, ...cursor }), false)
+  }
+
+  cursorEnd({ number }: Stream, session: number, name: string, filter: string): void {
+    this.#append(({ writer }) => writer.cursorDelete({ stream: number, session, name, filter }), false)
   }
 
   /** What the clock has reached, for the next process. */

@@ -9,6 +9,7 @@ import { unpackMove } from './records/move.ts'
 import { emptyReference, type ReusedReference, unpackEntry } from './records/queue-entry.ts'
 import { unpackRetainedKey } from './records/retained.ts'
 import { unpackSession } from './records/session.ts'
+import { unpackCursor, unpackCursorKey, unpackSegment, unpackStream } from './records/stream.ts'
 import { unpackSubscription } from './records/subscription.ts'
 import { unpackWill } from './records/will.ts'
 import type { StoredMessage } from './store.ts'
@@ -126,6 +127,28 @@ function readRareRecord(kind: number, fields: FieldReader, sink: BatchRecords): 
       break
     case Kind.delayedDelete:
       sink.delayedDelete(fields.number())
+      break
+    default:
+      readStreamRecord(kind, fields, sink)
+  }
+}
+
+function readStreamRecord(kind: number, fields: FieldReader, sink: BatchRecords): void {
+  switch (kind) {
+    case Kind.streamPut:
+      sink.streamPut(unpackStream(fields))
+      break
+    case Kind.streamTrim:
+      sink.streamTrim(fields.number(), fields.number())
+      break
+    case Kind.segmentPut:
+      sink.segmentPut(unpackSegment(fields))
+      break
+    case Kind.cursorPut:
+      sink.cursorPut(unpackCursor(fields))
+      break
+    case Kind.cursorDelete:
+      sink.cursorDelete(unpackCursorKey(fields))
       break
     default:
       throw new Error(`not a batch: record kind ${kind}`)

@@ -17,15 +17,19 @@ import { packMove } from './records/move.ts'
 import { packEntryFields } from './records/queue-entry.ts'
 import { packRetainedKey } from './records/retained.ts'
 import { packSession } from './records/session.ts'
+import { type CursorKey, packCursor, packCursorKey, packSegment, packStream } from './records/stream.ts'
 import { packSubscription } from './records/subscription.ts'
 import { packWill } from './records/will.ts'
 import type {
   StoredAttempt,
+  StoredCursor,
   StoredDelayed,
   StoredLog,
   StoredMessage,
   StoredReference,
+  StoredSegment,
   StoredSession,
+  StoredStream,
   StoredSubscription,
   StoredWill,
 } from './store.ts'
@@ -79,6 +83,13 @@ export interface BatchRecords {
   attemptDelete(log: number, position: number): void
   delayedPut(delayed: StoredDelayed): void
   delayedDelete(id: number): void
+  /** A stream, whose entries are `enqueue`d under its number. What it says of the first offset counts for a new one. */
+  streamPut(stream: StoredStream): void
+  /** Entries and segments before this offset go. */
+  streamTrim(stream: number, offset: number): void
+  segmentPut(segment: StoredSegment): void
+  cursorPut(cursor: StoredCursor): void
+  cursorDelete(cursor: CursorKey): void
 }
 
 /** A batch of another format is refused whole. */
@@ -226,6 +237,28 @@ export class BatchWriter implements BatchRecords {
 
   delayedDelete(id: number): void {
     this.#begin(Kind.delayedDelete).number(id)
+  }
+
+  streamPut(stream: StoredStream): void {
+    packStream(this.#begin(Kind.streamPut), stream)
+  }
+
+  streamTrim(stream: number, offset: number): void {
+    const fields = this.#begin(Kind.streamTrim)
+    fields.number(stream)
+    fields.number(offset)
+  }
+
+  segmentPut(segment: StoredSegment): void {
+    packSegment(this.#begin(Kind.segmentPut), segment)
+  }
+
+  cursorPut(cursor: StoredCursor): void {
+    packCursor(this.#begin(Kind.cursorPut), cursor)
+  }
+
+  cursorDelete(cursor: CursorKey): void {
+    packCursorKey(this.#begin(Kind.cursorDelete), cursor)
   }
 
   #begin(kind: number): FieldWriter {

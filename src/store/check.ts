@@ -162,7 +162,7 @@ const named = `
       UNION ALL SELECT message_id FROM retained)
     GROUP BY message_id)`
 const knownSessions = `(SELECT number FROM session UNION ALL SELECT number FROM ended_session
-  UNION ALL SELECT number FROM log WHERE name IS NOT NULL)`
+  UNION ALL SELECT number FROM log WHERE name IS NOT NULL UNION ALL SELECT number FROM stream)`
 /** What selects the rows that belong to no session, by table. */
 const withoutSession = tables
   .filter(({ owner }) => owner !== undefined)

@@ -7,9 +7,11 @@
  */
 import type { BatchRecords } from './batch.ts'
 import { readBatch } from './batch-reader.ts'
+import { MemoryStreams } from './memory-streams.ts'
 import { delayedPageOf, delayedSums } from './records/delayed.ts'
 import { isAskedFor } from './records/queue-entry.ts'
 import type { QueueQuery } from './records/queue-reader.ts'
+import type { CursorKey } from './records/stream.ts'
 import type {
   DelayedPage,
   DelayedQuery,
@@ -19,11 +21,14 @@ import type {
   Recovery,
   Store,
   StoredAttempt,
+  StoredCursor,
   StoredDelayed,
   StoredLog,
   StoredMessage,
   StoredReference,
+  StoredSegment,
   StoredSession,
+  StoredStream,
   StoredSubscription,
   StoredWill,
   StoreStatistics,
@@ -122,6 +127,7 @@ class MemoryRecords implements BatchRecords {
   #logs = new Map<number, StoredLog>()
   #attempts = new Map<string, StoredAttempt>()
   #delayed = new Map<number, StoredDelayed>()
+  #streams = new MemoryStreams()
   #clock: [time: number, wallOffset: number] | undefined
   #numbers: RecoveredNumbers = { nextSessionNumber: 1, nextMessageId: 1, retainedVersion: 0 }
 
@@ -139,6 +145,7 @@ class MemoryRecords implements BatchRecords {
     copy.#logs = new Map(this.#logs)
     copy.#attempts = new Map(this.#attempts)
     copy.#delayed = new Map(this.#delayed)
+    copy.#streams = this.#streams.copy()
     copy.#clock = this.#clock
     copy.#numbers = { ...this.#numbers }
     return copy
@@ -154,6 +161,7 @@ class MemoryRecords implements BatchRecords {
     this.#queues.delete(session)
     this.#wills.delete(session)
     this.#sent.delete(session)
+    this.#streams.deleteCursorsOf(session)
     for (const [at, subscription] of this.#subscriptions) {
       if (subscription.session === session) this.#subscriptions.delete(at)
     }
@@ -278,6 +286,28 @@ class MemoryRecords implements BatchRecords {
     this.#delayed.delete(id)
   }
 
+  streamPut(stream: StoredStream): void {
+    this.#streams.put(stream)
+    this.#numbers.nextSessionNumber = Math.max(this.#numbers.nextSessionNumber, stream.number + 1)
+  }
+
+  streamTrim(stream: number, offset: number): void {
+    this.#streams.trim(stream, offset)
+    for (const position of this.#queues.get(stream)?.keys() ?? []) if (position < offset) this.dequeue(stream, position)
+  }
+
+  segmentPut(segment: StoredSegment): void {
+    this.#streams.segmentPut(segment)
+  }
+
+  cursorPut(cursor: StoredCursor): void {
+    this.#streams.cursorPut(cursor)
+  }
+
+  cursorDelete(key: CursorKey): void {
+    this.#streams.cursorDelete(key)
+  }
+
   readDelayed(query: DelayedQuery): DelayedPage {
     return delayedPageOf([...this.#delayed.values()], query)
   }
@@ -310,6 +340,7 @@ class MemoryRecords implements BatchRecords {
     for (const log of this.#logs.values()) recovery.onLog(log)
     for (const attempt of this.#attempts.values()) recovery.onAttempt(attempt)
     delayedSums([...this.#delayed.values()], recovery)
+    this.#streams.recover(recovery)
     for (const [session, queue] of this.#queues) {
       const positions = [...queue.keys()].sort((a, b) => a - b)
       let bytes = 0

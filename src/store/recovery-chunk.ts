@@ -13,11 +13,14 @@ import type {
   RecoveredDelayedName,
   Recovery,
   StoredAttempt,
+  StoredCursor,
   StoredLog,
   StoredMessage,
   StoredReference,
   StoredRetained,
+  StoredSegment,
   StoredSession,
+  StoredStream,
   StoredSubscription,
   StoredWill,
 } from './store.ts'
@@ -100,6 +103,21 @@ export class RecoveryPacker implements Recovery {
     this.#sendIfFull()
   }
 
+  onStream(stream: StoredStream): void {
+    this.#records.streamPut(stream)
+    this.#sendIfFull()
+  }
+
+  onSegment(segment: StoredSegment): void {
+    this.#records.segmentPut(segment)
+    this.#sendIfFull()
+  }
+
+  onCursor(cursor: StoredCursor): void {
+    this.#records.cursorPut(cursor)
+    this.#sendIfFull()
+  }
+
   onQueue(session: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void {
     this.#queues.push(session, messages, bytes, firstPosition, lastPosition)
   }
@@ -169,6 +187,9 @@ function recoverySink(recovery: Recovery): BatchRecords {
     sent: (session, position) => recovery.onSent(session, position),
     logPut: (log) => recovery.onLog(log),
     attemptPut: (attempt) => recovery.onAttempt(attempt),
+    streamPut: (stream) => recovery.onStream(stream),
+    segmentPut: (segment) => recovery.onSegment(segment),
+    cursorPut: (cursor) => recovery.onCursor(cursor),
   }
 }
 
@@ -233,4 +254,9 @@ const refusingSink: BatchRecords = {
   attemptDelete: refuse,
   delayedPut: refuse,
   delayedDelete: refuse,
+  streamPut: refuse,
+  streamTrim: refuse,
+  segmentPut: refuse,
+  cursorPut: refuse,
+  cursorDelete: refuse,
 }

@@ -269,7 +269,7 @@ export class SqliteDatabase {
   }
 
   /**
-   * Work that no acknowledgement waits for, one slice per call: an ended session's rows, a checkpoint, space to be given back,
+   * Work that no acknowledgement waits for, one slice per call: an ended session's rows, what a stream was trimmed of, a checkpoint, space to be given back,
    * ballast. Returns whether more is left. Does nothing while a deferred transaction is open, and stops at a full disk.
    */
   upkeep(): boolean {
@@ -281,11 +281,11 @@ export class SqliteDatabase {
         this.#optimizeAtRecord = this.#recordsWritten + recordsPerOptimize
         this.#database.pragma('optimize')
       }
-      if (this.#records.hasEnded) this.#collectEnded()
+      if (this.#records.hasRemains) this.#collect()
       const shrinking = this.#giveBack()
       const growing = performance.now() - this.#openedAt >= ballastDelayMs && this.#room.addBallast(this.#growthBytes())
       this.#room.upkeepRefused = false
-      return this.#records.hasEnded || shrinking || growing
+      return this.#records.hasRemains || shrinking || growing
     } catch (error) {
       if (!isFull(error)) throw this.#fail(error)
       this.#rollback()
@@ -306,10 +306,10 @@ export class SqliteDatabase {
   }
 
   /** Forced, so that the log can be judged by its last transaction alone (`log-check.ts`). */
-  #collectEnded(): void {
+  #collect(): void {
     this.#begin('FULL')
     this.#records.begin()
-    this.#records.collectEnded()
+    this.#records.collect()
     this.#records.end()
     this.#database.exec('COMMIT')
   }

@@ -4,7 +4,7 @@
  *
  * Ended sessions. The rows of a long queue are not deleted with their session, which could hold up every commit for seconds:
  * the session is noted in `ended_session`, and `collectEnded` deletes a slice at a time. Session numbers are never
- * given twice, so nobody can meet those rows.
+ * given twice, so nobody can meet those rows. What a stream was trimmed of goes in slices too.
  */
 import type { Database, Statement } from 'better-sqlite3'
 import type { BatchRecords } from './batch.ts'
@@ -21,6 +21,7 @@ import { ReleasedRows } from './records/released.ts'
 import { RetainedRows } from './records/retained.ts'
 import { SentRows } from './records/sent.ts'
 import { SessionRows } from './records/session.ts'
+import { type CursorKey, StreamRows } from './records/stream.ts'
 import { SubscriptionRows } from './records/subscription.ts'
 import { WillRows } from './records/will.ts'
 import type {
@@ -29,11 +30,14 @@ import type {
   RecoveredNumbers,
   Recovery,
   StoredAttempt,
+  StoredCursor,
   StoredDelayed,
   StoredLog,
   StoredMessage,
   StoredReference,
+  StoredSegment,
   StoredSession,
+  StoredStream,
   StoredSubscription,
   StoredWill,
 } from './store.ts'
@@ -58,11 +62,13 @@ export class SqliteRecords implements BatchRecords {
   readonly #logs: LogRows
   readonly #attempts: AttemptRows
   readonly #delayed: DelayedRows
+  readonly #streams: StreamRows
+  /** Streams with entries before their first offset, each with that. */
+  readonly #untrimmed: Map<number, number>
   #nextSessionNumber = 0
   #nextMessageId = 0
   #numbersChanged = false
-  /** Whether `collectEnded` has something to do. */
-  hasEnded: boolean
+  #hasEnded: boolean
 
   constructor(database: Database, damagedRuns: DamagedRuns, parsed: ParsedRuns) {
     this.#database = database
@@ -81,7 +87,9 @@ export class SqliteRecords implements BatchRecords {
     this.#logs = new LogRows(database)
     this.#attempts = new AttemptRows(database)
     this.#delayed = new DelayedRows(database)
-    this.hasEnded = this.#statements.anyEnded.get() !== undefined
+    this.#streams = new StreamRows(database)
+    this.#untrimmed = new Map(this.#streams.untrimmed)
+    this.#hasEnded = this.#statements.anyEnded.get() !== undefined
   }
 
   /** Hands over what survived, in the order that `Recovery` asks for. */
@@ -97,6 +105,7 @@ export class SqliteRecords implements BatchRecords {
     this.#logs.recover(recovery)
     this.#attempts.recover(recovery)
     this.#delayed.recover(recovery)
+    this.#streams.recover(recovery)
     recoverQueues(this.#database, recovery, this.#damagedRuns)
     const [nextSessionNumber, nextMessageId] = this.#statements.numbers.get() as [number, number]
     return { nextSessionNumber, nextMessageId, retainedVersion }
@@ -138,9 +147,10 @@ export class SqliteRecords implements BatchRecords {
     this.#released.deleteOf(session)
     this.#sent.deleteOf(session)
     this.#wills.delete(session)
-    if (!this.#deleteQueueSlice(session)) return
+    this.#streams.deleteCursorsOf(session)
+    if (!this.#deleteSlice(session, Number.MAX_SAFE_INTEGER)) return
     this.#statements.endedPut.run(session)
-    this.hasEnded = true
+    this.#hasEnded = true
   }
 
   subscriptionPut(subscription: StoredSubscription): void {
@@ -243,23 +253,52 @@ export class SqliteRecords implements BatchRecords {
     this.#delayed.delete(id)
   }
 
+  streamPut(stream: StoredStream): void {
+    this.#numberGiven(stream.number)
+    this.#streams.put(stream)
+  }
+
+  streamTrim(stream: number, offset: number): void {
+    this.#streams.trim(stream, offset)
+    if (this.#deleteSlice(stream, offset)) this.#untrimmed.set(stream, offset)
+  }
+
+  segmentPut(segment: StoredSegment): void {
+    this.#streams.segmentPut(segment)
+  }
+
+  cursorPut(cursor: StoredCursor): void {
+    this.#streams.cursorPut(cursor)
+  }
+
+  cursorDelete(cursor: CursorKey): void {
+    this.#streams.cursorDelete(cursor)
+  }
+
   readDelayed(query: DelayedQuery): DelayedPage {
     return this.#delayed.read(query)
   }
 
-  /** Deletes one slice of an ended session's queue, between `begin` and `end`. */
-  collectEnded(): void {
-    const session = this.#statements.anyEnded.get() as number | undefined
-    if (session === undefined) {
-      this.hasEnded = false
-      return
-    }
-    if (!this.#deleteQueueSlice(session)) this.#statements.endedDelete.run(session)
+  /** Whether `collect` has something to do. */
+  get hasRemains(): boolean {
+    return this.#hasEnded || this.#untrimmed.size > 0
   }
 
-  /** Returns whether more may be left. */
-  #deleteQueueSlice(session: number): boolean {
-    return this.#queues.deleteSome(session, endedMessagesMax, (messageId) => this.#messages.unname(messageId))
+  /** Deletes one slice of what nobody can meet any more, between `begin` and `end`. */
+  collect(): void {
+    for (const [stream, offset] of this.#untrimmed) {
+      if (!this.#deleteSlice(stream, offset)) this.#untrimmed.delete(stream)
+      return
+    }
+    const session = this.#statements.anyEnded.get() as number | undefined
+    if (session === undefined) this.#hasEnded = false
+    else if (!this.#deleteSlice(session, Number.MAX_SAFE_INTEGER)) this.#statements.endedDelete.run(session)
+  }
+
+  /** Of the runs that end before the position. Returns whether more may be left. */
+  #deleteSlice(session: number, before: number): boolean {
+    const slice = { before, messagesMax: endedMessagesMax }
+    return this.#queues.deleteSome(session, slice, (messageId) => this.#messages.unname(messageId))
   }
 }
 

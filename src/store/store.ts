@@ -17,6 +17,7 @@
 import type {
   DelayedQuery,
   RecoveredAttempt,
+  RecoveredCursor,
   RecoveredDelayed,
   RecoveredDelayedCount,
   RecoveredDelayedName,
@@ -25,7 +26,9 @@ import type {
   RecoveredMessage,
   RecoveredPage,
   RecoveredReference,
+  RecoveredSegment,
   RecoveredSession,
+  RecoveredStream,
   RecoveredSubscription,
   RecoveredWill,
 } from '../core/ports/recovered.ts'
@@ -37,6 +40,9 @@ export type StoredReference = RecoveredReference
 export type StoredWill = RecoveredWill
 export type StoredLog = RecoveredLog
 export type StoredAttempt = RecoveredAttempt
+export type StoredStream = RecoveredStream
+export type StoredSegment = RecoveredSegment
+export type StoredCursor = RecoveredCursor
 export type QueuePage = RecoveredPage
 export type StoredDelayed = RecoveredDelayed
 export type DelayedPage = RecoveredDelayedPage
@@ -78,6 +84,10 @@ export interface Recovery {
   /** A queue's log. */
   onLog(log: StoredLog): void
   onAttempt(attempt: StoredAttempt): void
+  onStream(stream: StoredStream): void
+  /** In order of offset. */
+  onSegment(segment: StoredSegment): void
+  onCursor(cursor: StoredCursor): void
   /** The queue that waits: references not yet released, their number, payload bytes, first and last position. */
   onQueue(session: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void
   /** How many messages wait until they are due. */

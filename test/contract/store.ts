@@ -13,6 +13,7 @@ import { describeLogs } from './store-logs.ts'
 import { describeMoves } from './store-moves.ts'
 import { describeQueues } from './store-queues.ts'
 import { describeRetained } from './store-retained.ts'
+import { describeStreams } from './store-streams.ts'
 import { open, plain, type Survived } from './survived.ts'
 
 export function describeStore(name: string, factory: () => StoreEnvironment): void {
@@ -389,6 +390,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
   describeQueues(name, factory)
   describeMoves(name, factory)
   describeLogs(name, factory)
+  describeStreams(name, factory)
   describeRetained(name, factory)
   describeDelayed(name, factory)
 }

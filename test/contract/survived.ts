@@ -6,9 +6,12 @@ import type {
   Recovery,
   Store,
   StoredAttempt,
+  StoredCursor,
   StoredLog,
   StoredRetained,
+  StoredSegment,
   StoredSession,
+  StoredStream,
   StoredSubscription,
   StoredWill,
 } from '../../src/store/store.ts'
@@ -24,6 +27,9 @@ export interface Survived {
   sent: [session: number, position: number][]
   logs: StoredLog[]
   attempts: StoredAttempt[]
+  streams: StoredStream[]
+  segments: StoredSegment[]
+  cursors: StoredCursor[]
   queues: { session: number; messages: number; bytes: number; firstPosition: number; lastPosition: number }[]
   delayed: RecoveredDelayedCount[]
   delayedNames: RecoveredDelayedName[]
@@ -45,6 +51,9 @@ export async function open(store: Store): Promise<Survived> {
     sent: [],
     logs: [],
     attempts: [],
+    streams: [],
+    segments: [],
+    cursors: [],
     queues: [],
     delayed: [],
     delayedNames: [],
@@ -74,6 +83,9 @@ export async function open(store: Store): Promise<Survived> {
     onSent: (session, position) => seen('sent') ?? survived.sent.push([session, position]),
     onLog: (log) => seen('log') ?? survived.logs.push(log),
     onAttempt: (attempt) => seen('attempt') ?? survived.attempts.push(attempt),
+    onStream: (stream) => seen('stream') ?? survived.streams.push(stream),
+    onSegment: (segment) => seen('segment') ?? survived.segments.push(segment),
+    onCursor: (cursor) => seen('cursor') ?? survived.cursors.push(cursor),
     onQueue: (session, messages, bytes, firstPosition, lastPosition) =>
       seen('queue') ?? survived.queues.push({ session, messages, bytes, firstPosition, lastPosition }),
     onDelayed: (count) => seen('delayed') ?? survived.delayed.push(count),
@@ -90,6 +102,8 @@ export async function open(store: Store): Promise<Survived> {
   survived.sent.sort((a, b) => a[0] - b[0])
   survived.logs.sort((a, b) => a.number - b.number)
   survived.attempts.sort((a, b) => a.log - b.log || a.position - b.position)
+  survived.streams.sort((a, b) => a.number - b.number)
+  survived.cursors.sort((a, b) => a.session - b.session || text(a.filter, b.filter))
   survived.queues.sort((a, b) => a.session - b.session)
   return survived
 }

@@ -31,6 +31,11 @@ const names = [
   'attemptDelete',
   'delayedPut',
   'delayedDelete',
+  'streamPut',
+  'streamTrim',
+  'segmentPut',
+  'cursorPut',
+  'cursorDelete',
 ] as const satisfies readonly (keyof BatchRecords)[]
 
 /** A sink that appends each call, with its own copy of what readers reuse. */
@@ -91,6 +96,8 @@ const reference = fc.record({
   sharedFilter: text,
   subscriptionIdentifiers: fc.array(fc.integer({ min: 1, max: 268_435_455 }), { maxLength: 4 }),
 })
+
+const cursorKey = { stream: session, session: integer, name: text, filter: text }
 
 const call = <Name extends keyof BatchRecords>(name: Name, ...args: fc.Arbitrary<unknown>[]) =>
   fc.tuple(fc.constant(name), ...args) as unknown as fc.Arbitrary<BatchCall>
@@ -171,4 +178,19 @@ export const batchCalls: fc.Arbitrary<BatchCall> = fc.oneof(
     fc.record({ log: session, position: integer, failed: uint32, returned: uint32, dueAt: integer, reason: text }),
   ),
   call('attemptDelete', session, integer),
+  call('streamPut', fc.record({ number: session, namespace: text, name: text, filter: text, firstOffset: integer })),
+  call('streamTrim', session, integer),
+  call(
+    'segmentPut',
+    fc.record({
+      stream: session,
+      firstOffset: integer,
+      firstAt: integer,
+      lastAt: integer,
+      messages: uint32,
+      bytes: integer,
+    }),
+  ),
+  call('cursorPut', fc.record({ ...cursorKey, position: integer, notBefore: integer, open: text })),
+  call('cursorDelete', fc.record(cursorKey)),
 )

@@ -7,7 +7,7 @@ import { expect, it } from 'vitest'
 import { checkStore } from '../../src/store/check.ts'
 import { migrate, migrations } from '../../src/store/sqlite-schema.ts'
 import { SqliteInlineStore } from '../../src/store/sqlite-store.ts'
-import { batch, reference } from '../contract/example-records.ts'
+import { batch, message, reference } from '../contract/example-records.ts'
 import { open } from '../contract/survived.ts'
 import { testDatabase } from './database.ts'
 
@@ -74,8 +74,47 @@ it('a database of the second version, as 0.1 left it, keeps all it has', async (
   expect((await store.readQueue(2, 0, 10, 1e9)).entries).toHaveLength(2)
   await store.close()
   expect(checkStore(database.dataDir)).toMatchObject({
-    schemaVersion: 5,
+    schemaVersion: migrations.length,
     findings: [],
     disagreements: { missingMessages: 0 },
+  })
+})
+
+it('a database of the fifth version keeps its queues, and takes streams in', async () => {
+  const old = new Database(database.path)
+  migrate(old, database.path, migrations.slice(0, 5))
+  old.exec(`
+    INSERT INTO session VALUES (1, 'client-1', 5, 60, NULL, 0, '', '', '');
+    INSERT INTO message VALUES (1, 1, 'jobs/a', 1, 5, NULL, 'p', NULL, x'0102');
+    INSERT INTO log (number, name, priority, filter) VALUES (2, 'jobs', 4, 'jobs/#');
+    INSERT INTO log_attempt VALUES (2, 7, 1, 0, 0, 'kaputt');
+    INSERT INTO queue_run (session, first_position, last_position, messages, payload_bytes, message_references, entries)
+      VALUES (2, 7, 7, 1, 2, 1, '[[7,1,0,2,1]]');
+    INSERT INTO delayed VALUES (9, '', 0, 5, NULL, '', '', 't', 1, 0, NULL, 5, NULL, x'03')`)
+  old.close()
+  const store = new SqliteInlineStore({ dataDir: database.dataDir })
+  const survived = await open(store)
+  expect(survived).toMatchObject({
+    logs: [{ number: 2, name: 'jobs' }],
+    attempts: [{ log: 2, position: 7, reason: 'kaputt' }],
+    delayed: [{ messages: 1 }],
+    queues: [{ session: 2, messages: 1 }],
+    streams: [],
+    segments: [],
+    cursors: [],
+  })
+  await store.commit(
+    batch((records) => {
+      records.streamPut({ number: 3, namespace: '', name: 'jobs', filter: 'jobs/#', firstOffset: 0 })
+      records.enqueueMessage(reference(3, 0, 0), message(0))
+    }),
+    'fsync',
+  )
+  await store.close()
+  expect(database.queryAll('SELECT name, next_offset FROM v_streams')).toEqual([{ name: 'jobs', next_offset: 1 }])
+  expect(checkStore(database.dataDir)).toMatchObject({
+    schemaVersion: migrations.length,
+    findings: [],
+    disagreements: { missingMessages: 0, rowsWithoutSession: 0, wrongCounts: 0 },
   })
 })

@@ -6,8 +6,9 @@ import { parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
 import { workStepsMax } from '../cost.ts'
 import { drop } from '../drop.ts'
-import { queuePrefix } from '../logs/address.ts'
+import { queuePrefix, streamPrefix } from '../logs/address.ts'
 import { Consumer } from '../logs/consumer.ts'
+import { StreamReader } from '../logs/stream-reader.ts'
 import { type Grant, mayConsume } from '../ports/authority.ts'
 import { mayPublishWill } from '../publish/may-publish.ts'
 import type { Session } from '../session/session.ts'
@@ -57,6 +58,10 @@ function mayKeep(grant: Grant, subscription: Subscription): boolean {
   if (subscription instanceof Consumer) {
     const { name, definition } = subscription.queue
     return mayConsume(grant, `${queuePrefix}${name}`, definition.filter)
+  }
+  if (subscription instanceof StreamReader) {
+    const { stream, topicFilter } = subscription
+    return mayConsume(grant, `${streamPrefix}${stream.name}`, topicFilter ?? stream.definition.filter)
   }
   const { filter, qos } = subscription
   const parsed = parseTopicFilter(filter)

@@ -5,6 +5,7 @@
  *
  *     $queue/<name>[/<topic>]    into this queue, as a message of <topic>, or of a topic that is called like the queue
  *     $queue/<name>/$ack         a verdict on a message of the queue; also $nack, $reject, $extend
+ *     $stream/…                  nothing: a stream takes in what is published to its topics
  *     $delayed/<n>/<topic>       published to <topic> later: n below 42,949,670 is seconds, else Unix seconds
  *     $delayed/cancel/<id>       takes back the message that the same user gave this `schedule-id`
  */
@@ -26,6 +27,7 @@ export type Address =
   | { readonly kind: 'malformed'; readonly finding: string }
 
 export const queuePrefix = '$queue/'
+export const streamPrefix = '$stream/'
 export const delayedPrefix = '$delayed/'
 const cancelPrefix = '$delayed/cancel/'
 const dollar = 0x24
@@ -47,6 +49,8 @@ const verdicts: Readonly<Record<string, QueueVerdict>> = {
 export function addressOf(topic: string): Address | null {
   if (topic.charCodeAt(0) !== dollar) return null
   if (topic === '$delayed' || topic.startsWith(delayedPrefix)) return delayedAddress(topic)
+  if (topic === '$stream' || topic.startsWith(streamPrefix))
+    return malformed('a stream takes in what is published to its topics')
   return topic === '$queue' || topic.startsWith(queuePrefix) ? queueAddress(topic) : null
 }
 

@@ -9,17 +9,16 @@ import { noIdentifiers } from '../subscriptions/subscription-index.ts'
 import { queuePrefix } from './address.ts'
 import { Consumer } from './consumer.ts'
 import { explicitPrefetchDefault } from './definition.ts'
-import type { Lease } from './lease.ts'
 import type { Queue } from './queue.ts'
-import { connectionLost, fail, releaseAll } from './verdict.ts'
+import { connectionLost, releaseAll } from './verdict.ts'
 
-/** Why a queue may not be consumed; the text is for the client. */
+/** Why a queue may not be consumed, or a stream not be read; the text is for the client. */
 export interface ConsumeRefusal {
   readonly code: ReasonCode
   readonly reason: string
 }
 
-const refusal = (code: ReasonCode, reason: string): ConsumeRefusal => ({ code, reason })
+export const refusal = (code: ReasonCode, reason: string): ConsumeRefusal => ({ code, reason })
 
 /** Whether the filter is about a queue, in a share group too. */
 export function isQueueFilter(filter: string): boolean {
@@ -146,9 +145,4 @@ export function offerRoom(consumers: ReadonlySet<Consumer>): void {
     consumer.queue.offer(consumer)
     consumer.queue.pump()
   }
-}
-
-/** What was with it could not be sent again. */
-export function failUnsent(broker: Broker, { ended, queued }: Lease): void {
-  if (!ended) fail(broker, queued, 'larger than its consumer takes')
 }

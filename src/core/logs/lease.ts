@@ -6,18 +6,21 @@
  * for a second sending, but not in the store.
  */
 
+import type { Properties } from '../../mqtt/packet.ts'
 import type { PublishParts } from '../../mqtt/publish.ts'
 import { UserPropertyBytes } from '../../mqtt/user-property.ts'
 import type { Broker } from '../broker.ts'
 import type { Deadline } from '../deadlines.ts'
-import type { Delivery } from '../session/delivery.ts'
+import type { Delivery, Loan } from '../session/delivery.ts'
+import { onLeaseAcknowledged } from './client-verdict.ts'
 import type { Consumer } from './consumer.ts'
 import type { QueuedMessage } from './queued-message.ts'
+import { fail } from './verdict.ts'
 
 /** Of a program that does not say how long. */
 export const leaseMsDefault = 30_000
 
-export class Lease {
+export class Lease implements Loan {
   readonly queued: QueuedMessage
   /** Null: whoever asked over HTTP. */
   readonly consumer: Consumer | null
@@ -55,7 +58,19 @@ export class Lease {
     else if (this.deadline !== null) deadlines.set(this.deadline, now + (ms ?? leaseMsDefault))
   }
 
-  /** The message with what we say of it behind its publisher's properties. 3.x clients get none. */
+  /** What failed once is kept longer than its publisher thought. */
+  get expires(): boolean {
+    return this.queued.past === null
+  }
+
+  onAcknowledged(broker: Broker, reasonCode: number, properties: Properties): void {
+    onLeaseAcknowledged(broker, this, reasonCode, properties)
+  }
+
+  onUnsent(broker: Broker): void {
+    if (!this.ended) fail(broker, this.queued, 'larger than its consumer takes')
+  }
+
   get parts(): PublishParts {
     const { message, past, failed } = this.queued
     const own = new UserPropertyBytes(message.forwardProperties)

@@ -9,7 +9,7 @@
 import { isEncodable } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
 import { drop } from '../drop.ts'
-import { unloadWhenCommitted } from '../session/unload.ts'
+import { dropEndedLoans } from '../session/ended-loans.ts'
 import type { Consumer } from './consumer.ts'
 import { deadLetter } from './dead-letter.ts'
 import { verdictDelayMsMax } from './definition.ts'
@@ -121,17 +121,6 @@ export function connectionLost(broker: Broker, consumer: Consumer): void {
   if (oldest === undefined) return
   fail(broker, oldest.queued, 'the connection was lost')
   for (const { queued } of others) giveBack(broker, queued, true)
-  dropEnded(consumer)
-  if (consumer.session.client === null) unloadWhenCommitted(broker, consumer.session)
+  dropEndedLoans(broker, consumer.session)
   consumer.queue.pump()
-}
-
-/** What its session, whose client is away, has of leases that are over is not sent again. */
-function dropEnded({ session: { queue } }: Consumer): void {
-  for (let position = queue.base; position < queue.residentEnd; position++) {
-    const delivery = queue.at(position)
-    if (delivery?.lease?.ended !== true) continue
-    queue.taken(delivery.lease.queued.bytes)
-    queue.clear(position)
-  }
 }

@@ -8,21 +8,26 @@
 import type { DelayedMessage } from '../delayed/delayed-message.ts'
 import type { Lane } from '../logs/lane.ts'
 import type { QueuedMessage } from '../logs/queued-message.ts'
+import type { Segment } from '../logs/segments.ts'
+import type { Stream } from '../logs/stream.ts'
 import type { Message } from '../publish/message.ts'
 import type { Delivery } from '../session/delivery.ts'
 import type { Session } from '../session/session.ts'
 import type { PendingWill } from '../session/will.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import type { Link } from './link.ts'
-import type { DelayedQuery, RecoveredDelayedPage } from './recovered.ts'
+import type { DelayedQuery, RecoveredCursor, RecoveredDelayedPage } from './recovered.ts'
 
-/** Whose log it is: a session's, or that of one priority of a queue. */
+/** Whose log it is: a session's, that of one priority of a queue, a stream's. */
 export interface LogOwner {
   /** No two have the same, whatever their kind. */
   readonly number: number
   /** Of somebody who may have an entry acknowledged before it is written; null: nobody is there. */
   readonly link: Link | null
 }
+
+/** As `RecoveredCursor` has it. */
+export type StreamCursor = Omit<RecoveredCursor, 'stream'>
 
 /** A delivery at its place in a log. */
 export interface QueuePlace {
@@ -73,6 +78,15 @@ export interface Journal {
   /** What became of the message so far, that it failed or was given back; `attempted` says that this was written. */
   attempt(queued: QueuedMessage): void
   attemptEnd(lane: Lane, position: number): void
+  /** There is this stream, with this filter, from here on. */
+  stream(stream: Stream): void
+  /** A segment of it is complete. */
+  segment(stream: Stream, segment: Segment): void
+  /** Everything before this offset has gone from it. */
+  trim(stream: Stream, offset: number): void
+  /** How far a session or a group has read it. */
+  cursor(stream: Stream, cursor: StreamCursor): void
+  cursorEnd(stream: Stream, session: number, name: string, filter: string): void
   retain(namespace: string, topic: string, message: Message | null, previous: Message | null): void
   will(session: Session, will: PendingWill): void
   willEnd(session: Session): void
@@ -119,6 +133,11 @@ export const noJournal: Journal = {
   log: nothing,
   attempt: nothing,
   attemptEnd: nothing,
+  stream: nothing,
+  segment: nothing,
+  trim: nothing,
+  cursor: nothing,
+  cursorEnd: nothing,
   delayed: nothing,
   delayedEnd: nothing,
   requestDelayed: nothing,

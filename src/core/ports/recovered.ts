@@ -112,6 +112,46 @@ export interface RecoveredAttempt {
   reason: string
 }
 
+/** A stream. The number of its log is one of those of sessions; a position of its log is an offset. */
+export interface RecoveredStream {
+  number: number
+  /** Empty: the default one. */
+  namespace: string
+  name: string
+  /** What it takes in. For people: the configuration says it. */
+  filter: string
+  /** Everything before it has gone. */
+  firstOffset: number
+}
+
+/** Messages of a stream that follow each other, and are complete. */
+export interface RecoveredSegment {
+  stream: number
+  firstOffset: number
+  /** When its first and its last message came. */
+  firstAt: number
+  lastAt: number
+  messages: number
+  bytes: number
+}
+
+/** How far a stream was read. */
+export interface RecoveredCursor {
+  stream: number
+  /** 0: it is a group's. */
+  session: number
+  /** The group's; empty for a session. */
+  name: string
+  /** The whole filter of a session's subscription; of a group what follows the stream, empty: all. */
+  filter: string
+  /** Everything before it is acknowledged. */
+  position: number
+  /** What came before this time is not wanted; 0: everything is. */
+  notBefore: number
+  /** Of a group, what was handed out behind the position, as `consumer-group.ts` writes it. */
+  open: string
+}
+
 /** A part of one session's queue, or of a log of another kind. */
 export interface RecoveredPage {
   session: number

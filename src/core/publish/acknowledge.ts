@@ -4,7 +4,6 @@ import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
-import { onLeaseAcknowledged } from '../logs/client-verdict.ts'
 import { type Delivery, DeliveryState, releasedQos2, sentQos2 } from '../session/delivery.ts'
 import type { Session } from '../session/session.ts'
 import { pump } from './deliver.ts'
@@ -16,7 +15,7 @@ function complete(broker: Broker, session: Session, position: number, delivery: 
   session.window.inflight--
   queue.clear(position)
   if (session.stored) broker.journal.dequeue(session, position, delivery)
-  if (!queue.drained || session.pendingRetained.length > 0 || session.consumers !== null) pump(broker, session)
+  if (!queue.drained || session.pendingRetained.length > 0 || session.drawsMore) pump(broker, session)
 }
 
 /**
@@ -56,7 +55,7 @@ export function onPuback(
   }
   session.window.inflight--
   session.queue.clear(position)
-  onLeaseAcknowledged(broker, lease, reasonCode, properties)
+  lease.onAcknowledged(broker, reasonCode, properties)
   pump(broker, session)
   return true
 }

@@ -8,8 +8,9 @@ import type { Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import type { Client } from '../connection/client.ts'
 import { drop } from '../drop.ts'
-import { failUnsent, offerRoom } from '../logs/consume.ts'
+import { offerRoom } from '../logs/consume.ts'
 import type { Lease } from '../logs/lease.ts'
+import { offerReaders } from '../logs/read-stream.ts'
 import type { Grant } from '../ports/authority.ts'
 import { pumpRetained } from '../retained/retained-delivery.ts'
 import { type Delivery, DeliveryState, sentQos1, sentQos2, waitingDelivery } from '../session/delivery.ts'
@@ -205,7 +206,7 @@ export function pump(broker: Broker, session: Session): void {
     queue.sendPosition++
     if (!sendDelivery(broker, session, delivery, packetIdOf(position))) {
       discard(broker, session, position, delivery)
-      if (delivery.lease !== null) failUnsent(broker, delivery.lease)
+      if (delivery.lease !== null) delivery.lease.onUnsent(broker)
       continue
     }
     countSent(broker, session, position, delivery)
@@ -213,6 +214,7 @@ export function pump(broker: Broker, session: Session): void {
   session.dropLogged = false
   if (session.pendingRetained.length > 0) pumpRetained(broker, session)
   if (session.consumers !== null) offerRoom(session.consumers)
+  if (session.readers !== null) offerReaders(session.readers)
 }
 
 function awaitsRemoval(broker: Broker, { sendAfter }: Session, client: Client): boolean {

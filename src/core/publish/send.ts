@@ -93,7 +93,7 @@ export function sendPublication(
   return countSent(client, qos, publication.payloadLength)
 }
 
-function countSent({ namespace: { traffic } }: Client, qos: Qos, payloadBytes: number): true {
+export function countSent({ namespace: { traffic } }: Client, qos: Qos, payloadBytes: number): true {
   traffic.messagesSent[qos]!++
   traffic.publishBytesSent += payloadBytes
   return true
@@ -108,7 +108,7 @@ export function sendDelivery(broker: Broker, session: Session, delivery: Deliver
   return sent && countSent(client, delivery.qos, message.payload.length)
 }
 
-/** What the client gets of it: of a message of a queue, what we say of it too. */
+/** What the client gets of it: of a message of a queue or a stream, what we say of it too. */
 function partsOf({ version }: Client, { lease, message }: Delivery): PublishParts {
   return lease === null || version !== 5 ? message! : lease.parts
 }
@@ -118,8 +118,7 @@ function outgoingOf(
   packetId: number,
   now: number,
 ): OutgoingPublish {
-  // What failed once is kept longer than its publisher thought.
-  const expiryIntervalSeconds = lease !== null && lease.queued.past !== null ? -1 : remainingExpiry(message!, now)
+  const expiryIntervalSeconds = lease !== null && !lease.expires ? -1 : remainingExpiry(message!, now)
   return { qos, retain, dup, packetId, expiryIntervalSeconds, subscriptionIdentifiers: identifiers }
 }
 
@@ -160,7 +159,7 @@ function sendParts(client: Client, topic: string, parts: PublishParts, outgoing:
   return true
 }
 
-function sendMessage(
+export function sendMessage(
   broker: Broker,
   client: Client,
   message: Message,
@@ -178,7 +177,7 @@ function sendMessage(
   return true
 }
 
-function tooLarge(client: Client, topic: string): false {
+export function tooLarge(client: Client, topic: string): false {
   drop(topic, 'too_large', client.session ?? client.namespace)
   return false
 }

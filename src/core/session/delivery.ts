@@ -1,12 +1,27 @@
 /** One QoS 1 or 2 delivery to a session: what its message log holds, from enqueue to the last acknowledgement. */
-import type { Qos } from '../../mqtt/packet.ts'
-import type { Lease } from '../logs/lease.ts'
+import type { Properties, Qos } from '../../mqtt/packet.ts'
+import type { PublishParts } from '../../mqtt/publish.ts'
+import type { Broker } from '../broker.ts'
 import type { Message } from '../publish/message.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
 
 /** The states of a delivery. QoS 1: waiting, sent. QoS 2: waiting, sent, released (PUBREC came, PUBCOMP is due). */
 export const DeliveryState = { waiting: 0, sent: 1, released: 2 } as const
 export type DeliveryState = (typeof DeliveryState)[keyof typeof DeliveryState]
+
+/** What a session has of a queue or a stream: in memory only, with whoever knows what its acknowledgement means. */
+export interface Loan {
+  /** It is over: what was not sent again is not sent. */
+  readonly ended: boolean
+  /** Its receiver is told how long the message is good for. */
+  readonly expires: boolean
+  /** The message, with what we say of it behind its publisher's properties. 3.x clients get none. */
+  readonly parts: PublishParts
+  /** PUBACK. Its packet identifier is free already. */
+  onAcknowledged(broker: Broker, reasonCode: number, properties: Properties): void
+  /** It could not be sent a second time: it is larger than its client takes. */
+  onUnsent(broker: Broker): void
+}
 
 export interface Delivery {
   /** Null where nothing is kept for a second sending (clean sessions), and once released. */
@@ -23,8 +38,8 @@ export interface Delivery {
   ticket: number
   /** Its reference's place among that turn's records; -1: none. Kept by the journal. */
   record: number
-  /** Of a message of a queue: it is with this session for a while, and the store knows nothing of that. Null: it is the session's own. */
-  lease: Lease | null
+  /** Of a message of a queue or a stream: it is with this session for a while, and the store knows nothing of that. Null: it is the session's own. */
+  lease: Loan | null
 }
 
 export function waitingDelivery(

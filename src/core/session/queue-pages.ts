@@ -58,7 +58,10 @@ export function requestNextPage(broker: Broker, session: Session): void {
 /** A page that a session asked for. It may have been replaced or have ended meanwhile: numbers are never reused. */
 export function onQueuePage(broker: Broker, page: RecoveredPage): void {
   const session = broker.sessionsByNumber.get(page.session)
-  if (session === undefined) broker.lanesByNumber.get(page.session)?.onPage(page)
+  if (session === undefined) {
+    broker.lanesByNumber.get(page.session)?.onPage(page)
+    broker.streamsByNumber.get(page.session)?.onPage(page)
+  }
   const use = session?.pageUse ?? null
   if (session === undefined || use === null) return
   session.pageUse = null

@@ -11,15 +11,20 @@ import { parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
 import { consumerOf, isQueueFilter, queueOf } from '../logs/consume.ts'
 import { recoverLog } from '../logs/queue-set.ts'
+import { isStreamFilter, recoverReader } from '../logs/read-stream.ts'
+import { endStreamRecovery, recoverCursor, recoverSegment, recoverStream } from '../logs/stream-set.ts'
 import { defaultNamespaceName } from '../namespace.ts'
 import type {
   RecoveredAttempt,
+  RecoveredCursor,
   RecoveredDelayedCount,
   RecoveredDelayedName,
   RecoveredLog,
   RecoveredMessage,
   RecoveredRetained,
+  RecoveredSegment,
   RecoveredSession,
+  RecoveredStream,
   RecoveredSubscription,
   RecoveredWill,
 } from '../ports/recovered.ts'
@@ -77,6 +82,10 @@ export class BrokerRecovery {
       this.#onConsumer(session, stored)
       return
     }
+    if (isStreamFilter(stored.topicFilter)) {
+      this.#onReader(session, stored)
+      return
+    }
     const subscription = new Subscription(session, stored.topicFilter)
     subscription.qos = stored.qos
     subscription.noLocal = stored.noLocal
@@ -91,12 +100,38 @@ export class BrokerRecovery {
   #onConsumer(session: Session, { topicFilter, qos, identifier }: RecoveredSubscription): void {
     const queue = queueOf(session, topicFilter)
     if (typeof queue === 'string') {
-      this.#broker.log.warn({ clientId: session.clientId, topicFilter }, `a subscription is passed over: ${queue}`)
+      this.#passOver(session, topicFilter, queue)
       return
     }
     const consumer = consumerOf(this.#broker, session, queue, topicFilter)
     consumer.qos = qos
     if (identifier > 0) consumer.identifiers = [identifier]
+  }
+
+  #onReader(session: Session, { topicFilter, qos, identifier }: RecoveredSubscription): void {
+    const reader = recoverReader(this.#broker, session, topicFilter)
+    if (typeof reader === 'string') {
+      this.#passOver(session, topicFilter, reader)
+      return
+    }
+    reader.qos = qos
+    if (identifier > 0) reader.identifiers = [identifier]
+  }
+
+  #passOver({ clientId }: Session, topicFilter: string, why: string): void {
+    this.#broker.log.warn({ clientId, topicFilter }, `a subscription is passed over: ${why}`)
+  }
+
+  onStream(stream: RecoveredStream): void {
+    recoverStream(this.#broker, stream)
+  }
+
+  onSegment(segment: RecoveredSegment): void {
+    recoverSegment(this.#broker, segment)
+  }
+
+  onCursor(cursor: RecoveredCursor): void {
+    recoverCursor(this.#broker, cursor)
   }
 
   onLog(log: RecoveredLog): void {
@@ -145,6 +180,7 @@ export class BrokerRecovery {
     const session = this.#broker.sessionsByNumber.get(number)
     session?.queue.recover(firstPosition, lastPosition + 1, messages, bytes)
     this.#broker.lanesByNumber.get(number)?.recover(firstPosition, lastPosition + 1, messages, bytes)
+    this.#broker.streamsByNumber.get(number)?.recover(firstPosition, lastPosition + 1, bytes)
   }
 
   onDelayed(count: RecoveredDelayedCount): void {
@@ -181,6 +217,7 @@ export class BrokerRecovery {
       if (session.expiryInterval === 0 && session.will === null) endSession(this.#broker, session, 'disconnected')
     }
     copyRetained(this.#broker)
+    endStreamRecovery(this.#broker)
     this.#broker.delayed.look()
     this.#recordLeaving()
   }

@@ -5,6 +5,7 @@ import { workStepsMax } from '../cost.ts'
 import { Deadline } from '../deadlines.ts'
 import { drop } from '../drop.ts'
 import { endConsumers, releaseConsumers } from '../logs/consume.ts'
+import { endReaders, readersBack, readersGone, releaseReaders } from '../logs/read-stream.ts'
 import type { SessionEnd } from '../ports/hooks.ts'
 import { rewind } from '../publish/deliver.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
@@ -28,12 +29,14 @@ export function attach(broker: Broker, session: Session, client: Client): void {
   if (session.stored) broker.journal.session(session, Infinity)
   rewind(session)
   for (const consumer of session.consumers ?? []) consumer.endGrace()
+  readersBack(session)
 }
 
 /** The client says that it leaves: there is no will, and nobody has to wait for what it works on. */
 export function leaveOrderly(broker: Broker, session: Session): void {
   discardWill(broker, session)
   releaseConsumers(broker, session)
+  releaseReaders(session)
 }
 
 /** The connection is gone. `lost`: without a DISCONNECT that removes the will. */
@@ -48,6 +51,7 @@ export function detach(broker: Broker, session: Session): void {
     return
   }
   for (const consumer of session.consumers ?? []) consumer.startGrace()
+  readersGone(session)
   // What is in flight of a group that it had left is as good as unsent now.
   cancelHandOvers(session)
   handOver(broker, session, groupsLeft(session).values())
@@ -72,6 +76,7 @@ export function endSession(broker: Broker, session: Session, because: SessionEnd
   if (session.expiry !== null) broker.deadlines.clear(session.expiry)
   publishWill(broker, session)
   endConsumers(broker, session)
+  endReaders(session)
   session.namespace.removeSession(session)
   session.pendingRetained.clear()
   cancelHandOvers(session)

@@ -7,6 +7,7 @@ import type { Client } from '../connection/client.ts'
 import type { Deadline } from '../deadlines.ts'
 import type { DropLine } from '../drop-ledger.ts'
 import type { Consumer } from '../logs/consumer.ts'
+import type { StreamReader } from '../logs/stream-reader.ts'
 import type { Namespace } from '../namespace.ts'
 import type { SentMark } from '../ports/journal.ts'
 import type { Link } from '../ports/link.ts'
@@ -75,6 +76,8 @@ export class Session implements Destination {
   dropLogged = false
   /** Its subscriptions to queues; null: it never had one. */
   consumers: Set<Consumer> | null = null
+  /** Its subscriptions to streams; null: it never had one. */
+  readers: Set<StreamReader> | null = null
   /** Messages that it did not get. Kept by `drop`. */
   dropped = 0
   /** Where the latest of them is written down. Kept by the ledger. */
@@ -96,6 +99,11 @@ export class Session implements Destination {
 
   get name(): string {
     return this.clientId
+  }
+
+  /** Queues or streams have more for it when it has room. */
+  get drawsMore(): boolean {
+    return this.consumers !== null || this.readers !== null
   }
 
   get refuses(): boolean {

@@ -12,6 +12,8 @@ import { yieldWhereDue } from '../cost.ts'
 import { delayedPrefix } from '../logs/address.ts'
 import { consume, consumeRefusal, endConsumer, isQueueFilter } from '../logs/consume.ts'
 import { Consumer } from '../logs/consumer.ts'
+import { endReader, isStreamFilter, read, readRefusal } from '../logs/read-stream.ts'
+import { StreamReader } from '../logs/stream-reader.ts'
 import type { Namespace } from '../namespace.ts'
 import type { BrokerOptions } from '../options.ts'
 import { limitsOf } from '../publish/publish-rates.ts'
@@ -32,8 +34,9 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   const pending: (() => void)[] = []
   const refusals: string[] = []
   const reasonCodes = packet.subscriptions.map((request) => {
-    const code = isQueueFilter(request.topicFilter)
-      ? subscribeToQueue(broker, session, request, packet.properties, refusals)
+    const isLog = isQueueFilter(request.topicFilter) || isStreamFilter(request.topicFilter)
+    const code = isLog
+      ? subscribeToLog(broker, session, request, packet.properties, refusals)
       : subscribe(broker, session, request, identifier, pending)
     if (code >= failure) noteRefusal(broker, client, request, code)
     if (code < failure || client.version === 5) return code
@@ -53,13 +56,13 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   yieldWhereDue(broker.cost, client.link)
 }
 
-/** Only a queue says more than its code. */
+/** Only a queue or a stream says more than its code. */
 function reasonsOf({ problemInformation }: Client, refusals: readonly string[]): Properties {
   return refusals.length === 0 || !problemInformation ? {} : { reasonString: sayable(refusals.join('; ')) }
 }
 
-/** The same as `subscribe` for `$queue/<name>`. Why not, in words, is added to `refusals`. */
-function subscribeToQueue(
+/** The same as `subscribe` for `$queue/<name>` and `$stream/<name>`. Why not, in words, is added to `refusals`. */
+function subscribeToLog(
   broker: Broker,
   session: Session,
   request: SubscriptionRequest,
@@ -69,14 +72,16 @@ function subscribeToQueue(
   broker.cost.steps += stepsPerFilter
   const parsed = parseTopicFilter(request.topicFilter)
   if (parsed === undefined) return invalidFilter(session, request.topicFilter)
-  const refusal = consumeRefusal(session, request, properties)
+  const isStream = isStreamFilter(request.topicFilter)
+  const refusal = isStream
+    ? readRefusal(broker, session, request, properties)
+    : consumeRefusal(session, request, properties)
   if (refusal !== null) {
     refusals.push(refusal.reason)
     return refusal.code
   }
-  return mayHaveAnother(broker, session, request.topicFilter, parsed)
-    ? consume(broker, session, request, properties)
-    : ReasonCode.quotaExceeded
+  if (!mayHaveAnother(broker, session, request.topicFilter, parsed)) return ReasonCode.quotaExceeded
+  return (isStream ? read : consume)(broker, session, request, properties)
 }
 
 function noteRefusal(
@@ -212,6 +217,7 @@ export function unsubscribe(broker: Broker, session: Session, filter: string): n
   if (subscription === undefined) return ReasonCode.noSubscriptionExisted
   session.subscriptions.delete(filter)
   if (subscription instanceof Consumer) endConsumer(broker, subscription)
+  else if (subscription instanceof StreamReader) endReader(broker, subscription)
   else session.namespace.removeSubscription(subscription)
   if (session.stored) broker.journal.unsubscription(session, filter)
   if (subscription.group !== null) leaveGroup(broker, session, subscription.group)

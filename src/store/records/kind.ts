@@ -27,4 +27,9 @@ export const Kind = {
   attemptDelete: 22,
   delayedPut: 23,
   delayedDelete: 24,
+  streamPut: 25,
+  streamTrim: 26,
+  segmentPut: 27,
+  cursorPut: 28,
+  cursorDelete: 29,
 } as const

@@ -43,6 +43,11 @@ interface LoadedRun {
   bodies: Uint8Array | null | undefined
 }
 
+interface Slice {
+  before: number
+  messagesMax: number
+}
+
 type EntriesRow = [entries: string, checksum: number | null]
 type TakenRow = [mask: string, messages: number, payloadBytes: number]
 
@@ -135,15 +140,18 @@ export class QueueRows {
     return entry
   }
 
-  /** Deletes runs with up to `messagesMax` entries (at least one run) and calls back with each body's id; returns whether any was left. */
-  deleteSome(session: number, messagesMax: number, onMessageId: (id: number) => void): boolean {
+  /**
+   * Deletes runs with up to `messagesMax` entries (at least one run) that lie before a position, and calls back with each body's id;
+   * returns whether any was left.
+   */
+  deleteSome(session: number, { before, messagesMax }: Slice, onMessageId: (id: number) => void): boolean {
     const open = this.#open.get(session)
     if (open !== undefined) this.#close(open)
     const loaded = this.#loaded.get(session)
     if (loaded !== undefined) this.#mark(loaded)
     this.#loaded.delete(session)
     for (let messages = 0; messages < messagesMax; ) {
-      const id = this.#statements.first.get(session)
+      const id = this.#statements.first.get(session, before, before)
       if (id === undefined) return false
       const run = this.#load(id, session)
       if (run === undefined) continue
@@ -297,7 +305,7 @@ function prepareStatements(database: Database) {
     ),
     bodies: database.prepare('SELECT bodies, bodies_checksum FROM queue_run WHERE id = ?').raw(),
     at: id(`first_position <= ? AND id ${notSetAside} ORDER BY first_position DESC`),
-    first: id(`id ${notSetAside} ORDER BY first_position`),
+    first: id(`first_position < ? AND last_position < ? AND id ${notSetAside} ORDER BY first_position`),
     entries: database.prepare('SELECT entries, entries_checksum FROM queue_run WHERE id = ?').raw(),
     taken: database.prepare('SELECT mask, messages, payload_bytes FROM queue_taken WHERE run = ?').raw(),
     delete: run('DELETE FROM queue_run WHERE id = ?'),

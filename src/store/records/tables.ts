@@ -9,6 +9,7 @@ import { releasedTable } from './released.ts'
 import { retainedTable } from './retained.ts'
 import { logTable } from './sent.ts'
 import { sessionTable } from './session.ts'
+import { streamTables } from './stream.ts'
 import { subscriptionTable } from './subscription.ts'
 import type { StoredTable } from './table.ts'
 import { willTable } from './will.ts'
@@ -28,5 +29,6 @@ export const tables: readonly StoredTable[] = [
   attemptTable,
   clockTable,
   delayedTable,
+  ...streamTables,
   ...queueTables,
 ]
