@@ -61,7 +61,11 @@ describe('an import', () => {
     ['a wrong time', [header, { ...one, expiresAt: 'soon' }], 'line 2 is wrong in expiresAt: expected a time'],
     ['a client twice', [header, one, { ...one, number: 2 }], 'line 3 has the client id a a second time'],
     ['a number twice', [header, one, { ...one, clientId: 'b' }], 'line 3 has the number 1 a second time'],
-    ['a line of nobody', [header, { ...entry, log: 9 }], 'line 2 is of session or queue 9, which did not come before'],
+    [
+      'a line of nobody',
+      [header, { ...entry, log: 9 }],
+      'line 2 is of session, queue or stream 9, which did not come before',
+    ],
     [
       'a will of nobody',
       [header, { kind: 'sent', session: 3, position: 1 }],

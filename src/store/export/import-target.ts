@@ -15,11 +15,14 @@ import { finite } from '../records/table.ts'
 import { SqliteRecords } from '../sqlite-records.ts'
 import type {
   StoredAttempt,
+  StoredCursor,
   StoredDelayed,
   StoredLog,
   StoredMessage,
   StoredReference,
+  StoredSegment,
   StoredSession,
+  StoredStream,
   StoredSubscription,
   StoredWill,
 } from '../store.ts'
@@ -37,7 +40,7 @@ export class ImportFault extends Error {
 
 interface Owner {
   number: number
-  kind: 'session' | 'queue'
+  kind: 'session' | 'queue' | 'stream'
   lastPosition: number
 }
 
@@ -51,6 +54,7 @@ export interface ImportCounts {
   queued: number
   wills: number
   queues: number
+  streams: number
   delayed: number
 }
 
@@ -62,6 +66,7 @@ export class ImportTarget {
     queued: 0,
     wills: 0,
     queues: 0,
+    streams: 0,
     delayed: 0,
   }
   readonly #database: Database
@@ -72,10 +77,11 @@ export class ImportTarget {
   #from: string | undefined
   /** Those that have something already. */
   readonly #occupied: ReadonlySet<string>
-  /** Sessions and queues by their number in the source. */
+  /** Sessions, queues and streams by their number in the source. */
   readonly #owners = new Map<number, Owner>()
   readonly #clientIds = new Set<string>()
   readonly #queueNames = new Set<string>()
+  readonly #streamNames = new Set<string>()
   readonly #firstMessageId: number
   readonly #wallOffset: number
   #nextNumber: number
@@ -158,6 +164,30 @@ export class ImportTarget {
     this.#written()
   }
 
+  stream(stream: StoredStream): void {
+    const namespace = this.#namespaceOf(stream.namespace)
+    this.#once(this.#streamNames, `${namespace}\0${stream.name}`, `the stream ${stream.name}`)
+    this.#records.streamPut({ ...stream, number: this.#owner(stream.number, 'stream'), namespace })
+    this.counts.streams++
+    this.#written()
+  }
+
+  segment(segment: StoredSegment): void {
+    const { number: stream } = this.#ownerOf(segment.stream, 'stream')
+    const { firstAt, lastAt } = segment
+    this.#records.segmentPut({ ...segment, stream, firstAt: this.#time(firstAt), lastAt: this.#time(lastAt) })
+    this.#written()
+  }
+
+  /** Of a session that did not come, it would be nobody's. */
+  cursor(cursor: StoredCursor): void {
+    const { number: stream } = this.#ownerOf(cursor.stream, 'stream')
+    const session = cursor.session === 0 ? 0 : this.#ownerOf(cursor.session, 'session').number
+    const notBefore = cursor.notBefore === 0 ? 0 : this.#time(cursor.notBefore)
+    this.#records.cursorPut({ ...cursor, stream, session, notBefore })
+    this.#written()
+  }
+
   /** A body that later records name by its id. */
   message(id: number, message: Omit<StoredMessage, 'id'>): void {
     requireTopic(message.topic)
@@ -188,7 +218,7 @@ export class ImportTarget {
   entry(reference: StoredReference, body: ImportedBody): void {
     const owner = this.#owners.get(reference.session)
     if (owner === undefined)
-      throw new ImportFault(`is of session or queue ${reference.session}, which did not come before`)
+      throw new ImportFault(`is of session, queue or stream ${reference.session}, which did not come before`)
     if (reference.position <= owner.lastPosition) {
       throw new ImportFault(`has position ${reference.position}, which does not come behind ${owner.lastPosition}`)
     }

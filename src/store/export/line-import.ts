@@ -127,8 +127,32 @@ function takeLine(line: Exclude<Line, { kind: 'end' }>, target: ImportTarget): v
     case 'sent':
       target.sent(line.session, line.position)
       break
+    case 'stream':
+    case 'segment':
+    case 'cursor':
+      takeStream(line, target)
+      break
     default:
       takeMessages(line, target)
+  }
+}
+
+function takeStream(line: Extract<Line, { kind: 'stream' | 'segment' | 'cursor' }>, target: ImportTarget): void {
+  switch (line.kind) {
+    case 'stream': {
+      const { number, namespace, name, filter, firstOffset } = line
+      target.stream({ number, namespace, name, filter, firstOffset })
+      break
+    }
+    case 'segment': {
+      const { stream, firstOffset, firstAt, lastAt, messages, bytes } = line
+      target.segment({ stream, firstOffset, firstAt, lastAt, messages, bytes })
+      break
+    }
+    case 'cursor': {
+      const { stream, session = 0, group: name, filter, position, notBefore, open } = line
+      target.cursor({ stream, session, name, filter, position, notBefore: notBefore ?? 0, open })
+    }
   }
 }
 

@@ -11,12 +11,15 @@ import type {
   RecoveredDelayedName,
   Recovery,
   StoredAttempt,
+  StoredCursor,
   StoredDelayed,
   StoredLog,
   StoredMessage,
   StoredReference,
   StoredRetained,
+  StoredSegment,
   StoredSession,
+  StoredStream,
   StoredSubscription,
   StoredWill,
 } from '../store.ts'
@@ -33,7 +36,7 @@ export class LineRecovery implements Recovery {
   readonly #lines: LineFile
   readonly #namespaces: ReadonlySet<string> | undefined
   readonly #written = new WrittenBodies()
-  /** Sessions and queues whose lines are there. */
+  /** Sessions, queues and streams whose lines are there. */
   readonly #owners = new Set<number>()
   readonly #waiting: [owner: number, firstPosition: number][] = []
   /** By how much the system's clock is ahead of the store's. */
@@ -135,6 +138,33 @@ export class LineRecovery implements Recovery {
     this.#add({ kind: 'attempt', queue, position, failed, returned, dueAt: due, ...(reason !== '' && { reason }) })
   }
 
+  onStream({ number, namespace: stored, name, filter, firstOffset }: StoredStream): void {
+    const namespace = stored || unnamedNamespace
+    if (!this.#wants(namespace)) return
+    this.#owners.add(number)
+    this.#add({ kind: 'stream', number, namespace, name, filter, firstOffset })
+  }
+
+  onSegment({ stream, firstOffset, firstAt, lastAt, messages, bytes }: StoredSegment): void {
+    if (!this.#owners.has(stream)) return
+    const times = { firstAt: iso(firstAt + this.#wallOffset), lastAt: iso(lastAt + this.#wallOffset) }
+    this.#add({ kind: 'segment', stream, firstOffset, ...times, messages, bytes })
+  }
+
+  onCursor({ stream, session, name: group, filter, position, notBefore, open }: StoredCursor): void {
+    if (!this.#owners.has(stream)) return
+    this.#add({
+      kind: 'cursor',
+      stream,
+      ...(session > 0 && { session }),
+      ...(group !== '' && { group }),
+      ...(filter !== '' && { filter }),
+      position,
+      ...(notBefore > 0 && { notBefore: iso(notBefore + this.#wallOffset) }),
+      ...(open !== '' && { open }),
+    })
+  }
+
   onQueue(owner: number, _messages: number, _bytes: number, firstPosition: number): void {
     if (this.#owners.has(owner)) this.#waiting.push([owner, firstPosition])
   }
@@ -144,7 +174,7 @@ export class LineRecovery implements Recovery {
 
   onDelayedName(_name: RecoveredDelayedName): void {}
 
-  /** What waits for sessions and in queues. */
+  /** What waits for sessions and in queues, and what streams have. */
   queues(reader: QueueReader): void {
     const all = { messagesMax: Number.POSITIVE_INFINITY, bytesMax: Number.POSITIVE_INFINITY }
     for (const [session, fromPosition] of this.#waiting) {

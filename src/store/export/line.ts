@@ -1,8 +1,8 @@
 /**
  * The lines of an export: what each says, as it is written and as it is taken back.
  *
- * The first line is the header, the last one the end, and each one between is one thing of the store: its `kind` and its fields. Sessions and
- * queues have a number within the file, by which later lines name them. Times are those of the system's clock, so that a file says the same
+ * The first line is the header, the last one the end, and each one between is one thing of the store: its `kind` and its fields. Sessions,
+ * queues and streams have a number within the file, by which later lines name them. Times are those of the system's clock, so that a file says the same
  * whatever gateway it came from. A body that several queues or a retained topic share comes with an id where it is first named, and by that id
  * alone from then on.
  */
@@ -121,7 +121,40 @@ const attempt = z.strictObject({
   dueAt: time.nullable(),
   reason: z.string().default(''),
 })
-/** What waits for a session, or in a queue. */
+const stream = z.strictObject({
+  kind: z.literal('stream'),
+  number,
+  namespace,
+  name: z.string().min(1),
+  filter: z.string(),
+  /** Everything before it has gone. */
+  firstOffset: whole,
+})
+const segment = z.strictObject({
+  kind: z.literal('segment'),
+  stream: number,
+  firstOffset: whole,
+  firstAt: time,
+  lastAt: time,
+  messages: number,
+  bytes: whole,
+})
+const cursor = z.strictObject({
+  kind: z.literal('cursor'),
+  stream: number,
+  /** Absent: it is a group's. */
+  session: number.optional(),
+  group: z.string().default(''),
+  filter: z.string().default(''),
+  position: whole,
+  /** What came before is not wanted; null: everything is. */
+  notBefore: time.nullable().default(null),
+  open: z
+    .string()
+    .regex(/^[0-9a-z]*( [0-9a-z]+)*$/, 'expected numbers to the base 36')
+    .default(''),
+})
+/** What waits for a session or in a queue, or is in a stream. */
 const entry = z.strictObject({
   kind: z.literal('entry'),
   log: number,
@@ -161,6 +194,9 @@ export const lineSchema = z.discriminatedUnion('kind', [
   sent,
   queue,
   attempt,
+  stream,
+  segment,
+  cursor,
   entry,
   retained,
   delayed,

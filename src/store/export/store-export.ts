@@ -157,7 +157,7 @@ function writeLines(database: Database.Database, lines: LineFile, order: ExportO
 
 export const namespacesWithContent = `
   SELECT namespace FROM session UNION SELECT namespace FROM retained UNION SELECT namespace FROM delayed
-  UNION SELECT namespace FROM log WHERE name IS NOT NULL`
+  UNION SELECT namespace FROM log WHERE name IS NOT NULL UNION SELECT namespace FROM stream`
 
 function requireNamespaces(database: Database.Database, wanted: readonly string[]): void {
   const stored = database.prepare(namespacesWithContent).pluck().all() as string[]
