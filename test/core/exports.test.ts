@@ -46,6 +46,17 @@ describe('an export', () => {
     expect(there.take()).toMatchObject([{ reasonCode: 0x10 }])
   })
 
+  it('leaves out what would have a longer topic there than MQTT carries, and counts it', () => {
+    const world = new World(options)
+    const here = world.connected('h').subscribe('#')
+    here.take()
+    const there = world.connected('t', {}, 'plant')
+    there.publish(`line/${'x'.repeat(65_530)}`, 'long', { qos: 1, retain: true })
+    expect(there.take()).toMatchObject([{ type: 'puback', reasonCode: 0 }])
+    expect(seen(here)).toEqual([])
+    expect(world.broker.counters.messagesDropped.get('export_refused')).toBe(1)
+  })
+
   it('brings retained messages, their end, and after a restart those that are there', async () => {
     const before = new DurableWorld(undefined, undefined, undefined, {}, { exports: [rule] })
     const publisher = await before.ready('p', {}, 'plant')

@@ -17,7 +17,7 @@ import { Session } from '../session/session.ts'
 import type { Ahead, Destination } from '../subscriptions/destination.ts'
 import { dispatchedMessage, isGroupFull } from '../subscriptions/shared-group.ts'
 import type { Route, Subscription } from '../subscriptions/subscription-index.ts'
-import { Export, fitsTopic } from './export.ts'
+import { Export } from './export.ts'
 import { type Message, messageBytes } from './message.ts'
 import type { PublishOutcome } from './publish.ts'
 import type { TopicEntry } from './route-cache.ts'
@@ -129,7 +129,7 @@ export class BundleRoom {
   /** Where its topic can't be there, it is dropped there and not refused here, as ever. */
   #exported(destination: Export, message: Message): string {
     const there = destination.translated(message)
-    return fitsTopic(there) ? this.#kept(destination.to, there, destination.to.index.match(there.name)) : ''
+    return there !== null ? this.#kept(destination.to, there, destination.to.index.match(there.name)) : ''
   }
 
   #ahead(place: object, namespace: Namespace): Ahead {

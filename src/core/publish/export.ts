@@ -9,8 +9,9 @@
  * The configuration has no loops, so that each message comes to an end.
  */
 import { parseTopicFilter } from '../../mqtt/topic.ts'
-import { encodeUtf8 } from '../../mqtt/utf8.ts'
+import { encodeUtf8, isEncodable } from '../../mqtt/utf8.ts'
 import type { Broker } from '../broker.ts'
+import { drop } from '../drop.ts'
 import type { Namespace } from '../namespace.ts'
 import { setRetained } from '../retained/retained-changes.ts'
 import type { Destination } from '../subscriptions/destination.ts'
@@ -33,9 +34,6 @@ export interface Exported {
   readonly message: Message
   readonly retain: boolean
 }
-
-/** A topic takes two bytes to say how long it is. */
-const topicBytesMax = 65_535
 
 export class Export implements Destination {
   readonly name: string
@@ -66,23 +64,24 @@ export class Export implements Destination {
   }
 
   accept(broker: Broker, publication: Publication): void {
-    const { message, retain } = publication
-    broker.exported.push({ namespace: this.to, message: this.translated(message), retain })
+    const message = this.translated(publication.message)
+    if (message === null) drop(this.topicOf(publication.topicName), 'export_refused', this.to)
+    else broker.exported.push({ namespace: this.to, message, retain: publication.retain })
   }
 
   topicOf(name: string): string {
     return this.#prefix + name
   }
 
-  /** The message as it is there. Bytes of payload and properties are shared; who published it is not told. */
-  translated(message: Message): Message {
+  /**
+   * The message as it is there; null: its topic would be longer than MQTT carries. Bytes of payload and properties are shared; who
+   * published it is not told.
+   */
+  translated(message: Message): Message | null {
     const name = this.topicOf(message.name)
+    if (!isEncodable(name)) return null
     return { ...republished(message), name, topic: encodeUtf8(name), publisher: '' }
   }
-}
-
-export function fitsTopic({ topic }: Message): boolean {
-  return topic.length <= topicBytesMax
 }
 
 /** Puts the exports of the configuration in force. One destination for each prefix, so that filters may overlap. */
@@ -128,7 +127,7 @@ function copyFrom(broker: Broker, one: Export): void {
       const message = scan.next(Infinity)
       if (message === null) continue
       const translated = one.translated(message)
-      if (fitsTopic(translated)) setRetained(broker, one.to, translated.name, translated)
+      if (translated !== null) setRetained(broker, one.to, translated.name, translated)
     }
   }
 }

@@ -12,7 +12,7 @@ import { retain } from '../retained/retained-changes.ts'
 import type { Session } from '../session/session.ts'
 import { chooseMember, type Dispatched, isGroupFull } from '../subscriptions/shared-group.ts'
 import { type Route, type Subscription, withoutNoLocal } from '../subscriptions/subscription-index.ts'
-import { Export, fitsTopic } from './export.ts'
+import { Export } from './export.ts'
 import type { Message } from './message.ts'
 import type { Publication } from './publication.ts'
 import type { TopicEntry } from './route-cache.ts'
@@ -67,7 +67,7 @@ function publishExported(broker: Broker): void {
     const { namespace, message, retain } = next
     let outcome: PublishOutcome = 'quota-exceeded'
     try {
-      if (fitsTopic(message)) outcome = publishHere(broker, namespace, message, retain, null)
+      outcome = publishHere(broker, namespace, message, retain, null)
     } catch (error) {
       // With the prefix it may have more levels than are served.
       if (!(error instanceof ProtocolError)) throw error
