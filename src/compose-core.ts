@@ -9,6 +9,7 @@ import { accessOfListeners, authenticatesAnywhere } from './config/access-settin
 import { clientLimitsOf } from './config/client-limits.ts'
 import { exportsOf, namespacesOfUsers, quotasOf } from './config/namespaces.ts'
 import { queuesOf } from './config/queues.ts'
+import { rewritesOf } from './config/rewrite.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
@@ -166,6 +167,7 @@ function brokerOptions(config: GatewayConfig): BrokerOptions {
     sharedGroups: sharedSubscriptions.groups,
     namespaces: quotasOf(config.namespaces),
     exports: exportsOf(config.namespaces),
+    rewrites: rewritesOf(config),
     queues: queuesOf(config),
   }
 }

@@ -7,8 +7,10 @@ import { accessOfListeners, authenticatesAnywhere } from './config/access-settin
 import { clientLimitsOf } from './config/client-limits.ts'
 import { listenersOf } from './config/listeners.ts'
 import { namespacesOfUsers, quotasOf } from './config/namespaces.ts'
+import { rewritesOf } from './config/rewrite.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { Queues } from './core/ports/queues.ts'
+import { declareRewrites } from './core/rewrite/declare.ts'
 import type { Connection } from './engine/connection.ts'
 import type { Engine } from './engine/engine.ts'
 import type { ListenerChanges } from './listeners/listener-set.ts'
@@ -47,6 +49,7 @@ export class Reload {
     const { changes, gone } = prepared.commit()
     engine.room.limits = config.limits
     this.#namespaces(config)
+    engine.run(() => declareRewrites(engine.broker, rewritesOf(config)))
     declareAgain({ ...this.#parts, broker: engine.broker }, config)
     this.limits(config)
     engine.run(() => this.#parts.schedules.change(config.schedules))

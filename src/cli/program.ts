@@ -12,6 +12,7 @@ import { registerCheckConfig } from './check-config.ts'
 import { registerCheckStore } from './check-store.ts'
 import { type CliContext, CliError, ExitCode } from './context.ts'
 import { registerExplain } from './explain.ts'
+import { registerExplainTopic } from './explain-topic.ts'
 import { registerExport } from './export.ts'
 import { registerImport } from './import.ts'
 import { registerInit } from './init.ts'
@@ -54,6 +55,7 @@ function createProgram(context: CliContext): Command {
   registerCheckConfig(program, context)
   registerPasswd(program, context)
   registerExplain(program, context)
+  registerExplainTopic(program, context)
   registerApiCommands(program, context)
   registerTrace(program, context)
   registerApiToken(program, context)

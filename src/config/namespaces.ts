@@ -10,6 +10,7 @@ import type { ConfigIssue } from './config-error.ts'
 import { GiB, namespaceName, text, wholeNumber } from './fields.ts'
 import type { OptionsWithListeners } from './listeners.ts'
 import { queuesOption } from './queues.ts'
+import { rewriteOption } from './rewrite.ts'
 
 export const namespacesMax = 1000
 
@@ -76,13 +77,14 @@ export const namespaceSchema = z.strictObject(
       .describe('Users whose clients are in this namespace, by whichever listener they come.'),
     quotas: namespaceQuotasSchema.prefault({}),
     queues: queuesOption('Its queues'),
+    rewrite: rewriteOption('Its rules of rewriting'),
     exports: z
       .array(exportSchema, 'expected a list of exports')
       .max(1000)
       .default([])
       .describe('What another namespace gets of this one, to read; see tenants.md.'),
   },
-  'expected users, quotas, queues and exports of this namespace, or {} for none',
+  'expected users, quotas, queues, rewrite and exports of this namespace, or {} for none',
 )
 
 export const namespacesSchema = z

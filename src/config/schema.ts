@@ -36,6 +36,7 @@ import {
   namespacesSchema,
 } from './namespaces.ts'
 import { queueIssues, queueSchema, queuesOption, retrySchema } from './queues.ts'
+import { rewriteIssues, rewriteOption, rewriteSchema } from './rewrite.ts'
 import { scheduleIssues, scheduleSchema, schedulesSchema } from './schedules.ts'
 
 const protocolSchema = z.strictObject(
@@ -108,6 +109,7 @@ export const gatewayOptionsSchema = z.strictObject(
       .default({})
       .describe('Routing domains of their own, by name; see below. default is there anyway.'),
     queues: queuesOption('Queues of the default namespace'),
+    rewrite: rewriteOption('Rules of rewriting of the default namespace'),
     schedules: schedulesSchema.default([]).describe('Messages that are published again and again; see delayed.md.'),
     inMemory: flag().default(false).describe('Keep everything in memory only: nothing survives the process.'),
     dataDir: text(4096).default('./data').describe('Folder of the database.'),
@@ -227,6 +229,7 @@ function jointIssues(parsed: ParsedOptions, given: GatewayOptions): ConfigIssue[
     ...listenerIssues(parsed, { ...given }),
     ...namespaceIssues(parsed),
     ...queueIssues(parsed),
+    ...rewriteIssues(parsed),
     ...scheduleIssues(parsed),
     ...accessIssues(parsed, isAuthenticated(given)),
     ...authenticationIssues(parsed.authentication),
@@ -329,6 +332,8 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
       [path, Object.keys(queueSchema.shape)],
       [`${path}.retry`, Object.keys(retrySchema.shape)],
     ]),
+    ['rewrite.*', Object.keys(rewriteSchema.shape)],
+    ['namespaces.*.rewrite.*', Object.keys(rewriteSchema.shape)],
     ['schedules.*', Object.keys(scheduleSchema.shape)],
     ['listeners.*', Object.keys(listenerSchema.shape)],
     ['listeners.*.limits', Object.keys(listenerLimitsSchema.shape)],

@@ -33,6 +33,8 @@ import { type PublishOutcome, publishMessage } from './publish/publish.ts'
 import { publishRates } from './publish/publish-rates.ts'
 import { IncomingPublish } from './publish/receive.ts'
 import { TopicCache } from './publish/route-cache.ts'
+import { declareRewrites } from './rewrite/declare.ts'
+import { rewrittenMessage } from './rewrite/entrance.ts'
 import { SessionEndings } from './session/endings.ts'
 import { Session } from './session/session.ts'
 import { xorshift } from './subscriptions/shared-group.ts'
@@ -154,6 +156,7 @@ export class Broker {
     this.defaultNamespace = this.namespace(defaultNamespaceName)
     for (const name of Object.keys(options.namespaces)) this.namespace(name)
     addExports(this, options.exports)
+    declareRewrites(this, options.rewrites)
     this.delayed = new DelayedMessages(this)
     declareQueues(this, options.queues)
     declareStreams(this, options.streams)
@@ -210,7 +213,7 @@ export class Broker {
 
   /** Publishes a message of the server itself. */
   publish(message: Message, retain: boolean, namespace = this.defaultNamespace): PublishOutcome {
-    return publishMessage(this, namespace, message, retain, null)
+    return publishMessage(this, namespace, rewrittenMessage(this, namespace, message), retain, null)
   }
 
   /**

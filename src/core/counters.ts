@@ -112,6 +112,9 @@ export class Traffic {
   delayedReplaced = 0
   /** That were taken back. */
   delayedCancelled = 0
+  /** Messages that came with another topic, and filters that were subscribed to by another name. */
+  topicsRewritten = 0
+  filtersRewritten = 0
   /** Messages of schedules that were published, and occurrences that nobody was there for. */
   schedulesPublished = 0
   schedulesMissed = 0
@@ -227,6 +230,8 @@ export function totalOf(counters: Counters, others: readonly Traffic[]): Counter
     delayedLatenessSeconds: sum((one) => one.delayedLatenessSeconds),
     delayedReplaced: sum((one) => one.delayedReplaced),
     delayedCancelled: sum((one) => one.delayedCancelled),
+    topicsRewritten: sum((one) => one.topicsRewritten),
+    filtersRewritten: sum((one) => one.filtersRewritten),
     schedulesPublished: sum((one) => one.schedulesPublished),
     schedulesMissed: sum((one) => one.schedulesMissed),
   }

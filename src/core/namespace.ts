@@ -16,6 +16,7 @@ import type { BrokerOptions, NamespaceQuotas } from './options.ts'
 import type { Message } from './publish/message.ts'
 import { namespaceBuckets, type PublishBucket, UserRates } from './publish/rate-buckets.ts'
 import { RetainedMessages } from './retained/retained-messages.ts'
+import { noRewrites } from './rewrite/rewrites.ts'
 import type { QueueTotals } from './session/message-log.ts'
 import type { Session } from './session/session.ts'
 import { type Subscription, SubscriptionIndex } from './subscriptions/subscription-index.ts'
@@ -86,6 +87,8 @@ export class Namespace {
   readonly queues = new Map<string, Queue>()
   /** By name. */
   readonly streams = new Map<string, Stream>()
+  /** What becomes of topics before anything is asked of them. */
+  rewrites = noRewrites
   readonly retained: RetainedMessages
   readonly userRates = new UserRates()
   /** What its publishers share besides; empty: they may publish as fast as they can together. */

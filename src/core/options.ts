@@ -3,6 +3,7 @@ import type { Qos } from '../mqtt/packet.ts'
 import type { DeclaredQueue } from './logs/definition.ts'
 import type { DeclaredStream } from './logs/stream-definition.ts'
 import type { ExportRule } from './publish/export.ts'
+import type { RewriteRule } from './rewrite/rules.ts'
 import type { DispatchStrategy } from './subscriptions/shared-group.ts'
 
 /** What happens to a message for a session whose queue is full. */
@@ -90,6 +91,8 @@ export interface BrokerOptions {
   namespaces: Readonly<Record<string, NamespaceQuotas>>
   /** What of one goes to another. Without loops. */
   exports: readonly ExportRule[]
+  /** What becomes of topics, by namespace. Without loops. */
+  rewrites: Readonly<Record<string, readonly RewriteRule[]>>
   /** That clients work on together. */
   queues: readonly DeclaredQueue[]
   /** Streams that are declared, of all namespaces. */
@@ -204,6 +207,7 @@ export const defaultBrokerOptions: BrokerOptions = {
   ratePauseMsMax: 10_000,
   namespaces: {},
   exports: [],
+  rewrites: {},
   queues: [],
   streams: [],
 }

@@ -28,6 +28,8 @@ export const messageMetrics: readonly Metric[] = [
     (c) => c.publishBytesReceived,
   ),
   counter('mqtt_publish_bytes_sent_total', 'Payload bytes of PUBLISH packets sent.', (c) => c.publishBytesSent),
+  counter('mqtt_topics_rewritten_total', 'Messages whose topic was rewritten.', (c) => c.topicsRewritten),
+  counter('mqtt_filters_rewritten_total', 'Filters of SUBSCRIBE that were rewritten.', (c) => c.filtersRewritten),
   labelled(
     'mqtide_json_requests_refused_total',
     'Operations of clients of JSON with something wrong in them, by reason.',

@@ -3,7 +3,7 @@
  * 4.12). The answer is an admission: a principal, a grant, limits, and until when it holds.
  */
 import { encodeAuth } from '../../mqtt/encoder.ts'
-import { type AuthPacket, type ConnectPacket, PacketType, type Properties } from '../../mqtt/packet.ts'
+import { type AuthPacket, type ConnectPacket, PacketType, type Properties, type Will } from '../../mqtt/packet.ts'
 import { ProtocolError } from '../../mqtt/protocol-error.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { mayCarry } from '../../mqtt/reason-code-places.ts'
@@ -13,6 +13,7 @@ import { defaultNamespaceName } from '../namespace.ts'
 import type { Admission, ExchangeStep, Verdict } from '../ports/authority.ts'
 import { mayPublishWill } from '../publish/may-publish.ts'
 import { publishRates } from '../publish/publish-rates.ts'
+import { rewrittenTopic } from '../rewrite/entrance.ts'
 import { claimSession } from './accept.ts'
 import type { Client } from './client.ts'
 import { refuse } from './refuse.ts'
@@ -136,6 +137,10 @@ function admit(broker: Broker, client: Client, admission: Admission): void {
   client.limits = admission.limits
   if (!enterNamespace(broker, client, admission)) return
   const will = client.connect!.will
+  if (will !== undefined && !rewriteWill(broker, client, will)) {
+    refuse(broker, client, ReasonCode.topicNameInvalid)
+    return
+  }
   const forbiddenWill =
     will !== undefined &&
     (client.namespace.isReadOnly(will.topic) || !mayPublishWill(client.namespace, client.grant, will))
@@ -145,6 +150,17 @@ function admit(broker: Broker, client: Client, admission: Admission): void {
   }
   client.times.setExpiry(admission.expiresAt ?? Infinity)
   claimSession(broker, client)
+}
+
+/** Its topic is rewritten now, so that its rights are asked for where it goes. False: that can be no topic. */
+function rewriteWill(broker: Broker, client: Client, will: Will): boolean {
+  try {
+    will.topic = rewrittenTopic(broker, client.namespace, will.topic, client.clientId)
+    return true
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    return false
+  }
 }
 
 /**

@@ -15,6 +15,7 @@ import type { Address } from '../logs/address.ts'
 import { judge, messageById } from '../logs/client-verdict.ts'
 import type { QueuedMessage } from '../logs/queued-message.ts'
 import type { BundledVerdict, BundleRefusal } from '../ports/bundle.ts'
+import { rewrittenMessage } from '../rewrite/entrance.ts'
 import type { Session } from '../session/session.ts'
 import { type BundledMessage, BundleRoom } from './bundle-room.ts'
 import { mayPublishTo } from './may-publish.ts'
@@ -35,10 +36,14 @@ export interface BundleDone {
 
 type Finding = Pick<BundleRefusal, 'reason' | 'text'>
 
-export function publishBundle(broker: Broker, bundle: Bundle): BundleRefusal | BundleDone {
+export function publishBundle(broker: Broker, given: Bundle): BundleRefusal | BundleDone {
   const { counters } = broker
   const leased: QueuedMessage[] = []
-  const refusal = judgeVerdicts(broker, bundle, leased) ?? judgeMessages(broker, bundle, leased)
+  const bundle = { ...given, messages: [...given.messages] }
+  const refusal =
+    rewriteMessages(broker, bundle.messages) ??
+    judgeVerdicts(broker, bundle, leased) ??
+    judgeMessages(broker, bundle, leased)
   if (refusal !== null) {
     counters.bundlesRefused.add(refusal.reason)
     return refusal
@@ -64,6 +69,20 @@ function take(broker: Broker, { messages, verdicts, publisher }: Bundle, leased:
     return outcome
   })
   return { outcomes }
+}
+
+/** In their place. */
+function rewriteMessages(broker: Broker, messages: BundledMessage[]): BundleRefusal | null {
+  for (const [index, bundled] of messages.entries()) {
+    const { namespace, message } = bundled
+    try {
+      messages[index] = { ...bundled, message: rewrittenMessage(broker, namespace, message) }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      return { part: 'messages', index, reason: 'malformed', text: error.message }
+    }
+  }
+  return null
 }
 
 /** Puts the messages that the verdicts are about into `leased`. */

@@ -30,6 +30,8 @@ export function publishFrame(
 ): PublishOutcome {
   const publication = broker.publication
   publication.beginFrame(frame, version5, entry, publisher, broker.now)
+  // Its bytes have the topic that it had.
+  if (broker.incomingPublish.isRewritten) publication.verbatim = false
   const outcome = route(broker, publication)
   if (broker.exported.length > 0) publishExported(broker)
   return outcome

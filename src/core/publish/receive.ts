@@ -10,6 +10,7 @@ import type { Explainer } from '../explain/explainer.ts'
 import type { Address } from '../logs/address.ts'
 import { onVerdict } from '../logs/client-verdict.ts'
 import { undecided } from '../ports/hooks.ts'
+import { rewrittenEntry } from '../rewrite/entrance.ts'
 import type { Session } from '../session/session.ts'
 import { mayPublishTo } from './may-publish.ts'
 import { messageFromFrame } from './message.ts'
@@ -27,6 +28,8 @@ export class IncomingPublish {
   entry: TopicEntry | null = null
   /** Why it is refused, as a reason code: by the client's grant, its rate, or a hook; 0: it is not; `undecided`: a hook is to say. */
   refusal: number = ReasonCode.success
+  /** `entry` is not that of the topic on the wire. */
+  isRewritten = false
 }
 
 /** Returns the reason code of what became of it. */
@@ -44,7 +47,9 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
       'PUBLISH with RETAIN though Retain Available is 0 [MQTT-3.2.2-14]',
     )
   }
-  const entry = topicOf(broker, client, frame)
+  const given = topicOf(broker, client, frame)
+  const { rewrite } = given
+  const entry = rewrite === null ? given : rewrittenEntry(broker, given, rewrite, session.clientId)
   let refusal = broker.firstVerdict
   if (client.rates?.refuses(frame)) refusal = ReasonCode.quotaExceeded
   if (!mayPublish(client, entry, frame)) refusal = ReasonCode.notAuthorized
@@ -58,6 +63,7 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
   publish.frame = frame
   publish.entry = entry
   publish.refusal = refusal
+  publish.isRewritten = rewrite !== null
   return broker.explainer === null ? accept(broker, publish) : acceptExplained(broker, broker.explainer, publish)
 }
 

@@ -25,6 +25,7 @@ import { encodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Counters } from '../counters.ts'
 import { type Address, addressOf } from '../logs/address.ts'
 import type { Namespace } from '../namespace.ts'
+import type { Rewrite } from '../rewrite/rewrites.ts'
 import type { Route } from '../subscriptions/subscription-index.ts'
 
 export class TopicEntry {
@@ -34,6 +35,8 @@ export class TopicEntry {
   readonly readOnly: boolean
   /** What is published to it goes to a thing of the gateway itself; null: to its subscribers. */
   readonly address: Address | null
+  /** Its messages get other topics; null: they keep it. */
+  readonly rewrite: Rewrite | null
   readonly bytes: Uint8Array
   readonly hash: number
   /** Of its bucket. */
@@ -53,6 +56,7 @@ export class TopicEntry {
     this.topic = topic
     this.readOnly = namespace.isReadOnly(topic)
     this.address = addressOf(topic)
+    this.rewrite = this.readOnly ? null : namespace.rewrites.topic(topic)
     this.bytes = bytes
     this.hash = hash
     this.place = place
@@ -120,6 +124,11 @@ export class TopicCache {
   /** Is told of the namespace's subscriptions from now on. */
   follow(namespace: Namespace): void {
     namespace.index.onExactChange = (topic) => this.#forget(namespace, topic)
+  }
+
+  /** Its topics may mean something else by now: each is looked at anew. */
+  forget(namespace: Namespace): void {
+    for (const entry of this.#circle.filter((one) => one.namespace === namespace)) this.#remove(entry)
   }
 
   get size(): number {

@@ -16,6 +16,7 @@ import type { Namespace } from '../namespace.ts'
 import { type Message, messageBytes } from '../publish/message.ts'
 import type { Publication } from '../publish/publication.ts'
 import type { RetainedScan } from '../retained/retained-scan.ts'
+import { rewrittenFilter } from '../rewrite/entrance.ts'
 import type { Destination } from './destination.ts'
 import { dispatch, type SharedGroup } from './shared-group.ts'
 import { Subscription } from './subscription-index.ts'
@@ -83,7 +84,8 @@ export class InProcessSubscriber implements Destination {
   }
 
   /** Returns the reason why not; 0: subscribed. `wantsRetained`: also what is retained already. */
-  subscribe(topicFilter: string, wantsRetained = true): number {
+  subscribe(given: string, wantsRetained = true): number {
+    const topicFilter = rewrittenFilter(this.#namespace, given)
     const parsed = parseTopicFilter(topicFilter)
     if (parsed === undefined || parsed.levels > this.#broker.options.topicLevelsMax) {
       return ReasonCode.topicFilterInvalid

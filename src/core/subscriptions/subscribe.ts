@@ -17,6 +17,7 @@ import { StreamReader } from '../logs/stream-reader.ts'
 import type { Namespace } from '../namespace.ts'
 import type { BrokerOptions } from '../options.ts'
 import { limitsOf } from '../publish/publish-rates.ts'
+import { rewrittenFilter } from '../rewrite/entrance.ts'
 import type { Session } from '../session/session.ts'
 import { leaveGroup } from '../session/session-lifecycle.ts'
 import { noIdentifiers, Subscription } from './subscription-index.ts'
@@ -33,7 +34,8 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   const identifier = packet.properties.subscriptionIdentifiers?.[0] ?? 0
   const pending: (() => void)[] = []
   const refusals: string[] = []
-  const reasonCodes = packet.subscriptions.map((request) => {
+  const reasonCodes = packet.subscriptions.map((given) => {
+    const request = rewritten(session, given)
     const isLog = isQueueFilter(request.topicFilter) || isStreamFilter(request.topicFilter)
     const code = isLog
       ? subscribeToLog(broker, session, request, packet.properties, refusals)
@@ -54,6 +56,11 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   for (const begin of pending) begin()
   client.pump()
   yieldWhereDue(broker.cost, client.link)
+}
+
+function rewritten({ namespace }: Session, request: SubscriptionRequest): SubscriptionRequest {
+  const topicFilter = rewrittenFilter(namespace, request.topicFilter)
+  return topicFilter === request.topicFilter ? request : { ...request, topicFilter }
 }
 
 /** Only a queue or a stream says more than its code. */
@@ -210,9 +217,12 @@ export function onUnsubscribe(broker: Broker, client: Client, packet: Unsubscrib
   yieldWhereDue(broker.cost, client.link)
 }
 
-export function unsubscribe(broker: Broker, session: Session, filter: string): number {
+export function unsubscribe(broker: Broker, session: Session, given: string): number {
   broker.cost.steps += stepsPerFilter
-  if (parseTopicFilter(filter) === undefined) return invalidFilter(session, filter)
+  if (parseTopicFilter(given) === undefined) return invalidFilter(session, given)
+  const rewritten = session.namespace.rewrites.filter(given)
+  // It may be from before the rule was there.
+  const filter = session.subscriptions.has(rewritten) ? rewritten : given
   const subscription = session.subscriptions.get(filter)
   if (subscription === undefined) return ReasonCode.noSubscriptionExisted
   session.subscriptions.delete(filter)
