@@ -27,6 +27,7 @@ import { LoginAudit } from './observe/login-audit.ts'
 import { FaultHistory } from './process/fault-history.ts'
 import { Schedules } from './schedules/schedules.ts'
 import type { Store } from './store/store.ts'
+import type { Telemetry } from './telemetry/spans.ts'
 
 export interface Foundation {
   store: Store
@@ -34,6 +35,8 @@ export interface Foundation {
   clock: StoredClock
   failure: Failure
   faults?: FaultHistory | undefined
+  /** Told of each batch too. */
+  telemetry?: Telemetry | undefined
 }
 
 export interface Core {
@@ -62,7 +65,21 @@ export function openFaultHistory({ dataDir }: GatewayConfig, log: Log): FaultHis
   return faults
 }
 
-export function composeCore(config: GatewayConfig, { store, log, clock, failure, faults }: Foundation): Core {
+interface Batch {
+  records: number
+  seconds: number
+}
+
+function noteBatch(counters: Counters, batch: Batch, telemetry: Telemetry | undefined): void {
+  counters.commitSeconds.observe(batch.seconds)
+  counters.batchRecords.observe(batch.records)
+  telemetry?.committed?.(batch)
+}
+
+export function composeCore(
+  config: GatewayConfig,
+  { store, log, clock, failure, faults, telemetry }: Foundation,
+): Core {
   const counters = new Counters()
   const committer = new Committer(
     store,
@@ -71,10 +88,7 @@ export function composeCore(config: GatewayConfig, { store, log, clock, failure,
       onPage: (page) => engine.run(() => onQueuePage(broker, page)),
       onDelayedPage: (page, use) => engine.run(() => use(page)),
       onFatal: (error) => failure.report(error),
-      onBatch({ records, seconds }) {
-        counters.commitSeconds.observe(seconds)
-        counters.batchRecords.observe(records)
-      },
+      onBatch: (batch) => noteBatch(counters, batch, telemetry),
     },
     { pendingBytesMax: config.limits.pendingCommitBytesMax, durability: config.durability, clock },
   )
@@ -117,8 +131,8 @@ export function composeCore(config: GatewayConfig, { store, log, clock, failure,
     ...(faults !== undefined && { bans: faults }),
     audit: new AuditTrail(log, () => performance.now()),
   })
-  const { outputBufferBytesMax } = config.limits
   const roomLimits = config.limits
+  const { outputBufferBytesMax } = roomLimits
   const onFault = (error: Error, { packet, ...who }: Culprit): void => {
     const culprit = { ...who, packet: packet === null ? '' : Buffer.from(packet).toString('hex') }
     faults?.record({ ...culprit, error: String(error) })

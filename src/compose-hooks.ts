@@ -2,8 +2,9 @@
 import type { GatewayConfig } from './config/schema.ts'
 import { Deliveries } from './engine/deliveries.ts'
 import type { Engine } from './engine/engine.ts'
-import { ProgramHooks } from './engine/hooks.ts'
+import { type GatewayHooks, ProgramHooks } from './engine/hooks.ts'
 import type { Log } from './observe/log.ts'
+import type { Telemetry } from './telemetry/spans.ts'
 import type { Traced } from './trace/tracer.ts'
 
 export interface ComposedHooks {
@@ -13,11 +14,17 @@ export interface ComposedHooks {
   onHandlerError(error: unknown): void
 }
 
-export function composeHooks({ hooks: given }: GatewayConfig, engine: Engine, log: Log): ComposedHooks {
+export function composeHooks(
+  { hooks: given }: GatewayConfig,
+  engine: Engine,
+  { log, telemetry }: { log: Log; telemetry: Telemetry | undefined },
+): ComposedHooks {
   const { broker } = engine
-  const hooks = new ProgramHooks(broker, [given], log)
+  // What the program made of a message is what its span is of.
+  const all: GatewayHooks[] = telemetry === undefined ? [given] : [given, telemetry.hooks]
+  const hooks = new ProgramHooks(broker, all, log)
   const onHandlerError = (error: unknown) => hooks.failed('consume', error)
-  if (Object.keys(given).length === 0) return { traced: engine, onHandlerError }
+  if (all.every((one) => Object.keys(one).length === 0)) return { traced: engine, onHandlerError }
   broker.hook(hooks, hooks.has('onPublish'))
   if (hooks.has('onDropped')) broker.dropLedger.hook = hooks
   if (!hooks.has('onDeliver')) return { traced: engine, onHandlerError }

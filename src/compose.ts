@@ -7,6 +7,7 @@ import { composeApi, openApiTokens } from './compose-api.ts'
 import { type Core, composeCore, type Foundation, openFaultHistory } from './compose-core.ts'
 import { composeHooks } from './compose-hooks.ts'
 import { type ComposedListeners, createListeners } from './compose-listeners.ts'
+import { loadTelemetry } from './compose-telemetry.ts'
 import { composeTraces, type Traces } from './compose-traces.ts'
 import type { Schedule } from './config/schedules.ts'
 import type { GatewayConfig } from './config/schema.ts'
@@ -61,14 +62,15 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
     health.failure = error
     log.fatal({ err: error }, 'nothing can be made safe any more: nothing is acknowledged, and the process has to end')
   })
+  const telemetry = await loadTelemetry(config)
   let diskWatch: DiskWatch | undefined
   const onDamage = (report: DamageReport) => reportDamage(broker, log, report)
   const onFull = (full: boolean) => diskWatch?.report(full)
   const store = world.store ?? createStore(config, { log, failure, onFull, onDamage })
   const faults = world.store === undefined && !config.inMemory ? openFaultHistory(config, log) : undefined
-  const core = composeCore(config, { store, log, clock, failure, faults })
+  const core = composeCore(config, { store, log, clock, failure, faults, telemetry })
   const { broker, engine } = core
-  const { traced, onHandlerError } = composeHooks(config, engine, log)
+  const { traced, onHandlerError } = composeHooks(config, engine, { log, telemetry })
   diskWatch = store.durable ? createDiskWatch(config, { store, log, broker, failure }) : undefined
   let clockKeeper: ClockKeeper | undefined
   let apiTokens: ApiTokens

@@ -38,6 +38,7 @@ import {
 import { queueIssues, queueSchema, queuesOption, retrySchema } from './queues.ts'
 import { rewriteIssues, rewriteOption, rewriteSchema } from './rewrite.ts'
 import { scheduleIssues, scheduleSchema, schedulesSchema } from './schedules.ts'
+import { telemetrySchema } from './telemetry.ts'
 
 const protocolSchema = z.strictObject(
   {
@@ -168,6 +169,7 @@ export const gatewayOptionsSchema = z.strictObject(
     logLevel: oneOf(...logLevels)
       .default('info')
       .describe('Least severe level that is logged.'),
+    telemetry: telemetrySchema.optional().describe('Spans of OpenTelemetry; unset, there are none. See monitoring.md.'),
     limits: limitsSchema.prefault({}),
     sessionQueueFull: oneOf(...queueFullPolicies)
       .default(core.sessionQueueFull)
@@ -313,6 +315,7 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
       [...Object.keys(gatewayOptionsSchema.shape), 'authenticator', 'authenticationMethods', ...Object.keys(hookNames)],
     ],
     ['limits', Object.keys(limitsSchema.shape)],
+    ['telemetry', Object.keys(telemetrySchema.shape)],
     ['limits.users.*', Object.keys(userLimitsSchema.shape)],
     ['protocol', Object.keys(protocolSchema.shape)],
     ['sharedSubscriptions', Object.keys(sharedSubscriptionsSchema.shape)],

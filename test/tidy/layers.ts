@@ -84,6 +84,7 @@ export const layers: readonly Layer[] = [
       'src/auth/hook-forms.ts',
       'src/auth/certificate-step.ts',
       'src/schedules/cron.ts',
+      'src/telemetry/span-kinds.ts',
     ],
     types: [...ports, 'src/auth/access-files.ts', 'src/core/publish/export.ts', 'src/engine/hooks.ts'],
   },
@@ -91,6 +92,8 @@ export const layers: readonly Layer[] = [
   { of: 'src/client/', imports: [] },
   // What programs import that work on queues: it knows of the gateway what its public interface and MQTT say.
   { of: 'src/tasks/', imports: [] },
+  // Spans of what the hooks tell.
+  { of: 'src/telemetry/', imports: ['src/mqtt/'], types: ['src/engine/hooks.ts'] },
   // What the configuration says of when, as delayed messages of the core.
   { of: 'src/schedules/', imports: ['src/core/', 'src/mqtt/'], types: ['src/config/schedules.ts'] },
   { of: 'src/compose', imports: ['src/'] },
