@@ -2,7 +2,7 @@
  * The broker of a run: one that is there, or one that the simulator starts as a child process and may kill and restart.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,7 +42,7 @@ export function unreachable(url: string, timeoutMs = 3000): Promise<string | und
 }
 
 export async function openBroker(name: string, spec: BrokerSpec, needsDisk: boolean): Promise<Broker> {
-  if ('gateway' in spec) return startGateway(name, spec.gateway.arguments, needsDisk)
+  if ('gateway' in spec) return startGateway(name, spec.gateway, needsDisk)
   if ('command' in spec) return startCommand(name, spec.command, spec.url)
   const nothing = async (): Promise<void> => {
     throw new Error(`the broker ${name} at ${spec.url} was not started by the simulator`)
@@ -95,11 +95,22 @@ function gatewayProgram(): string {
   return found
 }
 
+type GatewaySpec = Extract<BrokerSpec, { gateway: object }>['gateway']
+
 /** @param needsDisk whether its state has to survive a restart */
-async function startGateway(name: string, extra: readonly string[], needsDisk: boolean): Promise<Broker> {
+async function startGateway(
+  name: string,
+  { arguments: extra, options }: GatewaySpec,
+  needsDisk: boolean,
+): Promise<Broker> {
   const program = gatewayProgram()
-  const folder = needsDisk ? mkdtempSync(join(tmpdir(), 'mqtide-simulator-')) : undefined
-  const storage = folder === undefined ? ['--in-memory'] : ['--data-dir', folder]
+  const folder = needsDisk || options !== undefined ? mkdtempSync(join(tmpdir(), 'mqtide-simulator-')) : undefined
+  const storage = needsDisk ? ['--data-dir', join(folder!, 'data')] : ['--in-memory']
+  if (options !== undefined) {
+    const file = join(folder!, 'mqtide.yaml')
+    writeFileSync(file, JSON.stringify(options))
+    storage.push('--config', file)
+  }
   const command = (port: number): string[] => [
     process.execPath,
     program,
@@ -119,7 +130,7 @@ async function startGateway(name: string, extra: readonly string[], needsDisk: b
     name,
     url,
     isOwn: true,
-    description: `${url} (a gateway started for this run, ${folder === undefined ? 'in memory' : 'on disk'})`,
+    description: `${url} (a gateway started for this run, ${needsDisk ? 'on disk' : 'in memory'})`,
     kill: (signal) => stop(child, signal),
     async restart() {
       child = launch(command(portOf(new URL(url))), 'pipe')

@@ -3,18 +3,20 @@
  * break with growing pauses, keeps messages of QoS 1 and 2 while it is offline, and drops those of QoS 0.
  */
 import { BirthCertificates } from './births.ts'
-import type { Client, IncomingMessage, SessionOptions } from './client/client.ts'
+import type { Client, IncomingMessage, OutgoingMessage, SessionOptions, SubscriptionRequest } from './client/client.ts'
 import { LeanClient } from './client/lean.ts'
-import type { LinkShape } from './client/link.ts'
+import { combinedShape, type LinkShape } from './client/link.ts'
 import { MqttJsClient } from './client/mqttjs.ts'
 import { Commands } from './commands.ts'
 import { type Context, targetFor } from './context.ts'
 import { Inbox, type SharedReceivers } from './inbox.ts'
+import { Jobs } from './jobs.ts'
 import type { GroupLayout } from './layout.ts'
 import { type Letter, Publication, type PublicationOwner } from './publication.ts'
 import { Random } from './random.ts'
 import type { Protocol } from './scenario/schema.ts'
 import type { Variables } from './template.ts'
+import type { JobBooks } from './verdict/job-books.ts'
 
 /** Messages in flight at once, whatever more the broker would take. */
 const inflightMessagesMax = 1000
@@ -22,6 +24,12 @@ const connackTimeoutMs = 10_000
 const packetIdentifierNotFound = 0x92
 /** CONNACK: bad user name or password, not authorized, banned, bad authentication method; of 3.x 4 and 5. */
 const loginRefusals = new Set([4, 5, 0x86, 0x87, 0x8a, 0x8c])
+
+/** What devices of one thread have in common. */
+export interface Shared {
+  receivers: SharedReceivers
+  books: JobBooks
+}
 
 export class Device implements PublicationOwner {
   readonly number: number
@@ -39,6 +47,7 @@ export class Device implements PublicationOwner {
   readonly #random: Random
   readonly #commands: Commands
   readonly #births: BirthCertificates
+  readonly #jobs: Jobs | undefined
   readonly #shapes = new Map<number, LinkShape>()
   readonly #outbox: Letter[] = []
   #inflight = 0
@@ -57,7 +66,7 @@ export class Device implements PublicationOwner {
   #clockDrift = 0
   #clockSetMs = 0
 
-  constructor(context: Context, group: GroupLayout, index: number, shared: SharedReceivers, disturbed: boolean) {
+  constructor(context: Context, group: GroupLayout, index: number, shared: Shared, disturbed: boolean) {
     this.#context = context
     this.group = group
     this.number = group.firstDevice + index
@@ -69,7 +78,7 @@ export class Device implements PublicationOwner {
       (spec, i) => new Publication(context, group, this, i, context.layout.identityOf(group, index, spec)),
     )
     const { clientId, variables, protocol, number: device } = this
-    this.inbox = new Inbox(context, group, { clientId, variables, protocol, device, shown }, shared)
+    this.inbox = new Inbox(context, group, { clientId, variables, protocol, device, shown }, shared.receivers)
     this.#births = new BirthCertificates(this)
     const events = {
       onOnline: (sessionPresent: boolean, receiveMaximum: number) => this.#onOnline(sessionPresent, receiveMaximum),
@@ -80,14 +89,19 @@ export class Device implements PublicationOwner {
       onError: (text: string) => context.measures.noteError(text),
     }
     const linkRandom = new Random(context.identity.seed, [group.name, shown, 'link'])
+    const { consumes } = group.spec
+    // Only MQTT.js reads and writes the properties that verdicts need.
     this.#client =
-      context.scenario.client === 'lean'
+      context.scenario.client === 'lean' && consumes === undefined
         ? new LeanClient(this.#session(), events, linkRandom, disturbed)
         : new MqttJsClient(this.#session(), events, linkRandom)
-    this.#commands = new Commands(context, this, this.#random, (message, onAcknowledged) => {
+    const publish = (message: OutgoingMessage, onAcknowledged: (code: number) => void) => {
       this.#client.publish(message, onAcknowledged)
       context.unflushed.add(this)
-    })
+    }
+    this.#commands = new Commands(context, this, this.#random, publish)
+    this.#jobs =
+      consumes && new Jobs(context, consumes, { clientId, random: this.#random, publish }, shared.books.of(group))
   }
 
   get clientId(): string {
@@ -96,7 +110,7 @@ export class Device implements PublicationOwner {
 
   /** Messages waiting in the outbox or for an acknowledgement. */
   get pending(): number {
-    return this.#outbox.length + this.#inflight
+    return this.#outbox.length + this.#inflight + (this.#jobs?.pending ?? 0)
   }
 
   get outstandingCommands(): number {
@@ -149,7 +163,7 @@ export class Device implements PublicationOwner {
   setShape(fault: number, shape: LinkShape | undefined): void {
     if (shape === undefined) this.#shapes.delete(fault)
     else this.#shapes.set(fault, shape)
-    this.#client.setShape(combine([...this.#shapes.values()]))
+    this.#client.setShape(combinedShape([...this.#shapes.values()]))
   }
 
   /** `drift` in milliseconds per second. */
@@ -293,7 +307,7 @@ export class Device implements PublicationOwner {
       this.#client.disconnect()
       return
     }
-    const needed = this.inbox.requests.length + this.#commands.requests.length
+    const needed = this.#requests.length
     const isDurable = this.group.spec.session === 'durable'
     if (this.#hasSubscribed && isDurable && !sessionPresent && this.protocol !== '3.1') this.inbox.onSessionLost()
     if (needed > 0 && !(this.#hasSubscribed && isDurable && sessionPresent)) this.#subscribe()
@@ -309,10 +323,14 @@ export class Device implements PublicationOwner {
     if (this.#client instanceof LeanClient) this.#inflight = 0
   }
 
+  get #requests(): SubscriptionRequest[] {
+    const own = [...this.inbox.requests, ...this.#commands.requests]
+    return this.#jobs === undefined ? own : [...own, this.#jobs.request]
+  }
+
   #subscribe(): void {
     const startedMs = this.#context.now()
-    const requests = [...this.inbox.requests, ...this.#commands.requests]
-    this.#client.subscribe(requests, (codes) => {
+    this.#client.subscribe(this.#requests, (codes) => {
       if (!this.online) return
       this.#context.measures.latency.suback.record((this.#context.now() - startedMs) * 1000)
       this.#hasSubscribed = true
@@ -345,6 +363,7 @@ export class Device implements PublicationOwner {
       if (!this.#isAsleep) counters.disconnects += 1
       this.#isAsleep = false
       this.inbox.onClosed()
+      this.#jobs?.onClosed()
     } else if (this.#isWanted) {
       counters.connectFailures += 1
     }
@@ -359,6 +378,7 @@ export class Device implements PublicationOwner {
 
   #onMessage(message: IncomingMessage): void {
     const now = this.#context.now()
+    if (this.#jobs?.onMessage(message, now)) return
     if (this.#births.onMessage(message) || this.#commands.onMessage(message, now)) return
     this.inbox.onMessage(message, now)
   }
@@ -377,15 +397,4 @@ export class Device implements PublicationOwner {
       will: this.#births.will(),
     }
   }
-}
-
-function combine(shapes: readonly LinkShape[]): LinkShape | undefined {
-  if (shapes.length === 0) return undefined
-  const lowest = (a: number, b: number): number => (a === 0 ? b : b === 0 ? a : Math.min(a, b))
-  return shapes.reduce((sum, shape) => ({
-    delayMs: sum.delayMs + shape.delayMs,
-    jitterMs: sum.jitterMs + shape.jitterMs,
-    upRate: lowest(sum.upRate, shape.upRate),
-    downRate: lowest(sum.downRate, shape.downRate),
-  }))
 }

@@ -42,7 +42,8 @@ async function nobodyIsOwed(parts: readonly Part[]): Promise<boolean> {
   const facts = await Promise.all(parts.map((part) => part.facts()))
   const senders = facts.flatMap((part) => part.senders)
   const receivers = mergeReceivers(facts.flatMap((part) => part.receivers))
-  const { lost, undelivered } = judge(senders, receivers)
+  const queues = facts.flatMap((part) => part.queues)
+  const { lost, undelivered } = judge(senders, receivers, { queues })
   return lost + undelivered === 0
 }
 

@@ -47,6 +47,8 @@ export interface IncomingMessage {
   envelope: string | undefined
   responseTopic: string | undefined
   correlationData: Uint8Array | undefined
+  /** Of a queue: under which name its verdict is said, and how often it was tried, from 1. */
+  delivery?: { id: string; attempt: number } | undefined
 }
 
 export interface SubscriptionRequest {
@@ -55,6 +57,8 @@ export interface SubscriptionRequest {
   noLocal: boolean
   retainAsPublished: boolean
   retainHandling: 0 | 1 | 2
+  /** Of the whole SUBSCRIBE; MQTT 5.0 and MQTT.js only. */
+  userProperties?: Readonly<Record<string, string>>
 }
 
 export interface ClientEvents {

@@ -249,3 +249,15 @@ export class Link extends Duplex {
     else this.once('end', () => this.destroy())
   }
 }
+
+/** Of several at a time. */
+export function combinedShape(shapes: readonly LinkShape[]): LinkShape | undefined {
+  if (shapes.length === 0) return undefined
+  const lowest = (a: number, b: number): number => (a === 0 ? b : b === 0 ? a : Math.min(a, b))
+  return shapes.reduce((sum, shape) => ({
+    delayMs: sum.delayMs + shape.delayMs,
+    jitterMs: sum.jitterMs + shape.jitterMs,
+    upRate: lowest(sum.upRate, shape.upRate),
+    downRate: lowest(sum.downRate, shape.downRate),
+  }))
+}

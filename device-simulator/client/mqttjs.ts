@@ -89,7 +89,9 @@ export class MqttJsClient implements Client {
         { qos: qos as QoS, nl: noLocal, rap: retainAsPublished, rh: retainHandling },
       ]),
     )
-    this.#mqtt.subscribe(map, (_error, granted) => {
+    const userProperties = requests.find((request) => request.userProperties !== undefined)?.userProperties
+    const properties = userProperties === undefined ? {} : { properties: { userProperties: { ...userProperties } } }
+    this.#mqtt.subscribe(map, { qos: 0, ...properties }, (_error, granted) => {
       const codes = new Map(granted?.map(({ topic, qos }) => [topic, qos as number]))
       onGranted(requests.map(({ filter }) => codes.get(filter) ?? 0x80))
     })
@@ -199,5 +201,13 @@ function incoming(packet: IPublishPacket): IncomingMessage {
     envelope: typeof envelope === 'string' ? envelope : undefined,
     responseTopic: properties?.responseTopic,
     correlationData: properties?.correlationData,
+    delivery: deliveryOf(properties?.userProperties ?? {}),
   }
+}
+
+/** The gateway's properties stand behind the publisher's. */
+function deliveryOf(properties: Readonly<Record<string, string | string[]>>): IncomingMessage['delivery'] {
+  const last = (name: string): string | undefined => [properties[name] ?? []].flat().at(-1)
+  const id = last('queue-delivery')
+  return id === undefined ? undefined : { id, attempt: Number(last('queue-attempt') ?? 1) }
 }

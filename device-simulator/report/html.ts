@@ -6,7 +6,7 @@ import type { LatencyFigures } from '../measure/histogram.ts'
 import { latencyKinds } from '../measure/measures.ts'
 import { formatCount, formatDuration } from '../units.ts'
 import { type Plot, plotSvg } from './plot.ts'
-import { conclusionText, type Second, type Summary } from './summary.ts'
+import { conclusionText, queueText, type Second, type Summary } from './summary.ts'
 
 export function escapeHtml(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
@@ -162,7 +162,8 @@ function verdictTable({ verdict, retained }: Summary): string {
     retained.checked === 0
       ? ''
       : `<p>${formatCount(retained.checked)} retained messages checked, ${formatCount(retained.wrong)} wrong.</p>`
-  return `<h2>Verdict by contract</h2>${table(head, rows)}${kept}${list}
+  const queues = verdict.queues.map((queue) => `<p>${escapeHtml(queueText(queue))}</p>`).join('')
+  return `<h2>Verdict by contract</h2>${table(head, rows)}${queues}${kept}${list}
 <p class="soft">Allowed: QoS 0 may lose, QoS 1 may double, and what the simulator itself sent twice. Excused: published while a clean session was away.</p>`
 }
 

@@ -42,7 +42,8 @@ export async function summarise(facts: RunFacts): Promise<Summary> {
   const { scenario, layout, tally, brokers, problems } = facts
   const senders = facts.facts.flatMap((part) => part.senders)
   const receivers = mergeReceivers(facts.facts.flatMap((part) => part.receivers))
-  const verdict = judge(senders, receivers, facts.cutShort)
+  const queues = facts.facts.flatMap((part) => part.queues)
+  const verdict = judge(senders, receivers, { cutShort: facts.cutShort, queues })
   const retained = await retainedVerdict(facts, senders)
   const latency = Object.fromEntries(
     latencyKinds.map((kind) => [kind, tally.latency[kind].figures()]),

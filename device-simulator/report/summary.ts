@@ -6,7 +6,16 @@ import { meetsThreshold, type Threshold } from '../scenario/threshold.ts'
 import { formatCount } from '../units.ts'
 import { missingEvidence } from '../verdict/evidence.ts'
 import type { Verdict } from '../verdict/judge.ts'
+import type { QueueFigures } from '../verdict/judge-queues.ts'
 import type { RetainedVerdict } from '../verdict/retained.ts'
+
+/** What was done with a queue, in a line. */
+export function queueText({ queue, deliveries, done, failed, rejected, deadLetters }: QueueFigures): string {
+  return (
+    `queue ${queue}: ${formatCount(deliveries)} deliveries, ${formatCount(done)} jobs done, ${formatCount(failed)} failed attempts, ` +
+    `${formatCount(rejected)} given up, ${formatCount(deadLetters)} dead letters`
+  )
+}
 
 /** One second of the run. */
 export interface Second {

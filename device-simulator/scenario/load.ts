@@ -282,6 +282,7 @@ function checkReferences(scenario: Scenario): Finding[] {
   }
   for (const [name, group] of Object.entries(scenario.groups)) {
     if (group.broker !== undefined) check(group.broker, brokers, 'broker', ['groups', name, 'broker'])
+    found.push(...consumerFindings(name, scenario))
     for (const [i, request] of group.requests.entries())
       check(request.to, groups, 'group', ['groups', name, 'requests', i, 'to'])
     group.publications.forEach((publication, i) => {
@@ -302,6 +303,25 @@ function checkReferences(scenario: Scenario): Finding[] {
     for (const [i, fault] of faults.entries()) {
       for (const [j, name] of (fault.groups ?? []).entries()) check(name, groups, 'group', [...path, i, 'groups', j])
     }
+  }
+  return found
+}
+
+/** Verdicts need what only MQTT 5.0 has, and a session that ends with its connection. */
+function consumerFindings(name: string, { groups }: Scenario): Finding[] {
+  const { consumes, protocol, session, subscriptions } = groups[name]!
+  if (consumes === undefined) return []
+  const path = ['groups', name, 'consumes']
+  const found: Finding[] = []
+  const fault = (message: string) => found.push({ path, message })
+  if ([protocol].flat().some((one) => one !== '5.0')) fault('needs protocol 5.0, which has what names a delivery')
+  if (session === 'durable') fault('needs session: clean: what a worker leaves behind goes to others')
+  if (subscriptions.length > 0) fault('stands alone: a group either consumes a queue or subscribes')
+  if (consumes.fail + consumes.reject > 1) fault('expected fail and reject of 1 at most together')
+  const { deadLettersOf } = consumes
+  const workers = Object.values(groups).map((group) => group.consumes)
+  if (deadLettersOf !== undefined && !workers.some((one) => one?.filter !== undefined && one.queue === deadLettersOf)) {
+    fault(`no group consumes the queue ${deadLettersOf}`)
   }
   return found
 }

@@ -32,7 +32,15 @@ const broker = z.union(
   [
     brokerUrl.transform((url) => ({ url })),
     z.strictObject({ url: brokerUrl }),
-    z.strictObject({ gateway: z.strictObject({ arguments: z.array(z.string()).default([]) }) }),
+    z.strictObject({
+      gateway: z.strictObject({
+        arguments: z.array(z.string()).default([]),
+        options: z
+          .record(z.string(), z.unknown())
+          .optional()
+          .meta({ description: 'What the configuration file of the gateway says' }),
+      }),
+    }),
     z.strictObject({ command: z.array(z.string()).min(1), url: brokerUrl }),
   ],
   { error: 'expected a URL, { url }, { gateway: {} } to start one, or { command: [...], url }' },
@@ -115,6 +123,36 @@ const subscription = z.strictObject({
 })
 export type SubscriptionSpec = z.output<typeof subscription>
 
+const consumer = z
+  .strictObject({
+    queue: z.string().min(1),
+    filter: topicFilterTemplate
+      .optional()
+      .meta({ description: 'What the queue takes in, as the broker has it: which jobs are to be done' }),
+    deadLettersOf: z
+      .string()
+      .optional()
+      .meta({ description: 'The queue is that of the dead letters of another one, which a group consumes' }),
+    prefetch: z.number().int().min(1).max(65_535).default(10),
+    work: z
+      .strictObject({ mean: duration, deviation: duration.default(0) })
+      .optional()
+      .meta({ description: 'Time that a worker needs for each job' }),
+    fail: fraction.default(0).meta({ description: 'Part of the attempts that fail' }),
+    reject: fraction.default(0).meta({ description: 'Part of the attempts after which nobody is to try again' }),
+    attemptsMax: z.number().int().min(1).default(10).meta({ description: 'As the queue has it' }),
+    orderBy: z
+      .enum(['none', 'topic'])
+      .default('none')
+      .meta({ description: 'topic: the queue promises one job of a topic at a time, in order' }),
+  })
+  .superRefine(({ filter, deadLettersOf }, context) => {
+    if ((filter === undefined) === (deadLettersOf === undefined)) {
+      context.addIssue({ code: 'custom', message: 'expected either filter: or deadLettersOf:' })
+    }
+  })
+export type ConsumerSpec = z.output<typeof consumer>
+
 const command = z.strictObject({
   style: z.enum(['request-response', 'tasmota']),
   filter: topicFilterTemplate,
@@ -185,6 +223,7 @@ export const group = z.strictObject({
   duty: z.strictObject({ online: positiveDuration, offline: positiveDuration }).optional(),
   publications: z.array(publication).default([]),
   subscriptions: z.array(subscription).default([]),
+  consumes: consumer.optional(),
   commands: z.array(command).default([]),
   requests: z.array(request).default([]),
   sparkplug: sparkplug.optional(),

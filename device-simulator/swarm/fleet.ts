@@ -3,9 +3,8 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { TlsFiles } from '../client/stream.ts'
 import { type Context, processNowMs } from '../context.ts'
-import { Device } from '../device.ts'
+import { Device, type Shared } from '../device.ts'
 import { type Disturbance, needsLink, startDisturbance } from '../fault/disturb.ts'
-import type { SharedReceivers } from '../inbox.ts'
 import { type GroupLayout, Layout } from '../layout.ts'
 import { Measures } from '../measure/measures.ts'
 import { loadPayloadFiles } from '../payload/files.ts'
@@ -13,6 +12,7 @@ import { Random } from '../random.ts'
 import type { FaultSpec } from '../scenario/fault-schema.ts'
 import type { GroupSpec, Scenario } from '../scenario/schema.ts'
 import { type Entry, Schedule } from '../schedule.ts'
+import { JobBooks } from '../verdict/job-books.ts'
 import type { SenderFacts } from '../verdict/judge.ts'
 import type { BrokerPlace, Part, PartFacts, PartInit, PartSnapshot, Progress, RampPlan } from './part.ts'
 
@@ -22,7 +22,7 @@ const rampTickMs = 5
 
 /** Its devices listen and do nothing else: they are there before anyone speaks. */
 export function isListener(spec: GroupSpec): boolean {
-  return spec.subscriptions.length > 0 && spec.publications.length === 0
+  return (spec.subscriptions.length > 0 || spec.consumes !== undefined) && spec.publications.length === 0
 }
 
 interface Climber {
@@ -41,7 +41,7 @@ export class Fleet implements Part {
   readonly #devices: Device[] = []
   readonly #climbers: Climber[] = []
   readonly #listeners: Device[] = []
-  readonly #shared: SharedReceivers = new Map()
+  readonly #shared: Shared
   readonly #brokers = new Map<string, URL>()
   readonly #tls = new Map<string, TlsFiles>()
   readonly #faults = new Map<number, Disturbance>()
@@ -72,6 +72,7 @@ export class Fleet implements Part {
       localAddress: (device) => localAddresses?.[device % localAddresses.length],
       unflushed,
     }
+    this.#shared = { receivers: new Map(), books: new JobBooks(layout) }
     for (const group of layout.groups) this.#addGroup(group, init)
     this.#climbers.sort((a, b) => a.position - b.position)
     this.#context.schedule.start()
@@ -202,11 +203,16 @@ export class Fleet implements Part {
         }
       }
     }
-    const receivers = [...this.#devices.flatMap((device) => device.inbox.receivers), ...this.#shared.values()]
+    const receivers = [...this.#devices.flatMap((device) => device.inbox.receivers), ...this.#shared.receivers.values()]
     const shutOut: Record<string, number> = {}
     for (const { isShutOut, group } of this.#devices)
       if (isShutOut) shutOut[group.name] = (shutOut[group.name] ?? 0) + 1
-    return { senders, receivers: receivers.map((receiver) => receiver.snapshot()), shutOut }
+    return {
+      senders,
+      receivers: receivers.map((receiver) => receiver.snapshot()),
+      queues: this.#shared.books.facts(),
+      shutOut,
+    }
   }
 
   async end(): Promise<void> {
@@ -223,7 +229,9 @@ export class Fleet implements Part {
     if (tls !== undefined) this.#tls.set(group.name, readTls(tls, init.folder))
     for (let i = 0; i < group.spec.count; i++) {
       // Devices are dealt out in turn, so that the members of a small group share the threads, too.
-      if ((group.firstDevice + i) % init.parts !== init.part) continue
+      // Workers of a queue stay together: only who sees all of them can say what may not be.
+      const part = group.spec.consumes === undefined ? (group.firstDevice + i) % init.parts : 0
+      if (part !== init.part) continue
       const device = new Device(this.#context, group, i, this.#shared, disturbed)
       this.#devices.push(device)
       if (isListener(group.spec)) this.#listeners.push(device)

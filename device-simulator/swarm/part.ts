@@ -6,6 +6,7 @@ import type { MeasuresSnapshot } from '../measure/measures.ts'
 import type { FaultSpec } from '../scenario/fault-schema.ts'
 import type { Scenario } from '../scenario/schema.ts'
 import type { SenderFacts } from '../verdict/judge.ts'
+import type { QueueFacts } from '../verdict/judge-queues.ts'
 import type { ReceiverSnapshot } from '../verdict/receiver.ts'
 
 export interface PartInit {
@@ -49,6 +50,7 @@ export interface Progress {
 export interface PartFacts {
   senders: SenderFacts[]
   receivers: ReceiverSnapshot[]
+  queues: QueueFacts[]
   /** Group -> how many of its devices wanted a connection and never got one. */
   shutOut: Record<string, number>
 }

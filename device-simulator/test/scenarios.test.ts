@@ -11,19 +11,21 @@ import { runTimeoutMs } from './simulate.ts'
 const folder = new URL('../scenarios/', import.meta.url)
 const names = readdirSync(folder).map((file) => file.replace('.yaml', ''))
 
+/** What the scenarios' own brokers would have. */
+const queues = { orders: { filter: 'orders/#', orderBy: 'topic', retry: { firstMs: 100, maxMs: 500 } } }
 let gateway: Broker
 
 vi.setConfig({ testTimeout: runTimeoutMs, hookTimeout: runTimeoutMs })
 
 beforeAll(async () => {
-  gateway = await openBroker('gateway', { gateway: { arguments: [] } }, false)
+  gateway = await openBroker('gateway', { gateway: { arguments: [], options: { queues } } }, false)
 })
 afterAll(() => gateway.close())
 
 describe('the scenarios that come along', () => {
-  test('are ten, each with a description', () => {
+  test('are eleven, each with a description', () => {
     expect(listScenarios().map(({ name }) => name)).toEqual(names.toSorted())
-    expect(names.length).toBe(10)
+    expect(names.length).toBe(11)
     for (const { description } of listScenarios()) expect(description.length).toBeGreaterThan(40)
   })
 

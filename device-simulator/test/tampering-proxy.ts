@@ -25,7 +25,11 @@ export interface Proxy extends AsyncDisposable {
 }
 
 /** @param tampers by direction: `up` from the devices to the broker, `down` from the broker to the devices */
-export async function tamperingProxy(brokerUrl: string, tampers: { up?: Tamper; down?: Tamper }): Promise<Proxy> {
+export async function tamperingProxy(
+  brokerUrl: string,
+  tampers: { up?: Tamper; down?: Tamper },
+  protocolVersion = 4,
+): Promise<Proxy> {
   const { hostname, port } = new URL(brokerUrl)
   const sockets = new Set<Socket>()
   const counts = { up: 0, down: 0 }
@@ -42,10 +46,10 @@ export async function tamperingProxy(brokerUrl: string, tampers: { up?: Tamper; 
       })
     }
     const send = (to: Socket, packets: readonly Packet[]): void => {
-      for (const packet of packets) to.write(generate(packet, { protocolVersion: 4 }))
+      for (const packet of packets) to.write(generate(packet, { protocolVersion }))
     }
     const relay = (from: Socket, to: Socket, direction: 'up' | 'down'): void => {
-      const reading = parser({ protocolVersion: 4 })
+      const reading = parser({ protocolVersion })
       reading.on('packet', (packet: Packet) => {
         const tamper = tampers[direction]
         if (packet.cmd !== 'publish' || tamper === undefined) {

@@ -16,12 +16,14 @@
  * What a receiver was still owed when the run ended, because it was away or because messages still arrived, is undelivered,
  * not lost: nobody knows whether it would have come.
  */
+import { judgeQueue, type QueueFacts, type QueueFigures } from './judge-queues.ts'
 import { RangeSet } from './range-set.ts'
 import { type FlowSnapshot, offendersMax, type ReceiverSnapshot, streamKey } from './receiver.ts'
 import type { SenderSnapshot } from './sender.ts'
 import { TopicIndex } from './topic.ts'
 
-export type Promised = 'at most once' | 'at least once' | 'exactly once'
+/** `done once`: of a queue, see `judge-queues.ts`. */
+export type Promised = 'at most once' | 'at least once' | 'exactly once' | 'done once'
 
 export interface SenderFacts extends SenderSnapshot {
   group: string
@@ -40,7 +42,7 @@ export interface VerdictRow {
   publishedQos: number
   deliveredQos: number
   senderSession: 'clean' | 'durable'
-  receiverSession: 'clean' | 'durable' | 'shared'
+  receiverSession: 'clean' | 'durable' | 'shared' | 'queue'
   promise: Promised
   flows: number
   expected: number
@@ -61,6 +63,7 @@ export interface VerdictRow {
 
 export interface Verdict {
   rows: VerdictRow[]
+  queues: QueueFigures[]
   expected: number
   received: number
   lost: number
@@ -234,12 +237,12 @@ function rowFor(
 /**
  * Judges a whole run; the receivers are merged already (mergeReceivers).
  *
- * @param cutShort the run ended while messages still arrived
+ * @param surroundings `cutShort`: the run ended while messages still arrived; `queues`: what their workers saw
  */
 export function judge(
   senders: readonly SenderFacts[],
   receivers: readonly ReceiverSnapshot[],
-  cutShort = false,
+  { cutShort = false, queues = [] }: { cutShort?: boolean; queues?: readonly QueueFacts[] } = {},
 ): Verdict {
   const consumed = new Set<SenderFacts>()
   const rows = new Map<string, VerdictRow>()
@@ -260,8 +263,12 @@ export function judge(
       judgeFlow(rowFor(rows, sender, receiver, matched), judged)
     }
   }
+  const judged = queues.map((facts) => judgeQueue(facts, senders, cutShort))
+  for (const sender of judged.flatMap((queue) => queue.consumed)) consumed.add(sender)
   const unconsumed = senders.filter((sender) => sender.sent > 0 && !consumed.has(sender))
-  return summarise([...rows.values()], senders, receivers, unconsumed)
+  const all = [...rows.values(), ...judged.flatMap((queue) => queue.rows)]
+  const verdict = summarise(all, senders, receivers, unconsumed)
+  return { ...verdict, queues: judged.map(({ figures }) => figures) }
 }
 
 type RowFigure =
@@ -280,7 +287,7 @@ function summarise(
   senders: readonly SenderFacts[],
   receivers: readonly ReceiverSnapshot[],
   unconsumedSenders: readonly SenderFacts[],
-): Verdict {
+): Omit<Verdict, 'queues'> {
   const unconsumed: Record<string, number> = {}
   for (const { group, sent } of unconsumedSenders) unconsumed[group] = (unconsumed[group] ?? 0) + sent
   const total = (figure: RowFigure): number => rows.reduce((sum, row) => sum + row[figure], 0)

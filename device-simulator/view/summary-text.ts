@@ -1,6 +1,6 @@
 /** The summary for people: what was promised, what came of it, and what to look at first. */
 import type { LatencyFigures } from '../measure/histogram.ts'
-import { conclusionText, type Summary } from '../report/summary.ts'
+import { conclusionText, queueText, type Summary } from '../report/summary.ts'
 import { formatCount, formatDuration } from '../units.ts'
 
 const latencyTitles: readonly [keyof Summary['latency'], string][] = [
@@ -52,6 +52,7 @@ export function summaryText(summary: Summary, colours: boolean): string {
       `  commands: ${formatCount(counters.commandsSent)} sent, ${formatCount(counters.commandsAnswered)} answered, ${formatCount(counters.unansweredCommands)} unanswered`,
     )
   }
+  for (const queue of verdict.queues) lines.push(`  ${queueText(queue)}`)
   if (retained.checked > 0) lines.push(`  retained: ${retained.checked} topics checked, ${retained.wrong} wrong`)
   for (const fault of summary.faults) lines.push(`  fault ${fault.type}: ${faultText(fault)}`)
   for (const [text, count] of Object.entries(summary.errors).slice(0, 5))
