@@ -8,6 +8,7 @@ import { ListenerAccess } from './auth/listener-access.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
 import { exportsOf, namespacesOfUsers, quotasOf } from './config/namespaces.ts'
+import { presenceOf } from './config/presence.ts'
 import { queuesOf } from './config/queues.ts'
 import { rewritesOf } from './config/rewrite.ts'
 import type { GatewayConfig } from './config/schema.ts'
@@ -182,6 +183,7 @@ function brokerOptions(config: GatewayConfig): BrokerOptions {
     namespaces: quotasOf(config.namespaces),
     exports: exportsOf(config.namespaces),
     rewrites: rewritesOf(config),
+    presence: presenceOf(config),
     queues: queuesOf(config),
   }
 }

@@ -1,6 +1,7 @@
 /** In which namespace a client is, by the words of the configuration, and what it can't do there whatever the rules say. */
 import type { ListenerConfig } from './listeners.ts'
 import { exportsOf, namespacesOfUsers } from './namespaces.ts'
+import { presenceOf } from './presence.ts'
 import type { GatewayConfig } from './schema.ts'
 
 export interface Asked {
@@ -32,8 +33,12 @@ export function namespaceOf({ namespaces }: GatewayConfig, { user, namespace, li
 }
 
 /** Why nobody may publish to a topic there; undefined: the rules decide. */
-export function readOnlyBecause({ namespaces }: GatewayConfig, namespace: string, topic: string): string | undefined {
+export function readOnlyBecause(config: GatewayConfig, namespace: string, topic: string): string | undefined {
+  const { namespaces } = config
   if (topic.startsWith('$SYS/')) return 'what stands below $SYS is the gateway’s own, to be read only'
+  const prefix = presenceOf(config)[namespace]
+  if (prefix !== undefined && topic.startsWith(prefix))
+    return `presence: what stands below ${prefix} is the gateway’s own, to be read only`
   const found = exportsOf(namespaces).find(({ to, prefix }) => to === namespace && topic.startsWith(prefix))
   return (
     found && `namespaces.${found.from}.exports: what stands below ${found.prefix} is ${found.from}'s, to be read only`

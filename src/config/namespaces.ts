@@ -9,6 +9,7 @@ import { isValidTopicName, parseTopicFilter } from '../mqtt/topic.ts'
 import type { ConfigIssue } from './config-error.ts'
 import { GiB, namespaceName, text, wholeNumber } from './fields.ts'
 import type { OptionsWithListeners } from './listeners.ts'
+import { presenceOption } from './presence.ts'
 import { queuesOption } from './queues.ts'
 import { rewriteOption } from './rewrite.ts'
 
@@ -78,6 +79,7 @@ export const namespaceSchema = z.strictObject(
     quotas: namespaceQuotasSchema.prefault({}),
     queues: queuesOption('Its queues'),
     rewrite: rewriteOption('Its rules of rewriting'),
+    presence: presenceOption('its clients'),
     exports: z
       .array(exportSchema, 'expected a list of exports')
       .max(1000)

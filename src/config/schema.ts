@@ -35,6 +35,7 @@ import {
   namespaceSchema,
   namespacesSchema,
 } from './namespaces.ts'
+import { presenceIssues, presenceOption, presenceSchema } from './presence.ts'
 import { queueIssues, queueSchema, queuesOption, retrySchema } from './queues.ts'
 import { rewriteIssues, rewriteOption, rewriteSchema } from './rewrite.ts'
 import { scheduleIssues, scheduleSchema, schedulesSchema } from './schedules.ts'
@@ -111,6 +112,7 @@ export const gatewayOptionsSchema = z.strictObject(
       .describe('Routing domains of their own, by name; see below. default is there anyway.'),
     queues: queuesOption('Queues of the default namespace'),
     rewrite: rewriteOption('Rules of rewriting of the default namespace'),
+    presence: presenceOption('the clients of the default namespace'),
     schedules: schedulesSchema.default([]).describe('Messages that are published again and again; see delayed.md.'),
     inMemory: flag().default(false).describe('Keep everything in memory only: nothing survives the process.'),
     dataDir: text(4096).default('./data').describe('Folder of the database.'),
@@ -232,6 +234,7 @@ function jointIssues(parsed: ParsedOptions, given: GatewayOptions): ConfigIssue[
     ...namespaceIssues(parsed),
     ...queueIssues(parsed),
     ...rewriteIssues(parsed),
+    ...presenceIssues(parsed),
     ...scheduleIssues(parsed),
     ...accessIssues(parsed, isAuthenticated(given)),
     ...authenticationIssues(parsed.authentication),
@@ -331,6 +334,10 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
     ['namespaces.*', Object.keys(namespaceSchema.shape)],
     ['namespaces.*.exports.*', Object.keys(exportSchema.shape)],
     ['namespaces.*.quotas', Object.keys(namespaceQuotasSchema.shape)],
+    ...['presence', 'namespaces.*.presence'].map((path): [string, string[]] => [
+      path,
+      Object.keys(presenceSchema.shape),
+    ]),
     ...['queues.*', 'namespaces.*.queues.*'].flatMap((path): [string, string[]][] => [
       [path, Object.keys(queueSchema.shape)],
       [`${path}.retry`, Object.keys(retrySchema.shape)],

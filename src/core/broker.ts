@@ -26,6 +26,7 @@ import { type Bans, noBans } from './ports/bans.ts'
 import { ownDirectory, type SessionDirectory } from './ports/directory.ts'
 import { type Hooks, undecided } from './ports/hooks.ts'
 import { type Journal, noJournal } from './ports/journal.ts'
+import { addPresence } from './presence.ts'
 import { addExports, type Export, type Exported } from './publish/export.ts'
 import type { Message } from './publish/message.ts'
 import { Publication } from './publish/publication.ts'
@@ -157,6 +158,7 @@ export class Broker {
     for (const name of Object.keys(options.namespaces)) this.namespace(name)
     addExports(this, options.exports)
     declareRewrites(this, options.rewrites)
+    addPresence(this, options.presence)
     this.delayed = new DelayedMessages(this)
     declareQueues(this, options.queues)
     declareStreams(this, options.streams)

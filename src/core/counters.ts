@@ -64,6 +64,8 @@ export const dropReasons = [
   'hook_refused',
   /** What another namespace exports could not be taken where it goes. */
   'export_refused',
+  /** Who is there could not be said to everybody who wants to know, or not at all. */
+  'presence_refused',
   /** Of a queue without dead letters: it failed too often, or nobody is to try it again. */
   'queue_rejected',
   /** Published to a queue that is not there. */

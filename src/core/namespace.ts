@@ -13,6 +13,7 @@ import type { DropLedger, DropLine } from './drop-ledger.ts'
 import type { Queue } from './logs/queue.ts'
 import type { Stream } from './logs/stream.ts'
 import type { BrokerOptions, NamespaceQuotas } from './options.ts'
+import type { Presence } from './presence.ts'
 import type { Message } from './publish/message.ts'
 import { namespaceBuckets, type PublishBucket, UserRates } from './publish/rate-buckets.ts'
 import { RetainedMessages } from './retained/retained-messages.ts'
@@ -103,6 +104,8 @@ export class Namespace {
   readonly topicSeed: number
   /** Below these, what others export to it stands: to be read only. */
   readonly importPrefixes: string[] = []
+  /** Null: nobody is told who is there. */
+  presence: Presence | null = null
   /** Of the broker itself: what it exports, what queues take in. */
   #own = 0
   #consumers = 0
@@ -204,8 +207,9 @@ export class Namespace {
     return this.isImported(topic)
   }
 
-  /** It is another namespace's, which exports it to this one. */
+  /** It is another namespace's, which exports it to this one, or says who is there. */
   isImported(topic: string): boolean {
+    if (this.presence !== null && topic.startsWith(this.presence.prefix)) return true
     return this.importPrefixes.some((prefix) => topic.startsWith(prefix))
   }
 

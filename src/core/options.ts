@@ -93,6 +93,8 @@ export interface BrokerOptions {
   exports: readonly ExportRule[]
   /** What becomes of topics, by namespace. Without loops. */
   rewrites: Readonly<Record<string, readonly RewriteRule[]>>
+  /** Where each of them says who is there, by its name. */
+  presence: Readonly<Record<string, string>>
   /** That clients work on together. */
   queues: readonly DeclaredQueue[]
   /** Streams that are declared, of all namespaces. */
@@ -208,6 +210,7 @@ export const defaultBrokerOptions: BrokerOptions = {
   namespaces: {},
   exports: [],
   rewrites: {},
+  presence: {},
   queues: [],
   streams: [],
 }

@@ -173,7 +173,8 @@ export class ProgramHooks implements Hooks, DropWatcher {
     if (!isValidTopicName(name)) throw new RangeError(`not a topic name: ${JSON.stringify(name)}`)
     const { topicLevelsMax } = this.#broker.options
     if (countLevels(name) > topicLevelsMax) throw new RangeError(`${name} has more than ${topicLevelsMax} levels`)
-    if (namespace.isImported(name)) throw new RangeError(`${name} is what another namespace exports: it is read only`)
+    if (namespace.isImported(name))
+      throw new RangeError(`${name} is what another namespace exports, or who is there: it is read only`)
   }
 
   connected(client: Client, { cleanStart, properties }: ConnectPacket, sessionPresent: boolean): void {

@@ -30,7 +30,7 @@ export async function publishOwn(
   if ((namespace ?? engine.broker.defaultNamespace).isImported(topic)) {
     throw new ProtocolError(
       ReasonCode.notAuthorized,
-      `${topic} is what another namespace exports: it is read only here`,
+      `${topic} is what another namespace exports, or who is there: it is read only here`,
     )
   }
   const messageAt = ownMessage({ topic, payload, qos, properties })

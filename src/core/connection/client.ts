@@ -247,7 +247,7 @@ export class Client implements JsonSink {
     this.link.close(reason)
     if (session !== null && session.client === this) {
       broker.log.info({ clientId: this.clientId, ...session.namespace.logged, reason }, 'client disconnected')
-      detach(broker, session)
+      detach(broker, session, { reason, since: broker.now, lastSeen: this.lastReceivedAt })
     }
   }
 

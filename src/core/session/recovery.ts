@@ -219,6 +219,8 @@ export class BrokerRecovery {
     copyRetained(this.#broker)
     endStreamRecovery(this.#broker)
     this.#broker.delayed.look()
+    const connected = new Set(this.#left)
+    for (const { presence } of this.#broker.namespaces.values()) presence?.recovered(connected)
     this.#recordLeaving()
   }
 

@@ -7,6 +7,7 @@ import { drop } from '../drop.ts'
 import { endConsumers, releaseConsumers } from '../logs/consume.ts'
 import { endReaders, readersBack, readersGone, releaseReaders } from '../logs/read-stream.ts'
 import type { SessionEnd } from '../ports/hooks.ts'
+import type { Leaving } from '../presence.ts'
 import { rewind } from '../publish/deliver.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
 import { HandOver } from './hand-over.ts'
@@ -23,6 +24,7 @@ export function attach(broker: Broker, session: Session, client: Client): void {
   session.link = client.link
   session.connectedAt = broker.now
   session.version = client.version || session.version
+  session.namespace.presence?.note(session.clientId, null)
   if (session.expiry !== null) broker.deadlines.clear(session.expiry)
   cancelHandOvers(session)
   session.stored ||= broker.journal.durable && session.durable
@@ -40,10 +42,11 @@ export function leaveOrderly(broker: Broker, session: Session): void {
 }
 
 /** The connection is gone. `lost`: without a DISCONNECT that removes the will. */
-export function detach(broker: Broker, session: Session): void {
+export function detach(broker: Broker, session: Session, leaving: Leaving): void {
   session.client = null
   session.link = null
   if (broker.shuttingDown) return
+  session.namespace.presence?.note(session.clientId, leaving)
   rewind(session)
   connectionLost(broker, session)
   if (!session.durable) {
@@ -78,6 +81,7 @@ export function endSession(broker: Broker, session: Session, because: SessionEnd
   endConsumers(broker, session)
   endReaders(session)
   session.namespace.removeSession(session)
+  session.namespace.presence?.note(session.clientId, null)
   session.pendingRetained.clear()
   cancelHandOvers(session)
   session.ended = true
