@@ -31,6 +31,8 @@ export class Walk {
   notBefore: number
   /** Messages that were not there any more when their turn came, and of which nobody was told yet. */
   missed = 0
+  /** Whoever it is for misses what is gone. */
+  countsMissed = true
   /** It is told when the stream has grown, or when a page has come. */
   isWaiting = false
   #passedOver = 0
@@ -102,9 +104,10 @@ export class Walk {
     const count = offset - this.next
     const { totals } = this.stream
     this.missed += count
+    this.next = offset
+    if (!this.countsMissed) return
     totals.gaps++
     totals.missed += count
-    this.next = offset
   }
 
   /** The message it stands at was taken. */

@@ -105,7 +105,7 @@ export interface StreamPart {
   readonly missed: number
 }
 
-/** `unknown`: there is no such stream, or no such cursor. `busy`: it is in use. */
+/** `unknown`: there is no such stream, or no such cursor. `busy`: it is in use, or there are as many groups as there may be. */
 export type CursorOutcome = 'done' | 'unknown' | 'busy'
 
 export interface Streams {
