@@ -16,6 +16,7 @@ import type { StreamReader } from './stream-reader.ts'
 import { Walk, type Walker } from './stream-walk.ts'
 
 const messagesPerServingMax = 100
+const noGap = { missed: 0, place: 0 }
 const cursorWriteMs = 1000
 /** Messages that a filter passed over: with more, the place is written though nothing was acknowledged. */
 const unwrittenMax = 1000
@@ -83,11 +84,11 @@ export class ConsumerGroup implements Walker {
         if (this.walk.next - this.#written > unwrittenMax) this.#armWrite()
         return
       }
-      const { missed } = this.walk
+      const gap = again === null ? { missed: this.walk.missed, place: this.walk.place } : noGap
       if (again === null) this.walk.pass()
       this.#turn++
       this.#open.add(entry.offset)
-      member.send(entry, again === null ? missed : 0)
+      member.send(entry, gap)
     }
     this.stream.offer(this)
   }

@@ -6,19 +6,28 @@ import type { Loan } from '../session/delivery.ts'
 import type { StreamEntry } from './stream-entry.ts'
 import type { StreamReader } from './stream-reader.ts'
 
+/** Before a message. */
+export interface Gap {
+  readonly missed: number
+  readonly place: number
+}
+
 export class StreamLoan implements Loan {
   readonly entry: StreamEntry
   readonly reader: StreamReader
   /** Acknowledged, or with somebody else by now. */
   ended = false
   readonly expires = true
+  /** Messages that are gone before it, the first of which was at `place`. */
   readonly #missed: number
+  readonly place: number
   readonly #wallTime: number
 
-  constructor(entry: StreamEntry, reader: StreamReader, missed: number, wallTime: number) {
+  constructor(entry: StreamEntry, reader: StreamReader, { missed, place }: Gap, wallTime: number) {
     this.entry = entry
     this.reader = reader
     this.#missed = missed
+    this.place = missed === 0 ? entry.offset : place
     this.#wallTime = wallTime
   }
 

@@ -19,7 +19,7 @@ import { Subscription } from '../subscriptions/subscription-index.ts'
 import type { ConsumerGroup } from './consumer-group.ts'
 import type { Stream } from './stream.ts'
 import type { StreamEntry } from './stream-entry.ts'
-import { StreamLoan } from './stream-loan.ts'
+import { type Gap, StreamLoan } from './stream-loan.ts'
 import { Walk, type Walker } from './stream-walk.ts'
 
 /** Others have their turn after so many. */
@@ -70,8 +70,8 @@ export class StreamReader extends Subscription implements Walker {
   /** Everything before it is acknowledged. */
   get cursor(): number {
     if (this.consumerGroup !== null) return this.consumerGroup.cursor
-    for (const { entry } of this.loans) return entry.offset
-    return this.walk.next
+    for (const { place } of this.loans) return place
+    return this.walk.place
   }
 
   get isStored(): boolean {
@@ -100,14 +100,14 @@ export class StreamReader extends Subscription implements Walker {
         if (this.isStored && walk.next - this.#written > unwrittenMax) this.#armWrite()
         return
       }
-      this.send(entry, walk.missed)
+      this.send(entry, walk)
       walk.pass()
     }
     this.stream.offer(this)
   }
 
-  /** Sends it, or finds that it can't be. `missed`: messages that are lost before it. */
-  send(entry: StreamEntry, missed: number): void {
+  /** Sends it, or finds that it can't be. */
+  send(entry: StreamEntry, gap: Gap): void {
     const broker = this.#broker
     const { session, stream } = this
     broker.cost.steps++
@@ -118,9 +118,9 @@ export class StreamReader extends Subscription implements Walker {
     }
     // Nothing is kept of what is sent once only: neither for a second sending nor for a cursor.
     const isKept = this.qos > 0 && (session.durable || this.consumerGroup !== null)
-    const loan = isKept ? new StreamLoan(entry, this, missed, broker.wallTime(entry.at)) : null
+    const loan = isKept ? new StreamLoan(entry, this, gap, broker.wallTime(entry.at)) : null
     if (loan !== null) this.loans.add(loan)
-    if (sendEntry(broker, this, { entry, loan, missed })) stream.totals.delivered++
+    if (sendEntry(broker, this, { entry, loan, missed: gap.missed })) stream.totals.delivered++
     else if (loan !== null) this.end(loan)
     if (this.qos === 0) this.consumerGroup?.settle(entry.offset)
     if (this.qos === 0 && this.isStored) this.#armWrite()

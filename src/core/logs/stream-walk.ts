@@ -31,6 +31,8 @@ export class Walk {
   notBefore: number
   /** Messages that were not there any more when their turn came, and of which nobody was told yet. */
   missed = 0
+  /** Where the first of those would have been; -1: there are none. */
+  #gapAt = -1
   /** Whoever it is for misses what is gone. */
   countsMissed = true
   /** It is told when the stream has grown, or when a page has come. */
@@ -47,7 +49,17 @@ export class Walk {
   moveTo(next: number, notBefore: number): void {
     this.next = next
     this.notBefore = notBefore
+    this.#endGap()
+  }
+
+  #endGap(): void {
     this.missed = 0
+    this.#gapAt = -1
+  }
+
+  /** Where it stands, but before a gap that nobody was told of. */
+  get place(): number {
+    return this.#gapAt < 0 ? this.next : this.#gapAt
   }
 
   get atEnd(): boolean {
@@ -103,6 +115,7 @@ export class Walk {
   #jumpTo(offset: number): void {
     const count = offset - this.next
     const { totals } = this.stream
+    if (this.#gapAt < 0) this.#gapAt = this.next
     this.missed += count
     this.next = offset
     if (!this.countsMissed) return
@@ -113,6 +126,6 @@ export class Walk {
   /** The message it stands at was taken. */
   pass(): void {
     this.next++
-    this.missed = 0
+    this.#endGap()
   }
 }
