@@ -16,6 +16,8 @@ const totals = z
     redriven: count().describe('Went back to the queue that they came from.'),
     purged: count(),
     dropped: count().describe('Ended without having been settled: expired, or pushed out.'),
+    duplicates: count().describe('Acknowledged and not taken in, since they were there before.'),
+    forgotten: count().describe('Ids and publishers forgotten early, because there were too many.'),
     refused: count().describe('Not taken in, since the queue was full.'),
     timedOut: count().describe('Verdicts that did not come in time.'),
     stalled: count().describe(

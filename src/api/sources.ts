@@ -61,8 +61,8 @@ export interface OwnMessage {
   properties: Properties
 }
 
-/** The last three: nobody gets it. */
-export type Published = 'delivered' | 'no-subscribers' | 'quota-exceeded' | 'too-large' | 'no-namespace'
+/** `duplicate`: a queue has it already. The last three: nobody gets it. */
+export type Published = 'delivered' | 'no-subscribers' | 'duplicate' | 'quota-exceeded' | 'too-large' | 'no-namespace'
 
 /** What came back for a request. */
 export interface Answered {
@@ -84,12 +84,12 @@ export interface ApiActions {
   publishAll(bundle: {
     messages: readonly OwnMessage[]
     verdicts: readonly BundledVerdict[]
-  }): Promise<{ outcomes: readonly ('delivered' | 'no-subscribers')[] } | BundleRefusal>
+  }): Promise<{ outcomes: readonly ('delivered' | 'no-subscribers' | 'duplicate')[] } | BundleRefusal>
   /** Publishes it and waits for the first answer. */
   request(
     message: OwnMessage,
     timeoutMs: number,
-  ): Promise<Answered | Exclude<Published, 'delivered'> | 'late' | 'too-many'>
+  ): Promise<Answered | Exclude<Published, 'delivered' | 'duplicate'> | 'late' | 'too-many'>
   /** False: nothing is retained there. What was deleted is gone for good once `settled` resolves. */
   deleteRetained(namespace: string, topic: string): boolean
   settled(): Promise<void>

@@ -9,6 +9,7 @@ import {
   deadLetterNameOf,
   deadLetterSuffix,
   declaredQueuesMax,
+  dedupeUntils,
   defaultDeadLetterDefinition,
   isKeySource,
   type QueueDefinition,
@@ -64,6 +65,31 @@ export const retrySchema = z.strictObject(
       .describe('Part of a wait that is left to chance, so that not all come back at once.'),
   },
   'expected firstMs, factor, maxMs and jitter',
+)
+
+export const dedupeSchema = z.strictObject(
+  {
+    windowMs: wholeNumber(0, 30 * dayMs)
+      .default(core.dedupe.windowMs)
+      .describe(
+        'How long the user property message-id of a message is remembered: another one of it is not taken in. 0: not.',
+      ),
+    until: oneOf(...dedupeUntils)
+      .default(core.dedupe.until)
+      .describe('window: for that time; settled: for as long as the message is unsettled, in place of a time.'),
+    sequence: flag()
+      .default(core.dedupe.sequence)
+      .describe(
+        'Each publisher counts its messages up in the user property seq; what is not above its last one is not taken in.',
+      ),
+    idsMax: wholeNumber(1, 10_000_000)
+      .default(core.dedupe.idsMax)
+      .describe('Ids that are remembered; beyond it the oldest are forgotten.'),
+    publishersMax: wholeNumber(1, 10_000_000)
+      .default(core.dedupe.publishersMax)
+      .describe('Publishers whose seq is remembered; beyond it who was silent for longest is forgotten.'),
+  },
+  'expected windowMs, until, sequence, idsMax and publishersMax',
 )
 
 export const queueSchema = z.strictObject(
@@ -132,6 +158,7 @@ export const queueSchema = z.strictObject(
     allowQos0: flag()
       .default(core.allowQos0)
       .describe('Let consumers subscribe at QoS 0: their messages are settled when they are sent.'),
+    dedupe: dedupeSchema.prefault({}),
   },
   'expected what this queue is as names and values, or {} for the defaults',
 )
@@ -193,7 +220,12 @@ export function queueIssues(options: OptionsWithQueues): ConfigIssue[] {
   return declarationIssues(sectionsOf(options, 'queues'), bounds, (_given, at, name) => {
     const queue = byAddress.get(addressOf(name))!
     const { filter } = queue.definition
-    return [...filterIssues(filter, at), ...deadLetterIssues(queue, byAddress, at), ...retryIssues(queue, at)]
+    return [
+      ...filterIssues(filter, at),
+      ...deadLetterIssues(queue, byAddress, at),
+      ...retryIssues(queue, at),
+      ...dedupeIssues(queue, at),
+    ]
   })
 }
 
@@ -234,6 +266,12 @@ function deadLetterIssues(
     next = found === undefined ? null : deadLetterNameOf(next, found.definition)
   }
   return []
+}
+
+function dedupeIssues({ definition: { dedupe } }: DeclaredQueue, at: readonly PropertyKey[]): ConfigIssue[] {
+  if (dedupe.until !== 'settled' || dedupe.windowMs === 0) return []
+  const message = 'an id is remembered for a time or until its message is settled: leave one out'
+  return [{ path: [...at, 'dedupe', 'windowMs'], message }]
 }
 
 function retryIssues({ definition: { retry } }: DeclaredQueue, at: readonly PropertyKey[]): ConfigIssue[] {

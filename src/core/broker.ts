@@ -109,6 +109,8 @@ export class Broker {
   storeFull = false
   /** What is published now was judged before, with others: no limit refuses it any more. */
   inBundle = false
+  /** A queue took the message being routed for one that came before. Reset by whoever routes to queues. */
+  cameBefore = false
   /** Null: nobody follows messages. */
   explainer: Explainer | null = null
   /** Null: the program around it wants to know nothing. */

@@ -22,6 +22,8 @@ export interface NewJob {
   topic?: string
   /** 0 to 9, 9 first; absent: 4. */
   priority?: number
+  /** Where the queue looks for what came before: a job of this id is not put in again. */
+  id?: string
   properties?: Properties
 }
 
@@ -135,17 +137,15 @@ export class Queue {
     this.#consumers = consumers
   }
 
-  /** Resolves when the job is as safe as a client's would be at its acknowledgement. Rejects where the queue or the store has no room. */
-  async add({ payload = '', topic = '', priority, properties = {} }: NewJob): Promise<void> {
+  /** Resolves, with whether it was there already, when the job is as safe as a client's would be at its acknowledgement. Rejects where the queue or the store has no room. */
+  async add({ payload = '', topic = '', priority, id, properties = {} }: NewJob): Promise<'added' | 'duplicate'> {
     if (topic !== '' && !isValidTopicName(topic)) throw new RangeError(`not a topic name: ${JSON.stringify(topic)}`)
     if (priority !== undefined && !(Number.isInteger(priority) && priority >= 0 && priority <= 9)) {
       throw new RangeError(`expected a priority from 0 to 9, got ${priority}`)
     }
     const { messageExpiryInterval, topicAlias: _alias, subscriptionIdentifiers: _ids, ...forwarded } = properties
-    if (priority !== undefined) {
-      const others = (forwarded.userProperties ?? []).filter(([name]) => name !== 'priority')
-      forwarded.userProperties = [...others, ['priority', String(priority)]]
-    }
+    if (priority !== undefined) setProperty(forwarded, 'priority', String(priority))
+    if (id !== undefined) setProperty(forwarded, 'message-id', id)
     const { queues, engine, committer } = this.#parts
     const bytes = typeof payload === 'string' ? new TextEncoder().encode(payload) : payload.slice()
     const encoded = encodeProperties(PacketType.publish, forwarded)
@@ -156,7 +156,9 @@ export class Queue {
     })
     if (outcome === 'full') throw new Error(`${this.name}: refused, the queue or the store has no room (0x97)`)
     if (outcome === 'unknown-queue') throw new RangeError(`no queue is called ${this.name}`)
+    if (outcome === 'malformed-id') throw new RangeError('a message-id has 1 to 256 characters')
     await committer.settled()
+    return outcome
   }
 
   /**
@@ -200,6 +202,11 @@ export class Queue {
     this.#consumers.add(consumer)
     return consumer
   }
+}
+
+function setProperty(properties: Properties, name: string, value: string): void {
+  const others = (properties.userProperties ?? []).filter(([key]) => key !== name)
+  properties.userProperties = [...others, [name, value]]
 }
 
 function requireWhole(name: string, value: number, max: number): void {

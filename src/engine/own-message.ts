@@ -20,7 +20,7 @@ export interface OwnMessage {
   properties: Properties
 }
 
-export type OwnOutcome = Exclude<PublishOutcome, 'malformed-address'>
+export type OwnOutcome = Exclude<PublishOutcome, `malformed-${string}`>
 
 /** Resolves when it is committed, or refused. The payload is kept as it is. */
 export async function publishOwn(
@@ -36,6 +36,10 @@ export async function publishOwn(
   const messageAt = ownMessage({ topic, payload, qos, properties })
   const { appended } = committer
   const outcome = engine.call(() => engine.broker.publish(messageAt(engine.broker.now), retain, namespace))
+  if (outcome === 'malformed-id') {
+    const text = 'message-id has 1 to 256 characters, seq is a whole number of at most 15 digits'
+    throw new ProtocolError(ReasonCode.implementationSpecificError, text)
+  }
   if (outcome === 'malformed-address')
     throw new ProtocolError(ReasonCode.topicNameInvalid, `${topic} is no address, or names what can't be published to`)
   if (outcome !== 'quota-exceeded' && committer.appended !== appended) await committer.settled()

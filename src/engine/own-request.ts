@@ -13,7 +13,7 @@ import { type OwnMessage, type OwnOutcome, publishOwn } from './own-message.ts'
 export const ownRequestsMax = 1000
 const correlationBytes = 16
 
-export type RequestOutcome = ReceivedMessage | Exclude<OwnOutcome, 'delivered'> | 'late' | 'too-many'
+export type RequestOutcome = ReceivedMessage | Exclude<OwnOutcome, 'delivered' | 'duplicate'> | 'late' | 'too-many'
 
 let waiting = 0
 
@@ -35,7 +35,7 @@ export async function requestOwn(
       ...message,
       properties: { ...properties, responseTopic, correlationData },
     })
-    if (outcome !== 'delivered') return outcome
+    if (outcome !== 'delivered' && outcome !== 'duplicate') return outcome
     for await (const answer of answers) if (!answer.retain && belongs(answer, correlationData)) return answer
     return 'late'
   } finally {

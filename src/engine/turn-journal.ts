@@ -9,10 +9,11 @@
 import { type DelayedMessage, delayedBytes, storedDelayed } from '../core/delayed/delayed-message.ts'
 import type { Lane } from '../core/logs/lane.ts'
 import type { QueuedMessage } from '../core/logs/queued-message.ts'
+import type { Counted } from '../core/logs/seen.ts'
 import type { Segment } from '../core/logs/segments.ts'
 import type { Stream } from '../core/logs/stream.ts'
 import type { Journal, LogOwner, QueuePlace, SentMark, StreamCursor } from '../core/ports/journal.ts'
-import type { DelayedQuery, RecoveredDelayedPage } from '../core/ports/recovered.ts'
+import type { DelayedQuery, RecoveredDelayedPage, RecoveredId, SeenOf } from '../core/ports/recovered.ts'
 import { type Message, messageBytes } from '../core/publish/message.ts'
 import { type Delivery, DeliveryState } from '../core/session/delivery.ts'
 import { storedSession } from '../core/session/recovery.ts'
@@ -240,6 +241,30 @@ export abstract class TurnJournal implements Journal {
 
   cursorEnd({ number }: Stream, session: number, name: string, filter: string): void {
     this.#append(({ writer }) => writer.cursorDelete({ stream: number, session, name, filter }), false)
+  }
+
+  seen(id: RecoveredId): void {
+    this.#append(({ writer }) => writer.seenPut(id))
+  }
+
+  /** Nobody waits for what is forgotten. */
+  seenEnd(of: SeenOf, id: string): void {
+    this.#append(({ writer }) => writer.seenDelete(of, id), false)
+  }
+
+  seenForget(of: SeenOf, until: number): void {
+    this.#append(({ writer }) => writer.seenForget(of, until), false)
+  }
+
+  counted(of: SeenOf, publisher: string, counted: Counted): void {
+    this.#append(({ writer }) => {
+      const { sequence, at } = counted
+      writer.countedPut({ ...of, publisher, sequence, at })
+    })
+  }
+
+  countedEnd(of: SeenOf, publisher: string): void {
+    this.#append(({ writer }) => writer.countedDelete(of, publisher), false)
   }
 
   /** What the clock has reached, for the next process. */

@@ -50,6 +50,12 @@ const metrics: readonly NamedMetric<QueueReading>[] = [
     'Times that so many messages waited behind others of their key that no further ones were looked at.',
     'stalled',
   ),
+  total('duplicates', 'Messages acknowledged and not taken in, since they were there before.', 'duplicates'),
+  total(
+    'dedupe_forgotten',
+    'Ids of messages and publishers that were forgotten early, because there were too many.',
+    'forgotten',
+  ),
   total('refused', 'Messages that were not taken in since the queue was full.', 'refused'),
 ]
 

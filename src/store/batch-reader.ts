@@ -8,6 +8,7 @@ import { emptyMessage, unpackBody } from './records/message.ts'
 import { unpackMove } from './records/move.ts'
 import { emptyReference, type ReusedReference, unpackEntry } from './records/queue-entry.ts'
 import { unpackRetainedKey } from './records/retained.ts'
+import { unpackCounted, unpackSeen, unpackSeenOf } from './records/seen.ts'
 import { unpackSession } from './records/session.ts'
 import { unpackCursor, unpackCursorKey, unpackSegment, unpackStream } from './records/stream.ts'
 import { unpackSubscription } from './records/subscription.ts'
@@ -149,6 +150,28 @@ function readStreamRecord(kind: number, fields: FieldReader, sink: BatchRecords)
       break
     case Kind.cursorDelete:
       sink.cursorDelete(unpackCursorKey(fields))
+      break
+    default:
+      readSeenRecord(kind, fields, sink)
+  }
+}
+
+function readSeenRecord(kind: number, fields: FieldReader, sink: BatchRecords): void {
+  switch (kind) {
+    case Kind.seenPut:
+      sink.seenPut(unpackSeen(fields))
+      break
+    case Kind.seenDelete:
+      sink.seenDelete(unpackSeenOf(fields), fields.text())
+      break
+    case Kind.seenForget:
+      sink.seenForget(unpackSeenOf(fields), fields.number())
+      break
+    case Kind.countedPut:
+      sink.countedPut(unpackCounted(fields))
+      break
+    case Kind.countedDelete:
+      sink.countedDelete(unpackSeenOf(fields), fields.text())
       break
     default:
       throw new Error(`not a batch: record kind ${kind}`)

@@ -16,18 +16,22 @@ import { packBody } from './records/message.ts'
 import { packMove } from './records/move.ts'
 import { packEntryFields } from './records/queue-entry.ts'
 import { packRetainedKey } from './records/retained.ts'
+import { packCounted, packSeen, packSeenOf } from './records/seen.ts'
 import { packSession } from './records/session.ts'
 import { type CursorKey, packCursor, packCursorKey, packSegment, packStream } from './records/stream.ts'
 import { packSubscription } from './records/subscription.ts'
 import { packWill } from './records/will.ts'
 import type {
+  SeenOf,
   StoredAttempt,
   StoredCursor,
   StoredDelayed,
+  StoredId,
   StoredLog,
   StoredMessage,
   StoredReference,
   StoredSegment,
+  StoredSequence,
   StoredSession,
   StoredStream,
   StoredSubscription,
@@ -90,6 +94,12 @@ export interface BatchRecords {
   segmentPut(segment: StoredSegment): void
   cursorPut(cursor: StoredCursor): void
   cursorDelete(cursor: CursorKey): void
+  seenPut(id: StoredId): void
+  seenDelete(of: SeenOf, id: string): void
+  /** All ids of the queue that came at this time or before. */
+  seenForget(of: SeenOf, until: number): void
+  countedPut(sequence: StoredSequence): void
+  countedDelete(of: SeenOf, publisher: string): void
 }
 
 /** A batch of another format is refused whole. */
@@ -259,6 +269,32 @@ export class BatchWriter implements BatchRecords {
 
   cursorDelete(cursor: CursorKey): void {
     packCursorKey(this.#begin(Kind.cursorDelete), cursor)
+  }
+
+  seenPut(id: StoredId): void {
+    packSeen(this.#begin(Kind.seenPut), id)
+  }
+
+  seenDelete(of: SeenOf, id: string): void {
+    const fields = this.#begin(Kind.seenDelete)
+    packSeenOf(fields, of)
+    fields.text(id)
+  }
+
+  seenForget(of: SeenOf, until: number): void {
+    const fields = this.#begin(Kind.seenForget)
+    packSeenOf(fields, of)
+    fields.number(until)
+  }
+
+  countedPut(sequence: StoredSequence): void {
+    packCounted(this.#begin(Kind.countedPut), sequence)
+  }
+
+  countedDelete(of: SeenOf, publisher: string): void {
+    const fields = this.#begin(Kind.countedDelete)
+    packSeenOf(fields, of)
+    fields.text(publisher)
   }
 
   #begin(kind: number): FieldWriter {

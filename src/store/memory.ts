@@ -11,6 +11,7 @@ import { MemoryStreams } from './memory-streams.ts'
 import { delayedPageOf, delayedSums } from './records/delayed.ts'
 import { isAskedFor } from './records/queue-entry.ts'
 import type { QueueQuery } from './records/queue-reader.ts'
+import { SeenMaps } from './records/seen.ts'
 import type { CursorKey } from './records/stream.ts'
 import type {
   DelayedPage,
@@ -19,14 +20,17 @@ import type {
   QueuePage,
   RecoveredNumbers,
   Recovery,
+  SeenOf,
   Store,
   StoredAttempt,
   StoredCursor,
   StoredDelayed,
+  StoredId,
   StoredLog,
   StoredMessage,
   StoredReference,
   StoredSegment,
+  StoredSequence,
   StoredSession,
   StoredStream,
   StoredSubscription,
@@ -128,6 +132,7 @@ class MemoryRecords implements BatchRecords {
   #attempts = new Map<string, StoredAttempt>()
   #delayed = new Map<number, StoredDelayed>()
   #streams = new MemoryStreams()
+  #seen = new SeenMaps()
   #clock: [time: number, wallOffset: number] | undefined
   #numbers: RecoveredNumbers = { nextSessionNumber: 1, nextMessageId: 1, retainedVersion: 0 }
 
@@ -146,6 +151,7 @@ class MemoryRecords implements BatchRecords {
     copy.#attempts = new Map(this.#attempts)
     copy.#delayed = new Map(this.#delayed)
     copy.#streams = this.#streams.copy()
+    copy.#seen = this.#seen.copy()
     copy.#clock = this.#clock
     copy.#numbers = { ...this.#numbers }
     return copy
@@ -308,6 +314,12 @@ class MemoryRecords implements BatchRecords {
     this.#streams.cursorDelete(key)
   }
 
+  readonly seenPut = (id: StoredId): void => this.#seen.put(id)
+  readonly seenDelete = (of: SeenOf, id: string): void => this.#seen.delete(of, id)
+  readonly seenForget = (of: SeenOf, until: number): void => this.#seen.forget(of, until)
+  readonly countedPut = (sequence: StoredSequence): void => this.#seen.putCounted(sequence)
+  readonly countedDelete = (of: SeenOf, publisher: string): void => this.#seen.deleteCounted(of, publisher)
+
   readDelayed(query: DelayedQuery): DelayedPage {
     return delayedPageOf([...this.#delayed.values()], query)
   }
@@ -339,6 +351,7 @@ class MemoryRecords implements BatchRecords {
     for (const [session, position] of this.#sent) recovery.onSent(session, position)
     for (const log of this.#logs.values()) recovery.onLog(log)
     for (const attempt of this.#attempts.values()) recovery.onAttempt(attempt)
+    this.#seen.recover(recovery)
     delayedSums([...this.#delayed.values()], recovery)
     this.#streams.recover(recovery)
     for (const [session, queue] of this.#queues) {

@@ -14,11 +14,13 @@ import type {
   Recovery,
   StoredAttempt,
   StoredCursor,
+  StoredId,
   StoredLog,
   StoredMessage,
   StoredReference,
   StoredRetained,
   StoredSegment,
+  StoredSequence,
   StoredSession,
   StoredStream,
   StoredSubscription,
@@ -115,6 +117,15 @@ export class RecoveryPacker implements Recovery {
 
   onCursor(cursor: StoredCursor): void {
     this.#records.cursorPut(cursor)
+  }
+
+  onSeen(id: StoredId): void {
+    this.#records.seenPut(id)
+    this.#sendIfFull()
+  }
+
+  onCounted(sequence: StoredSequence): void {
+    this.#records.countedPut(sequence)
     this.#sendIfFull()
   }
 
@@ -190,6 +201,8 @@ function recoverySink(recovery: Recovery): BatchRecords {
     streamPut: (stream) => recovery.onStream(stream),
     segmentPut: (segment) => recovery.onSegment(segment),
     cursorPut: (cursor) => recovery.onCursor(cursor),
+    seenPut: (id) => recovery.onSeen(id),
+    countedPut: (sequence) => recovery.onCounted(sequence),
   }
 }
 
@@ -259,4 +272,9 @@ const refusingSink: BatchRecords = {
   segmentPut: refuse,
   cursorPut: refuse,
   cursorDelete: refuse,
+  seenPut: refuse,
+  seenDelete: refuse,
+  seenForget: refuse,
+  countedPut: refuse,
+  countedDelete: refuse,
 }

@@ -19,6 +19,7 @@ import { recoverQueues } from './records/queue-reader.ts'
 import { QueueRows } from './records/queue-rows.ts'
 import { ReleasedRows } from './records/released.ts'
 import { RetainedRows } from './records/retained.ts'
+import { SeenRows } from './records/seen.ts'
 import { SentRows } from './records/sent.ts'
 import { SessionRows } from './records/session.ts'
 import { type CursorKey, StreamRows } from './records/stream.ts'
@@ -29,13 +30,16 @@ import type {
   DelayedQuery,
   RecoveredNumbers,
   Recovery,
+  SeenOf,
   StoredAttempt,
   StoredCursor,
   StoredDelayed,
+  StoredId,
   StoredLog,
   StoredMessage,
   StoredReference,
   StoredSegment,
+  StoredSequence,
   StoredSession,
   StoredStream,
   StoredSubscription,
@@ -65,6 +69,7 @@ export class SqliteRecords implements BatchRecords {
   readonly #streams: StreamRows
   /** Streams with entries before their first offset, each with that. */
   readonly #untrimmed: Map<number, number>
+  readonly #seen: SeenRows
   #nextSessionNumber = 0
   #nextMessageId = 0
   #numbersChanged = false
@@ -89,6 +94,7 @@ export class SqliteRecords implements BatchRecords {
     this.#delayed = new DelayedRows(database)
     this.#streams = new StreamRows(database)
     this.#untrimmed = new Map(this.#streams.untrimmed)
+    this.#seen = new SeenRows(database)
     this.#hasEnded = this.#statements.anyEnded.get() !== undefined
   }
 
@@ -104,6 +110,7 @@ export class SqliteRecords implements BatchRecords {
     this.#sent.recover(recovery)
     this.#logs.recover(recovery)
     this.#attempts.recover(recovery)
+    this.#seen.recover(recovery)
     this.#delayed.recover(recovery)
     this.#streams.recover(recovery)
     recoverQueues(this.#database, recovery, this.#damagedRuns)
@@ -273,6 +280,26 @@ export class SqliteRecords implements BatchRecords {
 
   cursorDelete(cursor: CursorKey): void {
     this.#streams.cursorDelete(cursor)
+  }
+
+  seenPut(id: StoredId): void {
+    this.#seen.put(id)
+  }
+
+  seenDelete(of: SeenOf, id: string): void {
+    this.#seen.delete(of, id)
+  }
+
+  seenForget(of: SeenOf, until: number): void {
+    this.#seen.forget(of, until)
+  }
+
+  countedPut(sequence: StoredSequence): void {
+    this.#seen.putCounted(sequence)
+  }
+
+  countedDelete(of: SeenOf, publisher: string): void {
+    this.#seen.deleteCounted(of, publisher)
   }
 
   readDelayed(query: DelayedQuery): DelayedPage {

@@ -255,7 +255,30 @@ CREATE TABLE stream_cursor (
 ) STRICT, WITHOUT ROWID;
 `
 
-export const migrations: readonly string[] = [version1, version2, version3, version4, version5, version6]
+/** What queues have seen, so that it does not come in twice: ids of messages, and how far publishers have counted. `log` is the queue's address. */
+const version7 = `
+CREATE TABLE seen (
+  namespace TEXT NOT NULL,
+  log TEXT NOT NULL,
+  id TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  lane INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  PRIMARY KEY (namespace, log, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX seen_at ON seen (namespace, log, at);
+
+CREATE TABLE counted (
+  namespace TEXT NOT NULL,
+  log TEXT NOT NULL,
+  publisher TEXT NOT NULL,
+  sequence INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (namespace, log, publisher)
+) STRICT, WITHOUT ROWID;
+`
+
+export const migrations: readonly string[] = [version1, version2, version3, version4, version5, version6, version7]
 
 /**
  * Brings the schema to the newest version, one transaction per step, and makes the views. Throws a `StoreError` of kind

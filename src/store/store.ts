@@ -22,15 +22,18 @@ import type {
   RecoveredDelayedCount,
   RecoveredDelayedName,
   RecoveredDelayedPage,
+  RecoveredId,
   RecoveredLog,
   RecoveredMessage,
   RecoveredPage,
   RecoveredReference,
   RecoveredSegment,
+  RecoveredSequence,
   RecoveredSession,
   RecoveredStream,
   RecoveredSubscription,
   RecoveredWill,
+  SeenOf,
 } from '../core/ports/recovered.ts'
 
 export type StoredSession = RecoveredSession
@@ -43,10 +46,12 @@ export type StoredAttempt = RecoveredAttempt
 export type StoredStream = RecoveredStream
 export type StoredSegment = RecoveredSegment
 export type StoredCursor = RecoveredCursor
+export type StoredId = RecoveredId
+export type StoredSequence = RecoveredSequence
 export type QueuePage = RecoveredPage
 export type StoredDelayed = RecoveredDelayed
 export type DelayedPage = RecoveredDelayedPage
-export type { DelayedQuery, RecoveredDelayedCount, RecoveredDelayedName }
+export type { DelayedQuery, RecoveredDelayedCount, RecoveredDelayedName, SeenOf }
 
 /**
  * What a resolved commit has survived: a power cut (`fsync`), the end of this process (`process`), nothing (`none`). From the
@@ -88,6 +93,9 @@ export interface Recovery {
   /** In order of offset. */
   onSegment(segment: StoredSegment): void
   onCursor(cursor: StoredCursor): void
+  /** What a queue has seen, the oldest first. */
+  onSeen(id: StoredId): void
+  onCounted(sequence: StoredSequence): void
   /** The queue that waits: references not yet released, their number, payload bytes, first and last position. */
   onQueue(session: number, messages: number, bytes: number, firstPosition: number, lastPosition: number): void
   /** How many messages wait until they are due. */

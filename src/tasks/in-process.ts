@@ -35,7 +35,7 @@ export interface TaskGateway {
     name: string,
     options?: { namespace?: string },
   ): {
-    add(job: { payload?: string | Uint8Array; properties?: Properties }): Promise<void>
+    add(job: { payload?: string | Uint8Array; properties?: Properties }): Promise<unknown>
     consume(options?: { concurrency?: number; leaseMs?: number }): AsyncIterableIterator<LeasedJob>
   }
   publish(message: {

@@ -13,6 +13,7 @@ import { describeLogs } from './store-logs.ts'
 import { describeMoves } from './store-moves.ts'
 import { describeQueues } from './store-queues.ts'
 import { describeRetained } from './store-retained.ts'
+import { describeSeen } from './store-seen.ts'
 import { describeStreams } from './store-streams.ts'
 import { open, plain, type Survived } from './survived.ts'
 
@@ -391,6 +392,7 @@ export function describeStore(name: string, factory: () => StoreEnvironment): vo
   describeMoves(name, factory)
   describeLogs(name, factory)
   describeStreams(name, factory)
+  describeSeen(name, factory)
   describeRetained(name, factory)
   describeDelayed(name, factory)
 }

@@ -7,9 +7,11 @@ import type {
   Store,
   StoredAttempt,
   StoredCursor,
+  StoredId,
   StoredLog,
   StoredRetained,
   StoredSegment,
+  StoredSequence,
   StoredSession,
   StoredStream,
   StoredSubscription,
@@ -30,6 +32,8 @@ export interface Survived {
   streams: StoredStream[]
   segments: StoredSegment[]
   cursors: StoredCursor[]
+  seen: StoredId[]
+  counted: StoredSequence[]
   queues: { session: number; messages: number; bytes: number; firstPosition: number; lastPosition: number }[]
   delayed: RecoveredDelayedCount[]
   delayedNames: RecoveredDelayedName[]
@@ -54,6 +58,8 @@ export async function open(store: Store): Promise<Survived> {
     streams: [],
     segments: [],
     cursors: [],
+    seen: [],
+    counted: [],
     queues: [],
     delayed: [],
     delayedNames: [],
@@ -86,12 +92,20 @@ export async function open(store: Store): Promise<Survived> {
     onStream: (stream) => seen('stream') ?? survived.streams.push(stream),
     onSegment: (segment) => seen('segment') ?? survived.segments.push(segment),
     onCursor: (cursor) => seen('cursor') ?? survived.cursors.push(cursor),
+    onSeen: (id) => seen('seen') ?? survived.seen.push(id),
+    onCounted: (sequence) => seen('counted') ?? survived.counted.push(sequence),
     onQueue: (session, messages, bytes, firstPosition, lastPosition) =>
       seen('queue') ?? survived.queues.push({ session, messages, bytes, firstPosition, lastPosition }),
     onDelayed: (count) => seen('delayed') ?? survived.delayed.push(count),
     onDelayedName: (name) => seen('delayed') ?? survived.delayedNames.push(name),
   }
   survived.numbers = await store.open(recovery)
+  sort(survived)
+  return survived
+}
+
+/** What stores may tell in any order. */
+function sort(survived: Survived): void {
   const text = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
   survived.sessions.sort((a, b) => a.number - b.number)
   survived.subscriptions.sort((a, b) => a.session - b.session || text(a.topicFilter, b.topicFilter))
@@ -105,7 +119,6 @@ export async function open(store: Store): Promise<Survived> {
   survived.streams.sort((a, b) => a.number - b.number)
   survived.cursors.sort((a, b) => a.session - b.session || text(a.filter, b.filter))
   survived.queues.sort((a, b) => a.session - b.session)
-  return survived
 }
 
 /** Buffers and views of buffers as plain arrays, which compare by content. */

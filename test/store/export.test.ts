@@ -177,6 +177,9 @@ function write(plot: Plot, records: BatchRecords): void {
     const number = queueNumber + index
     records.logPut({ number, namespace, name: `q${index}`, priority: index, filter: 'jobs/#' })
     records.attemptPut({ log: number, position: 10, failed: 2, returned: 1, dueAt: index * 5000, reason: 'it "broke"' })
+    const of = { namespace, log: `$queue/q${index}` }
+    records.seenPut({ ...of, id: 'ü "x"', at: 1_700_000_000_000 + index, lane: number, position: 10 })
+    records.countedPut({ ...of, publisher: 'pümp', sequence: 2 ** 40 + index, at: 1_700_000_000_000 + index })
   }
   records.messagePut({ ...plot.shared, id: 1 }, 0)
   // Somebody names it in any case.

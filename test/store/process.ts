@@ -60,6 +60,8 @@ export const nothing: Recovery = {
   onStream() {},
   onSegment() {},
   onCursor() {},
+  onSeen() {},
+  onCounted() {},
   onSent() {},
   onQueue() {},
   onDelayed() {},

@@ -36,6 +36,11 @@ const names = [
   'segmentPut',
   'cursorPut',
   'cursorDelete',
+  'seenPut',
+  'seenDelete',
+  'seenForget',
+  'countedPut',
+  'countedDelete',
 ] as const satisfies readonly (keyof BatchRecords)[]
 
 /** A sink that appends each call, with its own copy of what readers reuse. */
@@ -73,6 +78,7 @@ const text = fc.oneof(
   fc.string({ maxLength: 80 }),
 )
 const bytes = fc.uint8Array({ maxLength: 200 })
+const seenOf = fc.record({ namespace: text, log: text })
 const qos = fc.constantFrom(0 as const, 1 as const, 2 as const)
 const time = fc.oneof(integer, fc.constant(Number.POSITIVE_INFINITY))
 
@@ -193,4 +199,9 @@ export const batchCalls: fc.Arbitrary<BatchCall> = fc.oneof(
   ),
   call('cursorPut', fc.record({ ...cursorKey, position: integer, notBefore: integer, open: text })),
   call('cursorDelete', fc.record(cursorKey)),
+  call('seenPut', fc.record({ namespace: text, log: text, id: text, at: integer, lane: session, position: integer })),
+  call('seenDelete', seenOf, text),
+  call('seenForget', seenOf, integer),
+  call('countedPut', fc.record({ namespace: text, log: text, publisher: text, sequence: integer, at: integer })),
+  call('countedDelete', seenOf, text),
 )

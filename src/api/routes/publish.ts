@@ -13,7 +13,7 @@ const tags = ['Messages']
 const messagesMax = 1000
 const timeoutMsMax = 60_000
 
-const outcome = z.enum(['delivered', 'no-subscribers'])
+const outcome = z.enum(['delivered', 'no-subscribers', 'duplicate'])
 const result = z.union([z.object({ outcome }), z.object({ status: z.number().int(), detail: z.string() })])
 
 const publish = createRoute({
@@ -102,7 +102,9 @@ export function addPublish(api: Api): void {
   })
 }
 
-const resultOf = (found: 'delivered' | 'no-subscribers') => ({ outcome: found })
+type Taken = 'delivered' | 'no-subscribers' | 'duplicate'
+
+const resultOf = (found: Taken) => ({ outcome: found })
 
 function faultOf(error: unknown): { status: number; detail: string } {
   if (error instanceof Problem) return { status: error.status, detail: error.message }
@@ -126,7 +128,7 @@ async function publishAll(context: Context<ApiEnvironment>, body: z.infer<typeof
   return done.outcomes.map(resultOf)
 }
 
-async function publishOne(context: Context<ApiEnvironment>, given: unknown): Promise<'delivered' | 'no-subscribers'> {
+async function publishOne(context: Context<ApiEnvironment>, given: unknown): Promise<Taken> {
   const parsed = messageSchema.safeParse(given)
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!
@@ -134,11 +136,11 @@ async function publishOne(context: Context<ApiEnvironment>, given: unknown): Pro
   }
   const { namespace, ...body } = parsed.data
   const found = await context.get('sources').actions.publish(ownMessage(body, namespaceOf(context, namespace)))
-  if (found === 'delivered' || found === 'no-subscribers') return found
+  if (found === 'delivered' || found === 'no-subscribers' || found === 'duplicate') return found
   throw refusalOf(found)
 }
 
-function refusalOf(found: Exclude<Published, 'delivered' | 'no-subscribers'>): Problem {
+function refusalOf(found: Exclude<Published, Taken>): Problem {
   switch (found) {
     case 'no-namespace':
       return new Problem(404, 'there is no such namespace')

@@ -19,7 +19,7 @@ import type { RecoveredDelayedCount, RecoveredDelayedName } from '../ports/recov
 import { mayPublishWhenDue } from '../publish/may-publish.ts'
 import { type Message, messageBytes } from '../publish/message.ts'
 import type { Publication } from '../publish/publication.ts'
-import { type PublishOutcome, publishMessage } from '../publish/publish.ts'
+import { isRefused, type PublishOutcome, publishMessage } from '../publish/publish.ts'
 import type { Ahead } from '../subscriptions/destination.ts'
 import {
   type DelayedMessage,
@@ -334,8 +334,7 @@ export class DelayedMessages {
     try {
       const due = { ...message, expiresAt, publishedAt: now }
       const outcome = publishMessage(this.#broker, namespace, due, retain, publisher)
-      if (outcome === 'quota-exceeded' || outcome === 'malformed-address')
-        drop(message.name, 'delayed_refused', namespace)
+      if (isRefused(outcome)) drop(message.name, 'delayed_refused', namespace)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       // For instance where fewer levels are allowed than before a restart.

@@ -133,7 +133,9 @@ export class ExplainedMessage {
     if (outcome === null) return { outcome: 'duplicate', reason: reasonName(ReasonCode.success) }
     if (outcome === 'quota-exceeded') return { outcome: 'refused', reason: reasonName(ReasonCode.quotaExceeded) }
     if (outcome === 'malformed-address') return { outcome: 'refused', reason: reasonName(ReasonCode.topicNameInvalid) }
-    const code = outcome === 'delivered' ? ReasonCode.success : ReasonCode.noMatchingSubscribers
+    if (outcome === 'malformed-id')
+      return { outcome: 'refused', reason: reasonName(ReasonCode.implementationSpecificError) }
+    const code = outcome !== 'no-subscribers' ? ReasonCode.success : ReasonCode.noMatchingSubscribers
     return { outcome, reason: reasonName(code) }
   }
 

@@ -126,7 +126,10 @@ export class BrokerQueues implements Queues {
     const own = topic === '' ? queue.name : topic
     const common = { id: 0, references: 0, holders: 0, qos: 1, publishedAt: this.#broker.now } as const
     const message = { ...common, name: own, topic: encodeUtf8(own), payload, forwardProperties: properties }
-    return queue.add(this.#broker, { ...message, expiresAt, publisher }) ? 'added' : 'full'
+    if (queue.seen !== null && queue.seen.findingOf(properties) !== '') return 'malformed-id'
+    this.#broker.cameBefore = false
+    if (!queue.add(this.#broker, { ...message, expiresAt, publisher })) return 'full'
+    return this.#broker.cameBefore ? 'duplicate' : 'added'
   }
 
   #find({ namespace, name }: QueueName): Queue | undefined {

@@ -27,6 +27,34 @@ export interface QueueRetry {
   readonly jitter: number
 }
 
+/** What of a message says that it was there before: its `message-id`, or the `seq` of its publisher. */
+export interface Dedupe {
+  /** How long an id is remembered; 0: not at all, or until its message is settled. */
+  readonly windowMs: number
+  /** `settled`: an id is remembered for as long as its message is unsettled. */
+  readonly until: DedupeUntil
+  /** Each publisher counts its messages up: what is not above its last number was there before. */
+  readonly sequence: boolean
+  readonly idsMax: number
+  readonly publishersMax: number
+}
+
+export const dedupeUntils = ['window', 'settled'] as const
+export type DedupeUntil = (typeof dedupeUntils)[number]
+
+export const noDedupe: Dedupe = {
+  windowMs: 0,
+  until: 'window',
+  sequence: false,
+  idsMax: 100_000,
+  publishersMax: 10_000,
+}
+
+/** Whether it asks for anything. */
+export function dedupes({ windowMs, until, sequence }: Dedupe): boolean {
+  return windowMs > 0 || until === 'settled' || sequence
+}
+
 export interface QueueDefinition {
   /** Topics whose messages it gets besides those published to `$queue/<name>`; null: none. */
   readonly filter: string | null
@@ -57,6 +85,7 @@ export interface QueueDefinition {
   readonly dispatchPerSecondMax: number
   /** Consumers may subscribe at QoS 0: what they are sent is done. */
   readonly allowQos0: boolean
+  readonly dedupe: Dedupe
 }
 
 export const defaultQueueDefinition: QueueDefinition = {
@@ -77,6 +106,7 @@ export const defaultQueueDefinition: QueueDefinition = {
   overflow: 'reject',
   dispatchPerSecondMax: 0,
   allowQos0: false,
+  dedupe: noDedupe,
 }
 
 /** A queue of dead letters that nobody declares. */

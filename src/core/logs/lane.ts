@@ -142,6 +142,7 @@ export class Lane implements LogOwner {
   /** One in the store only has gone from there. */
   forgetStored(broker: Broker, position: number, message: Message): void {
     if (this.attempts.delete(position)) broker.journal.attemptEnd(this, position)
+    this.queue.seen?.ended(message, { lane: this.number, position })
     const bytes = position < this.recoveredEnd ? message.payload.length : messageBytes(message)
     this.queue.change(this, -1, -bytes)
   }

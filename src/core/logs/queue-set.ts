@@ -2,17 +2,20 @@
 import { parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
 import { defaultNamespaceName, type Namespace } from '../namespace.ts'
-import type { RecoveredLog } from '../ports/recovered.ts'
+import type { RecoveredLog, SeenOf } from '../ports/recovered.ts'
 import { Subscription } from '../subscriptions/subscription-index.ts'
+import { queuePrefix } from './address.ts'
 import { endConsumer } from './consume.ts'
 import {
   type DeclaredQueue,
   deadLetterNameOf,
   defaultDeadLetterDefinition,
+  noDedupe,
   type QueueDefinition,
 } from './definition.ts'
 import { Lane } from './lane.ts'
 import { Queue } from './queue.ts'
+import { SeenMessages } from './seen.ts'
 
 /** These queues there are from here on, with those of their dead letters. What the others have waits until they are declared again. */
 export function declareQueues(broker: Broker, declared: readonly DeclaredQueue[]): void {
@@ -52,7 +55,7 @@ function declare(broker: Broker, namespace: Namespace, name: string, definition:
   }
   queue.declared = true
   const captures = queue.subscription?.filter ?? null
-  queue.definition = definition
+  queue.define(definition)
   if (captures !== definition.filter) {
     capture(queue, definition.filter)
     if (queue.stored) for (const lane of queue.lanes) if (lane !== null) broker.journal.log(lane)
@@ -95,4 +98,22 @@ export function recoverLog(broker: Broker, { number, namespace: storedName, name
     namespace.queues.set(name, queue)
   }
   queue.addLane(broker, new Lane(queue, priority, number))
+}
+
+/**
+ * Who keeps what a queue had seen; null: there is no such queue. One that is not declared has it kept for it in the store; one that does not
+ * ask any more gets something to forget it with, in `unasked`.
+ */
+export function recoveredSeen(
+  broker: Broker,
+  of: SeenOf,
+  unasked: Map<Queue, SeenMessages>,
+): Pick<SeenMessages, 'recoverId' | 'recoverSequence'> | null {
+  const namespace = broker.namespaces.get(of.namespace || defaultNamespaceName)
+  const queue = namespace?.queues.get(of.log.slice(queuePrefix.length))
+  if (queue === undefined || !queue.declared) return null
+  if (queue.seen !== null) return queue.seen
+  const forgets = unasked.get(queue) ?? new SeenMessages(broker, of, noDedupe, queue.totals)
+  unasked.set(queue, forgets)
+  return forgets
 }

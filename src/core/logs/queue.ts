@@ -23,12 +23,14 @@ import type { Message } from '../publish/message.ts'
 import type { Publication } from '../publish/publication.ts'
 import { type Ahead, type Destination, nothingAhead } from '../subscriptions/destination.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
+import { queuePrefix } from './address.ts'
 import type { Consumer } from './consumer.ts'
 import { deadLetter } from './dead-letter.ts'
-import { priorityDefault, priorityMax, type QueueDefinition } from './definition.ts'
+import { dedupes, priorityDefault, priorityMax, type QueueDefinition } from './definition.ts'
 import { Dispatch } from './dispatch.ts'
 import { Lane } from './lane.ts'
 import type { Past, QueuedMessage } from './queued-message.ts'
+import { SeenMessages } from './seen.ts'
 
 /** So many may a queue be over its limit while a page is read that says which go for them. */
 const overdraftMessagesMax = 1000
@@ -39,6 +41,8 @@ export class Queue implements Destination {
   readonly name: string
   readonly namespace: Namespace
   definition: QueueDefinition
+  /** What it knows of what came before; null: it takes everything in. */
+  seen: SeenMessages | null = null
   /** False: the store has messages of it, and nobody declares it any more. */
   declared = true
   /** Somebody purges it, or gives its messages back. */
@@ -59,6 +63,8 @@ export class Queue implements Destination {
     purged: 0,
     dropped: 0,
     refused: 0,
+    duplicates: 0,
+    forgotten: 0,
     timedOut: 0,
     stalled: 0,
   }
@@ -84,6 +90,21 @@ export class Queue implements Destination {
     this.name = name
     this.definition = definition
     this.dispatch = new Dispatch(broker, this)
+    this.define(definition)
+  }
+
+  /** It is so from here on. Its filter is the caller's. */
+  define(definition: QueueDefinition): void {
+    this.definition = definition
+    const { dedupe } = definition
+    if (this.seen !== null) this.seen.definition = dedupe
+    else if (dedupes(dedupe)) {
+      const of = { namespace: this.namespace.storedName, log: `${queuePrefix}${this.name}` }
+      this.seen = new SeenMessages(this.#broker, of, dedupe, this.totals)
+    }
+    if (this.seen === null || dedupes(dedupe)) return
+    this.seen.forgetAll()
+    this.seen = null
   }
 
   get stored(): boolean {
@@ -126,17 +147,26 @@ export class Queue implements Destination {
   }
 
   accept(broker: Broker, publication: Publication): void {
-    this.add(broker, publication.message)
+    // Of what waited, or is a will, the number may have been overtaken by later ones.
+    this.add(broker, publication.message, publication.frame !== null || broker.inBundle)
   }
 
-  /** False: it is full, and the message was dropped. */
-  add(broker: Broker, message: Message): boolean {
+  /** False: it is full, and the message was dropped. `counts`: its publisher sent it right now. */
+  add(broker: Broker, message: Message, counts = false): boolean {
+    const { seen } = this
+    if (seen?.knows(message, counts)) {
+      this.totals.duplicates++
+      broker.cameBefore = true
+      seen.repeat(message)
+      return true
+    }
     if (!this.hasRoom && !this.#makeRoom(broker) && !broker.inBundle) {
       this.totals.refused++
       drop(message.name, 'queue_full', this.namespace)
       return false
     }
-    this.laneOf(broker, priorityOf(message)).append(broker, message, null)
+    const { lane, position } = this.laneOf(broker, priorityOf(message)).append(broker, message, null)
+    seen?.note(message, { lane: lane.number, position }, counts)
     this.dispatch.run()
     return true
   }
@@ -144,7 +174,9 @@ export class Queue implements Destination {
   /** A message that comes from another queue. Returns where it stands. */
   takeOver(broker: Broker, message: Message, past: Past): QueuedMessage {
     if (!this.hasRoom) this.#makeRoom(broker)
-    return this.laneOf(broker, priorityOf(message)).take(broker, message, past)
+    const queued = this.laneOf(broker, priorityOf(message)).take(broker, message, past)
+    this.seen?.noteAgain(message, { lane: queued.lane.number, position: queued.position })
+    return queued
   }
 
   laneOf(broker: Broker, priority: number): Lane {
@@ -217,6 +249,7 @@ export class Queue implements Destination {
     const { lane } = queued
     if (queued.attempted) broker.journal.attemptEnd(lane, queued.position)
     lane.forget(broker, queued)
+    this.seen?.ended(queued.message, { lane: lane.number, position: queued.position })
     this.dispatch.release(queued)
   }
 

@@ -8,6 +8,7 @@
 import type { DelayedMessage } from '../delayed/delayed-message.ts'
 import type { Lane } from '../logs/lane.ts'
 import type { QueuedMessage } from '../logs/queued-message.ts'
+import type { Counted } from '../logs/seen.ts'
 import type { Segment } from '../logs/segments.ts'
 import type { Stream } from '../logs/stream.ts'
 import type { Message } from '../publish/message.ts'
@@ -16,7 +17,7 @@ import type { Session } from '../session/session.ts'
 import type { PendingWill } from '../session/will.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import type { Link } from './link.ts'
-import type { DelayedQuery, RecoveredCursor, RecoveredDelayedPage } from './recovered.ts'
+import type { DelayedQuery, RecoveredCursor, RecoveredDelayedPage, RecoveredId, SeenOf } from './recovered.ts'
 
 /** Whose log it is: a session's, that of one priority of a queue, a stream's. */
 export interface LogOwner {
@@ -87,6 +88,13 @@ export interface Journal {
   /** How far a session or a group has read it. */
   cursor(stream: Stream, cursor: StreamCursor): void
   cursorEnd(stream: Stream, session: number, name: string, filter: string): void
+  /** A queue has seen a message of this id, or no longer knows that it has; `seenForget`: of all that came at that time or before. */
+  seen(id: RecoveredId): void
+  seenEnd(of: SeenOf, id: string): void
+  seenForget(of: SeenOf, until: number): void
+  /** A publisher has counted up to this. What `counted` says may still grow, until the turn is over. */
+  counted(of: SeenOf, publisher: string, counted: Counted): void
+  countedEnd(of: SeenOf, publisher: string): void
   retain(namespace: string, topic: string, message: Message | null, previous: Message | null): void
   will(session: Session, will: PendingWill): void
   willEnd(session: Session): void
@@ -125,6 +133,11 @@ export const noJournal: Journal = {
   move: nothing,
   incoming: nothing,
   incomingEnd: nothing,
+  seen: nothing,
+  seenEnd: nothing,
+  seenForget: nothing,
+  counted: nothing,
+  countedEnd: nothing,
   retain: nothing,
   will: nothing,
   willEnd: nothing,

@@ -31,6 +31,10 @@ export interface QueueTotals {
   dropped: number
   /** Messages that were not taken in because the queue was full. */
   refused: number
+  /** Messages that were there before, and were acknowledged and not taken in again. */
+  duplicates: number
+  /** Ids and publishers that were forgotten before their time, because there were too many. */
+  forgotten: number
   /** Leases that ended because the verdict took too long. */
   timedOut: number
   /** Times that so many messages waited behind others of their key that no further ones were looked at. */
@@ -102,8 +106,8 @@ export interface Settlement {
 /** `unknown`: nothing unsettled has this delivery; for `ack` that is as good as done. */
 export type SettlementOutcome = 'done' | 'unknown'
 
-/** `full`: nothing was kept. */
-export type AddOutcome = 'added' | 'full' | 'unknown-queue'
+/** `duplicate`: it is there already. `full`, `malformed-id`: nothing was kept. */
+export type AddOutcome = 'added' | 'duplicate' | 'full' | 'malformed-id' | 'unknown-queue'
 
 export interface AddedMessage {
   /** Empty: the queue's name. */

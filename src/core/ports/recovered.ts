@@ -152,6 +152,32 @@ export interface RecoveredCursor {
   open: string
 }
 
+/** Of which queue something is that says what it has seen. */
+export interface SeenOf {
+  /** Empty: the default one. */
+  namespace: string
+  /** Its address. */
+  log: string
+}
+
+/** A message of this id was there. */
+export interface RecoveredId extends SeenOf {
+  id: string
+  /** When. */
+  at: number
+  /** Number of the log, and position, where it came in. */
+  lane: number
+  position: number
+}
+
+/** How far a publisher has counted its messages. */
+export interface RecoveredSequence extends SeenOf {
+  /** Client id. */
+  publisher: string
+  sequence: number
+  at: number
+}
+
 /** A part of one session's queue, or of a log of another kind. */
 export interface RecoveredPage {
   session: number

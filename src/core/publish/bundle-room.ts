@@ -59,7 +59,7 @@ export class BundleRoom {
 
   /** The same for one that goes to this queue alone. */
   queued(queue: Queue, message: Message): string {
-    return this.#broker.storeFull ? storeFull : this.#inQueue(queue, message)
+    return this.#broker.storeFull && !queue.seen?.knows(message, true) ? storeFull : this.#inQueue(queue, message)
   }
 
   /** What becomes of one that waits until it is due. */
@@ -117,6 +117,7 @@ export class BundleRoom {
   }
 
   #inQueue(queue: Queue, message: Message): string {
+    if (queue.seen?.knows(message, true)) return ''
     const ahead = this.#ahead(queue, queue.namespace)
     if (!queue.hasRoomBehind(ahead) && !queue.mayMakeRoomBehind(ahead)) {
       queue.totals.refused++

@@ -20,7 +20,7 @@ import type { Session } from '../session/session.ts'
 import { type BundledMessage, BundleRoom } from './bundle-room.ts'
 import { mayPublishTo } from './may-publish.ts'
 import { messageBytes } from './message.ts'
-import { type PublishOutcome, publishMessage } from './publish.ts'
+import { idFinding, isRefused, type PublishOutcome, publishMessage } from './publish.ts'
 import type { TopicEntry } from './route-cache.ts'
 
 export interface Bundle {
@@ -31,8 +31,11 @@ export interface Bundle {
 }
 
 export interface BundleDone {
-  readonly outcomes: readonly Exclude<PublishOutcome, 'quota-exceeded' | 'malformed-address'>[]
+  readonly outcomes: readonly OwnOutcome[]
 }
+
+/** What becomes of one that was taken. */
+type OwnOutcome = Exclude<PublishOutcome, 'quota-exceeded' | `malformed-${string}`>
 
 type Finding = Pick<BundleRefusal, 'reason' | 'text'>
 
@@ -64,8 +67,7 @@ function take(broker: Broker, { messages, verdicts, publisher }: Bundle, leased:
   }
   const outcomes = messages.map(({ namespace, message, retain }) => {
     const outcome = publishMessage(broker, namespace, message, retain, publisher)
-    if (outcome !== 'delivered' && outcome !== 'no-subscribers')
-      throw new Error(`${message.name} was judged before and is refused now: ${outcome}`)
+    if (isRefused(outcome)) throw new Error(`${message.name} was judged before and is refused now: ${outcome}`)
     return outcome
   })
   return { outcomes }
@@ -126,6 +128,8 @@ function judgeMessage(
       return { reason: 'not_authorized', text: `${message.name} may not be published to` }
     const { address } = entry
     if (address !== null) return judgeAddressed(room, bundled, address)
+    const finding = idFinding(broker.topics.route(entry), message.forwardProperties)
+    if (finding !== '') return { reason: 'malformed', text: finding }
     const text = room.routed(bundled, entry)
     return text === '' ? null : { reason: 'no_room', text }
   } catch (error) {
@@ -155,6 +159,8 @@ function judgeAddressed(room: BundleRoom, bundled: BundledMessage, address: Addr
     case 'queue': {
       const queue = namespace.queues.get(address.queue)
       if (queue?.declared !== true) return { reason: 'malformed', text: `no queue is called ${address.queue}` }
+      const finding = queue.seen?.findingOf(message.forwardProperties) ?? ''
+      if (finding !== '') return { reason: 'malformed', text: finding }
       const text = room.queued(queue, message)
       return text === '' ? null : { reason: 'no_room', text }
     }

@@ -18,7 +18,22 @@ import type { Publication } from './publication.ts'
 import type { TopicEntry } from './route-cache.ts'
 
 /** What became of a PUBLISH. */
-export type PublishOutcome = 'delivered' | 'no-subscribers' | 'quota-exceeded' | 'malformed-address'
+export type PublishOutcome =
+  | 'delivered'
+  | 'no-subscribers'
+  /** At least one queue has it already, and did not take it in again. */
+  | 'duplicate'
+  | 'quota-exceeded'
+  | 'malformed-address'
+  /** Its `message-id` or `seq`, by which a queue goes that would get it. */
+  | 'malformed-id'
+
+/** The message was not taken. */
+export function isRefused(
+  outcome: PublishOutcome,
+): outcome is Extract<PublishOutcome, 'quota-exceeded' | `malformed-${string}`> {
+  return outcome === 'quota-exceeded' || outcome === 'malformed-address' || outcome === 'malformed-id'
+}
 
 /** Routes a client's PUBLISH, whose topic and rights were checked. The frame is valid only during this call. */
 export function publishFrame(
@@ -74,7 +89,7 @@ function publishExported(broker: Broker): void {
       // With the prefix it may have more levels than are served.
       if (!(error instanceof ProtocolError)) throw error
     }
-    if (outcome === 'quota-exceeded') drop(message.name, 'export_refused', namespace)
+    if (isRefused(outcome)) drop(message.name, 'export_refused', namespace)
   }
 }
 
@@ -93,6 +108,13 @@ function routeOn(broker: Broker, publication: Publication): PublishOutcome {
   const { address } = publication.entry!
   if (address !== null) return routeAddressed(broker, publication, address)
   const found = broker.topics.route(publication.entry!)
+  if (found.ownPolicies) {
+    broker.cameBefore = false
+    if (idFinding(found, publication.parts.forwardProperties) !== '') {
+      publication.end()
+      return 'malformed-id'
+    }
+  }
   if (publication.qos > 0 && mustRefuse(broker, publication, found)) {
     publication.end()
     return 'quota-exceeded'
@@ -106,7 +128,18 @@ function routeOn(broker: Broker, publication: Publication): PublishOutcome {
   broker.cost.steps += 1 + recipients.length + groups.length
   if (broker.explainer === null || !broker.explainer.deliver(publication, found)) acceptAll(broker, publication, found)
   publication.end()
+  if (found.ownPolicies && broker.cameBefore) return 'duplicate'
   return recipients.length === 0 && groups.length === 0 ? 'no-subscribers' : 'delivered'
+}
+
+/** What is wrong with the properties by which a queue among the recipients would know the message; empty: nothing. */
+export function idFinding({ recipients, ownPolicies }: Route, properties: Uint8Array): string {
+  if (!ownPolicies || properties.length === 0) return ''
+  for (const { destination } of recipients) {
+    const finding = destination instanceof Queue ? (destination.seen?.findingOf(properties) ?? '') : ''
+    if (finding !== '') return finding
+  }
+  return ''
 }
 
 /** `explain/judge.ts` walks the same way. */
@@ -157,12 +190,17 @@ function toQueue(broker: Broker, publication: Publication, address: Address): Pu
     drop(message.name, 'no_queue', namespace)
     return 'no-subscribers'
   }
-  if (qos > 0 && !broker.inBundle && (broker.storeFull || (queue.refuses && !queue.hasRoom))) {
+  const { seen } = queue
+  if (seen !== null && seen.findingOf(message.forwardProperties) !== '') return 'malformed-id'
+  const counts = publication.frame !== null || broker.inBundle
+  const isKnown = seen?.knows(message, counts) === true
+  if (qos > 0 && !broker.inBundle && !isKnown && (broker.storeFull || (queue.refuses && !queue.hasRoom))) {
     queue.totals.refused++
     return 'quota-exceeded'
   }
   const own = { ...message, name: address.topic, topic: encodeUtf8(address.topic) }
-  return queue.add(broker, own) || qos === 0 ? 'delivered' : 'quota-exceeded'
+  if (!queue.add(broker, own, counts) && qos > 0) return 'quota-exceeded'
+  return isKnown ? 'duplicate' : 'delivered'
 }
 
 /** Whether a message that would have to be kept can't be: nobody gets it then, and its publisher is told. */
@@ -179,7 +217,7 @@ function hasNoRoom(broker: Broker, message: Dispatched, { recipients, groups, ow
   if (broker.storeFull && (recipients.some(isStored) || groups.some(({ members }) => members.some(isStored))))
     return true
   const { sessionQueueFull } = broker.options
-  if (ownPolicies && isQueueFull(recipients)) return true
+  if (ownPolicies && isQueueFull(broker, recipients)) return true
   if (sessionQueueFull === 'reject') {
     if (recipients.some(({ qos, destination }) => qos > 0 && destination.refuses && !destination.hasRoom)) return true
     if (groups.some((group) => isGroupFull(group, message))) return true
@@ -189,11 +227,12 @@ function hasNoRoom(broker: Broker, message: Dispatched, { recipients, groups, ow
   )
 }
 
-/** Whether a queue that refuses then is full; counted. */
-function isQueueFull(recipients: readonly Subscription[]): boolean {
+/** Whether a queue that refuses then is full, and does not have the message already; counted. */
+function isQueueFull({ publication }: Broker, recipients: readonly Subscription[]): boolean {
   let full = false
   for (const { destination } of recipients) {
     if (!(destination instanceof Queue) || !destination.refuses || destination.hasRoom) continue
+    if (destination.seen?.knows(publication.message, publication.frame !== null)) continue
     destination.totals.refused++
     full = true
   }

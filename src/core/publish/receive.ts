@@ -26,6 +26,8 @@ export class IncomingPublish {
   session: Session | null = null
   frame: PublishFrame | null = null
   entry: TopicEntry | null = null
+  /** A queue had it already. */
+  cameBefore = false
   /** Why it is refused, as a reason code: by the client's grant, its rate, or a hook; 0: it is not; `undecided`: a hook is to say. */
   refusal: number = ReasonCode.success
   /** `entry` is not that of the topic on the wire. */
@@ -64,6 +66,7 @@ export function onPublish(broker: Broker, client: Client, session: Session, fram
   publish.entry = entry
   publish.refusal = refusal
   publish.isRewritten = rewrite !== null
+  publish.cameBefore = false
   return broker.explainer === null ? accept(broker, publish) : acceptExplained(broker, broker.explainer, publish)
 }
 
@@ -209,8 +212,13 @@ function answerTo(broker: Broker, publish: IncomingPublish, outcome: PublishOutc
       return ReasonCode.success
     case 'no-subscribers':
       return ReasonCode.noMatchingSubscribers
+    case 'duplicate':
+      publish.cameBefore = true
+      return ReasonCode.success
     case 'malformed-address':
       return noted(broker, publish, ReasonCode.topicNameInvalid)
+    case 'malformed-id':
+      return noted(broker, publish, ReasonCode.implementationSpecificError)
     default:
       noteRefusal(broker, client!, entry!, ReasonCode.quotaExceeded)
       if (client!.version !== 5 && frame!.qos > 0) {
@@ -252,8 +260,17 @@ function onPublishQos1(broker: Broker, publish: IncomingPublish): number {
   const appended = journal.appended
   const reasonCode = route(broker, publish)
   const ticket = journal.appended === appended ? 0 : journal.ticket
-  answer(client, PacketType.puback, packetId, reasonCode, ticket)
+  if (publish.cameBefore) answerAgain(client, PacketType.puback, packetId, ticket)
+  else answer(client, PacketType.puback, packetId, reasonCode, ticket)
   return reasonCode
+}
+
+/** The message came before: it is told that all is well, and why nothing new comes of it. */
+function answerAgain(client: Client, type: 4 | 5, packetId: number, ticket: number): void {
+  const { link, version, problemInformation } = client
+  const ends = type === PacketType.puback
+  if (version !== 5 || !problemInformation) answer(client, type, packetId, ReasonCode.success, ticket)
+  else link.hold(encodeAck(5, type, packetId, ReasonCode.success, { reasonString: 'duplicate' }), ticket, ends)
 }
 
 /** Method A of figure 4.3: the message goes on at PUBLISH, its identifier is kept until PUBREL [MQTT-4.3.3-10]. */
@@ -276,7 +293,8 @@ function onPublishQos2(broker: Broker, publish: IncomingPublish): number {
   if (accepted && session.stored) journal.incoming(session, packetId)
   const ticket = journal.appended === appended ? 0 : journal.ticket
   if (accepted) session.incoming.set(packetId, ticket)
-  answer(client, PacketType.pubrec, packetId, reasonCode, ticket)
+  if (publish.cameBefore) answerAgain(client, PacketType.pubrec, packetId, ticket)
+  else answer(client, PacketType.pubrec, packetId, reasonCode, ticket)
   return reasonCode
 }
 

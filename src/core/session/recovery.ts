@@ -10,8 +10,10 @@ import { publishProperties } from '../../mqtt/publish.ts'
 import { parseTopicFilter } from '../../mqtt/topic.ts'
 import type { Broker } from '../broker.ts'
 import { consumerOf, isQueueFilter, queueOf } from '../logs/consume.ts'
-import { recoverLog } from '../logs/queue-set.ts'
+import type { Queue } from '../logs/queue.ts'
+import { recoveredSeen, recoverLog } from '../logs/queue-set.ts'
 import { isStreamFilter, recoverReader } from '../logs/read-stream.ts'
+import type { SeenMessages } from '../logs/seen.ts'
 import { endStreamRecovery, recoverCursor, recoverSegment, recoverStream } from '../logs/stream-set.ts'
 import { defaultNamespaceName } from '../namespace.ts'
 import type {
@@ -19,10 +21,12 @@ import type {
   RecoveredCursor,
   RecoveredDelayedCount,
   RecoveredDelayedName,
+  RecoveredId,
   RecoveredLog,
   RecoveredMessage,
   RecoveredRetained,
   RecoveredSegment,
+  RecoveredSequence,
   RecoveredSession,
   RecoveredStream,
   RecoveredSubscription,
@@ -39,6 +43,8 @@ import { delayWill, setWill } from './will.ts'
 
 export class BrokerRecovery {
   readonly #broker: Broker
+  /** Queues that do not ask any more what they have seen. */
+  readonly #unasked = new Map<Queue, SeenMessages>()
   /** Whose clients were connected when the last process ended. */
   readonly #left: Session[] = []
   readonly #setClock: (time: number, wallOffset: number) => void
@@ -142,6 +148,14 @@ export class BrokerRecovery {
     this.#broker.lanesByNumber.get(attempt.log)?.attempts.set(attempt.position, attempt)
   }
 
+  onSeen(id: RecoveredId): void {
+    recoveredSeen(this.#broker, id, this.#unasked)?.recoverId(id)
+  }
+
+  onCounted(sequence: RecoveredSequence): void {
+    recoveredSeen(this.#broker, sequence, this.#unasked)?.recoverSequence(sequence)
+  }
+
   onRetained({ namespace, topic, message: stored }: RecoveredRetained): void {
     const place = this.#broker.namespace(namespace || defaultNamespaceName)
     // From before it was what another namespace exports: it stays in the store until that ends.
@@ -221,6 +235,7 @@ export class BrokerRecovery {
     this.#broker.delayed.look()
     const connected = new Set(this.#left)
     for (const { presence } of this.#broker.namespaces.values()) presence?.recovered(connected)
+    for (const seen of this.#unasked.values()) seen.forgetAll()
     this.#recordLeaving()
   }
 

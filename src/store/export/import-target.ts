@@ -17,10 +17,12 @@ import type {
   StoredAttempt,
   StoredCursor,
   StoredDelayed,
+  StoredId,
   StoredLog,
   StoredMessage,
   StoredReference,
   StoredSegment,
+  StoredSequence,
   StoredSession,
   StoredStream,
   StoredSubscription,
@@ -185,6 +187,17 @@ export class ImportTarget {
     const session = cursor.session === 0 ? 0 : this.#ownerOf(cursor.session, 'session').number
     const notBefore = cursor.notBefore === 0 ? 0 : this.#time(cursor.notBefore)
     this.#records.cursorPut({ ...cursor, stream, session, notBefore })
+  }
+
+  seen(seen: StoredId): void {
+    const lane = this.#ownerOf(seen.lane, 'queue').number
+    this.#records.seenPut({ ...seen, namespace: this.#namespaceOf(seen.namespace), lane, at: this.#time(seen.at) })
+    this.#written()
+  }
+
+  counted(counted: StoredSequence): void {
+    const namespace = this.#namespaceOf(counted.namespace)
+    this.#records.countedPut({ ...counted, namespace, at: this.#time(counted.at) })
     this.#written()
   }
 

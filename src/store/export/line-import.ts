@@ -156,7 +156,7 @@ function takeStream(line: Extract<Line, { kind: 'stream' | 'segment' | 'cursor' 
   }
 }
 
-type MessagesLine = Extract<Line, { kind: 'queue' | 'attempt' | 'entry' | 'retained' | 'delayed' }>
+type MessagesLine = Extract<Line, { kind: 'queue' | 'attempt' | 'seen' | 'counted' | 'entry' | 'retained' | 'delayed' }>
 
 function takeMessages(line: MessagesLine, target: ImportTarget): void {
   switch (line.kind) {
@@ -168,6 +168,16 @@ function takeMessages(line: MessagesLine, target: ImportTarget): void {
     case 'attempt': {
       const { queue: log, position, failed, returned, dueAt, reason } = line
       target.attempt({ log, position, failed, returned, dueAt: dueAt ?? 0, reason })
+      break
+    }
+    case 'seen': {
+      const { namespace, address: log, id, at, queue: lane, position } = line
+      target.seen({ namespace, log, id, at, lane, position })
+      break
+    }
+    case 'counted': {
+      const { namespace, address: log, publisher, sequence, at } = line
+      target.counted({ namespace, log, publisher, sequence, at })
       break
     }
     case 'entry': {

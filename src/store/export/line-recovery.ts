@@ -13,11 +13,13 @@ import type {
   StoredAttempt,
   StoredCursor,
   StoredDelayed,
+  StoredId,
   StoredLog,
   StoredMessage,
   StoredReference,
   StoredRetained,
   StoredSegment,
+  StoredSequence,
   StoredSession,
   StoredStream,
   StoredSubscription,
@@ -163,6 +165,18 @@ export class LineRecovery implements Recovery {
       ...(notBefore > 0 && { notBefore: iso(notBefore + this.#wallOffset) }),
       ...(open !== '' && { open }),
     })
+  }
+
+  onSeen({ namespace: stored, log: address, id, at, lane: queue, position }: StoredId): void {
+    const namespace = stored || unnamedNamespace
+    if (!this.#owners.has(queue)) return
+    this.#add({ kind: 'seen', namespace, address, id, at: this.#wall(at)!, queue, position })
+  }
+
+  onCounted({ namespace: stored, log: address, publisher, sequence, at }: StoredSequence): void {
+    const namespace = stored || unnamedNamespace
+    if (!this.#wants(namespace)) return
+    this.#add({ kind: 'counted', namespace, address, publisher, sequence, at: this.#wall(at)! })
   }
 
   onQueue(owner: number, _messages: number, _bytes: number, firstPosition: number): void {

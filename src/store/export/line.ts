@@ -155,6 +155,26 @@ const cursor = z.strictObject({
     .default(''),
 })
 /** What waits for a session or in a queue, or is in a stream. */
+/** A queue has seen a message of this id: it came in at this place. */
+const seen = z.strictObject({
+  kind: z.literal('seen'),
+  namespace,
+  address: z.string().min(1),
+  id: z.string(),
+  at: time,
+  queue: number,
+  position: whole,
+})
+/** How far a publisher of a queue has counted. */
+const counted = z.strictObject({
+  kind: z.literal('counted'),
+  namespace,
+  address: z.string().min(1),
+  publisher: z.string(),
+  sequence: whole,
+  at: time,
+})
+/** What waits for a session, or in a queue. */
 const entry = z.strictObject({
   kind: z.literal('entry'),
   log: number,
@@ -197,6 +217,8 @@ export const lineSchema = z.discriminatedUnion('kind', [
   stream,
   segment,
   cursor,
+  seen,
+  counted,
   entry,
   retained,
   delayed,

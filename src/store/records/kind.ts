@@ -32,4 +32,9 @@ export const Kind = {
   segmentPut: 27,
   cursorPut: 28,
   cursorDelete: 29,
+  seenPut: 30,
+  seenDelete: 31,
+  seenForget: 32,
+  countedPut: 33,
+  countedDelete: 34,
 } as const

@@ -65,7 +65,7 @@ export class LogRows {
 
   recover(recovery: Recovery): void {
     type Row = [number, string, string, number, string]
-    const sql = 'SELECT number, namespace, name, priority, filter FROM log WHERE name IS NOT NULL'
+    const sql = 'SELECT number, namespace, name, priority, filter FROM log WHERE name IS NOT NULL ORDER BY number'
     for (const [number, namespace, name, priority, filter] of rowsOf<Row>(this.#database, sql)) {
       recovery.onLog({ number, namespace, name, priority, filter })
     }

@@ -7,6 +7,7 @@ import { messageTable } from './message.ts'
 import { queueTables } from './queue-entry.ts'
 import { releasedTable } from './released.ts'
 import { retainedTable } from './retained.ts'
+import { seenTables } from './seen.ts'
 import { logTable } from './sent.ts'
 import { sessionTable } from './session.ts'
 import { streamTables } from './stream.ts'
@@ -30,5 +31,6 @@ export const tables: readonly StoredTable[] = [
   clockTable,
   delayedTable,
   ...streamTables,
+  ...seenTables,
   ...queueTables,
 ]
