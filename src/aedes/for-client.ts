@@ -33,7 +33,7 @@ export function subscribeFor(broker: Broker, session: Session, subscriptions: re
       retainAsPublished: rap,
       retainHandling: rh === 1 || rh === 2 ? rh : 0,
     } as const
-    subscribe(broker, session, request, 0, pending)
+    subscribe(broker, session, { request, identifier: 0, wishes: null, refusals: [] }, pending)
   }
   for (const begin of pending) begin()
   session.client?.pump()

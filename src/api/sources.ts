@@ -255,6 +255,7 @@ export interface Caller {
   serveEvents(asked: {
     filters: readonly string[]
     payload: 'utf8' | 'json' | 'base64'
+    shaping?: { where?: string; sample?: number; maxPerSecond?: number; latest?: boolean } | undefined
     username?: string | undefined
     password?: string | undefined
     bearer?: string | undefined

@@ -78,7 +78,8 @@ const looksOnly: Grant = {
   mayPublish: () => false,
   maySubscribe: (_filter, _qos, group) => group === null,
   mayReceive: () => true,
-  mayConsume: () => false,
+  // A stream is as it was for whoever reads it, but for a group, which goes on together.
+  mayConsume: (address, _filter, group) => group === null && address.startsWith('$stream/'),
 }
 
 const refusalTexts: Readonly<Record<TicketRefusal, string>> = {

@@ -38,6 +38,7 @@ import { declareRewrites } from './rewrite/declare.ts'
 import { rewrittenMessage } from './rewrite/entrance.ts'
 import { SessionEndings } from './session/endings.ts'
 import { Session } from './session/session.ts'
+import { ContentFilters } from './shaping/content-filters.ts'
 import { xorshift } from './subscriptions/shared-group.ts'
 
 /** What the core logs; pino fits. */
@@ -95,6 +96,7 @@ export class Broker {
   readonly topics: TopicCache
   readonly dropLedger = new DropLedger(this)
   readonly cost: Cost = { steps: 0, stepsEnd: Infinity }
+  readonly contentFilters = new ContentFilters(this.cost)
   /** Of all namespaces. */
   readonly sessionsByNumber = new Map<number, Session>()
   /** Logs of queues, of all namespaces. Their numbers are among those of sessions. */

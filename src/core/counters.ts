@@ -175,6 +175,8 @@ export class Counters extends Traffic {
   authorityTimeouts = 0
   /** Calls of the HTTP API that were answered, by status. */
   readonly apiAnswers = new LabelledCounter()
+  /** Messages that shaped subscriptions left out, as was asked for: where, sample, rate, latest. */
+  readonly messagesShaped = new LabelledCounter()
   /** Requests of HTTP that came from a page of elsewhere, or asked for a name that is none of ours. */
   readonly pagesRefused = new LabelledCounter()
   /** Tickets that were not given or not taken, by why. */

@@ -28,6 +28,7 @@ import {
   type JsonSink,
   publishFrameOf,
   RequestFault,
+  shapedBy,
   subscribePacketOf,
 } from './packets.ts'
 import type { JsonRequests } from './requests.ts'
@@ -248,7 +249,9 @@ export class JsonDecoder {
       case 'subscribe': {
         const { filters } = operation
         this.#checkFilters(filters)
-        const packet = subscribePacketOf(filters, identifiedBy(operation))
+        const userProperties = shapedBy(operation)
+        const properties = { ...identifiedBy(operation), ...(userProperties.length > 0 && { userProperties }) }
+        const packet = subscribePacketOf(filters, properties)
         sink.onSubscribe({ ...packet, packetId: this.#requests.begin(operation.id) })
         return
       }

@@ -65,6 +65,21 @@ export interface PublishOperation extends PayloadFields {
   properties?: MessageProperties
 }
 
+/** How the messages of a subscription are thinned out. */
+export interface ShapingFields {
+  where?: string
+  sample?: number
+  maxPerSecond?: number
+  latest?: boolean
+}
+
+export interface SubscribeOperation extends ShapingFields {
+  op: 'subscribe'
+  id?: RequestId
+  filters: FilterRequest[]
+  identify?: boolean
+}
+
 export interface ConsumeOperation {
   op: 'consume'
   id?: RequestId
@@ -110,7 +125,7 @@ export type Operation =
   | SettleOperation
   | AckOperation
   | RequestOperation
-  | { op: 'subscribe'; id?: RequestId; filters: FilterRequest[]; identify?: boolean }
+  | SubscribeOperation
   | { op: 'unsubscribe'; id?: RequestId; filters: string[] }
   | { op: 'ping'; id?: RequestId }
   | { op: 'disconnect'; sendWill?: boolean }
@@ -147,6 +162,12 @@ const identify: Schema = {
   type: 'boolean',
   default: false,
   description: 'Its messages carry the id of this request, a number from 1 to 268435455, in `subscriptions`.',
+}
+const shaping: Record<keyof ShapingFields, Schema> = {
+  where: { type: 'string', maxLength: 1000, description: 'Only messages whose content fits: `temperature > 25`.' },
+  sample: { type: 'integer', minimum: 1, maximum: 1_000_000, description: 'One of so many.' },
+  maxPerSecond: { type: 'number', minimum: 0.01, maximum: 1000, description: 'No more than so many.' },
+  latest: { type: 'boolean', default: false, description: 'Of what has to wait, the latest of each topic.' },
 }
 const seconds: Schema = { type: 'integer', minimum: 0, maximum: intervalMax }
 
@@ -238,7 +259,7 @@ const fields: Record<Operation['op'], { properties: Record<string, Schema>; requ
     },
   },
   subscribe: {
-    properties: { id, filters: { type: 'array', minItems: 1, items: filterRequest }, identify },
+    properties: { id, filters: { type: 'array', minItems: 1, items: filterRequest }, identify, ...shaping },
     required: ['filters'],
   },
   unsubscribe: { properties: { id, filters: { type: 'array', minItems: 1, items: text } }, required: ['filters'] },

@@ -24,6 +24,7 @@ import type {
   PayloadForm,
   PublishOperation,
   RequestId,
+  ShapingFields,
   WillFields,
 } from './operations.ts'
 
@@ -136,6 +137,17 @@ export function identifiedBy({ id, identify = false }: { id?: RequestId; identif
     throw new RequestFault(ReasonCode.protocolError, `identify takes an id from 1 to ${identifierMax}`)
   }
   return { subscriptionIdentifiers: [id] }
+}
+
+/** The user properties by which a client of MQTT says the same. @throws RequestFault */
+export function shapedBy({ where, sample, maxPerSecond, latest }: ShapingFields): [string, string][] {
+  const properties: [string, string][] = []
+  if (where !== undefined) properties.push(['mqtide-where', mqttText(where, 'where')])
+  if (sample !== undefined) properties.push(['mqtide-sample', String(sample)])
+  // No more than three decimals, and never as a power of ten.
+  if (maxPerSecond !== undefined) properties.push(['mqtide-max-per-second', String(Number(maxPerSecond.toFixed(3)))])
+  if (latest !== undefined) properties.push(['mqtide-latest', String(latest)])
+  return properties
 }
 
 /** What could not have come by MQTT. What else may be wrong with a filter is the core's to say. @throws RequestFault */

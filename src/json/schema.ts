@@ -3,7 +3,7 @@
  * published and what is enforced are one.
  */
 export interface Schema {
-  type?: 'object' | 'array' | 'string' | 'integer' | 'boolean'
+  type?: 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean'
   description?: string
   const?: string
   enum?: readonly (string | number)[]

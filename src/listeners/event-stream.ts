@@ -16,6 +16,8 @@ export interface EventRequest {
   /** Without them nothing would come. */
   filters: readonly string[]
   payload: 'utf8' | 'json' | 'base64'
+  /** How messages are thinned out: fields of `subscribe`. */
+  shaping?: { where?: string; sample?: number; maxPerSecond?: number; latest?: boolean } | undefined
   username?: string | undefined
   password?: string | undefined
   bearer?: string | undefined
@@ -98,7 +100,7 @@ class EventResponse implements EventStream {
     })
     this.#beat(engine)
     this.#say({ op: 'connect', ...credentialsOf(asked), payload: asked.payload })
-    this.#say({ op: 'subscribe', filters: asked.filters.map((filter) => ({ filter })) })
+    this.#say({ op: 'subscribe', filters: asked.filters.map((filter) => ({ filter })), ...asked.shaping })
   }
 
   #say(operation: object): void {

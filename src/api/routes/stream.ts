@@ -36,6 +36,10 @@ const stream = createRoute({
         .enum(['utf8', 'json', 'base64'])
         .default('utf8')
         .describe('How payloads come. json: a value where it is JSON. What is not UTF-8 comes as base64.'),
+      where: z.string().max(1000).optional().describe('Only messages whose content fits: `temperature > 25`.'),
+      sample: z.coerce.number().int().min(1).max(1_000_000).optional().describe('One message of so many.'),
+      maxPerSecond: z.coerce.number().min(0.01).max(1000).optional().describe('No more messages than so many.'),
+      latest: z.enum(['true', 'false']).optional().describe('Of what has to wait, the latest message of each topic.'),
       ticket: z.string().max(ticketCharactersMax).optional().describe('In place of an Authorization header.'),
     }),
   },
@@ -55,7 +59,7 @@ export function isByTicket(request: Pick<HonoRequest, 'path' | 'query'>): boolea
 
 export function addStream(api: Api): void {
   api.openapi(stream, (context) => {
-    const { namespace, topic: filters, payload, ticket: text } = context.req.valid('query')
+    const { namespace, topic: filters, payload, ticket: text, ...wishes } = context.req.valid('query')
     const { caller, incoming, outgoing } = context.env
     // A HEAD would be answered by a body that never comes.
     if (incoming.method !== 'GET') throw new Problem(405, 'only GET is for this path', { headers: { allow: 'GET' } })
@@ -75,12 +79,28 @@ export function addStream(api: Api): void {
       outgoing.once('streaming', () => resolve(alreadySent()))
       outgoing.once('close', () => resolve(alreadySent()))
       caller.serveEvents({
-        ...{ filters, payload, username, password, bearer, admission },
+        ...{ filters, payload, shaping: shapingOf(wishes), username, password, bearer, admission },
         refuse: (reasonCode, text) => resolve(problemAnswer(new Problem(statusOf(reasonCode), text))),
         begun: ticket && ((end) => outgoing.once('close', ticket.hold(end))),
       })
     })
   })
+}
+
+function shapingOf({ where, sample, maxPerSecond, latest }: StreamWishes) {
+  return {
+    ...(where !== undefined && { where }),
+    ...(sample !== undefined && { sample }),
+    ...(maxPerSecond !== undefined && { maxPerSecond }),
+    ...(latest !== undefined && { latest: latest === 'true' }),
+  }
+}
+
+interface StreamWishes {
+  where?: string | undefined
+  sample?: number | undefined
+  maxPerSecond?: number | undefined
+  latest?: 'true' | 'false' | undefined
 }
 
 /** @throws Problem */

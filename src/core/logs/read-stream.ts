@@ -74,7 +74,7 @@ export function readRefusal(
   if (group !== null && !broker.options.sharedSubscriptionAvailable) {
     return refusal(ReasonCode.sharedSubscriptionsNotSupported, 'shared subscriptions are not available')
   }
-  if (!mayConsume(session.client?.grant ?? null, `${streamPrefix}${name}`, filter ?? stream.definition.filter)) {
+  if (!mayConsume(session.client?.grant ?? null, `${streamPrefix}${name}`, filter ?? stream.definition.filter, group)) {
     return refusal(ReasonCode.notAuthorized, `not authorized to read the stream ${name}`)
   }
   const starts = [address.start, property(properties, 'stream-offset'), property(properties, 'stream-seek')]

@@ -31,15 +31,20 @@ export interface Grant {
    * Whether it may take messages of a queue and settle them. `address`: `$queue/name`. `filter`: what the queue takes in; null: only what is
    * published to it by name. Absent: `maySubscribe` is asked about the filter, or about the address where there is none.
    */
-  mayConsume?(address: string, filter: string | null): boolean
+  mayConsume?(address: string, filter: string | null, group: string | null): boolean
   /** Which rule decides, for people; never on the hot path. Absent: it can't tell. */
   because?(question: GrantQuestion): string | undefined
 }
 
 /** Null as a grant: everything is allowed. */
-export function mayConsume(grant: Grant | null, address: string, filter: string | null): boolean {
+export function mayConsume(
+  grant: Grant | null,
+  address: string,
+  filter: string | null,
+  group: string | null = null,
+): boolean {
   if (grant === null) return true
-  return grant.mayConsume?.(address, filter) ?? grant.maySubscribe(filter ?? address, 1, null)
+  return grant.mayConsume?.(address, filter, group) ?? grant.maySubscribe(filter ?? address, 1, null)
 }
 
 /** What a client may use, where that differs from the broker's own limits. */

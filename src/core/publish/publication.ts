@@ -27,6 +27,8 @@ export class Publication implements Dispatched {
   retain = false
   publisher: Session | null = null
   now = 0
+  /** Counts routings, so that what was found out about one is not taken for another. */
+  number = 0
   #message: Message | null = null
   #parts: PublishParts | null = null
   #expiry = -1
@@ -66,6 +68,7 @@ export class Publication implements Dispatched {
   #reset(entry: TopicEntry | null, qos: Qos, retain: boolean, publisher: Session | null, now: number): void {
     // What the last one left that a fault ended: its message must not pass for this one.
     if (this.#made) this.end()
+    this.number++
     this.entry = entry
     this.qos = qos
     this.retain = retain

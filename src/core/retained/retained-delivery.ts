@@ -12,6 +12,7 @@ import { type Message, republished } from '../publish/message.ts'
 import { sendQos0 } from '../publish/send.ts'
 import { waitingDelivery } from '../session/delivery.ts'
 import type { Session } from '../session/session.ts'
+import { Shaper } from '../shaping/shaper.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
 import { expireRetained } from './retained-changes.ts'
 import type { RetainedScan } from './retained-scan.ts'
@@ -115,7 +116,8 @@ function sendRetained(
     expireRetained(broker, session.namespace, message.name, message)
     return
   }
-  const { identifiers } = pending
+  const { identifiers, subscription } = pending
+  if (subscription.destination instanceof Shaper && !subscription.destination.wantsRetained(message)) return
   const qos: Qos = message.qos < pending.qos ? message.qos : pending.qos
   if (client.grant?.mayReceive(message.name, qos, true, null, { message }) === false) {
     drop(message.name, 'not_authorized', session)

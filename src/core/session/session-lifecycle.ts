@@ -9,6 +9,7 @@ import { endReaders, readersBack, readersGone, releaseReaders } from '../logs/re
 import type { SessionEnd } from '../ports/hooks.ts'
 import type { Leaving } from '../presence.ts'
 import { rewind } from '../publish/deliver.ts'
+import { endShaped } from '../shaping/shaper.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
 import { HandOver } from './hand-over.ts'
 import { groupsInMemory, groupsLeft, LeftGroupSearch, mayHaveLeftGroups } from './left-groups.ts'
@@ -47,6 +48,7 @@ export function detach(broker: Broker, session: Session, leaving: Leaving): void
   session.link = null
   if (broker.shuttingDown) return
   session.namespace.presence?.note(session.clientId, leaving)
+  endShaped(session)
   rewind(session)
   connectionLost(broker, session)
   if (!session.durable) {

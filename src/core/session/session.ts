@@ -15,6 +15,7 @@ import type { RecoveredPage } from '../ports/recovered.ts'
 import { deliver } from '../publish/deliver.ts'
 import type { Publication } from '../publish/publication.ts'
 import { RetainedQueue } from '../retained/retained-delivery.ts'
+import type { Shaper } from '../shaping/shaper.ts'
 import { type Ahead, type Destination, nothingAhead } from '../subscriptions/destination.ts'
 import type { SharedGroup } from '../subscriptions/shared-group.ts'
 import type { Subscription } from '../subscriptions/subscription-index.ts'
@@ -78,6 +79,8 @@ export class Session implements Destination {
   consumers: Set<Consumer> | null = null
   /** Its subscriptions to streams; null: it never had one. */
   readers: Set<StreamReader> | null = null
+  /** Where its shaped subscriptions end; null: it never had one. */
+  shapers: Set<Shaper> | null = null
   /** Messages that it did not get. Kept by `drop`. */
   dropped = 0
   /** Where the latest of them is written down. Kept by the ledger. */

@@ -20,6 +20,9 @@ import { limitsOf } from '../publish/publish-rates.ts'
 import { rewrittenFilter } from '../rewrite/entrance.ts'
 import type { Session } from '../session/session.ts'
 import { leaveGroup } from '../session/session-lifecycle.ts'
+import { shape } from '../shaping/shape.ts'
+import { forgetShaped, Shaper } from '../shaping/shaper.ts'
+import { type Wishes, wishesOf } from '../shaping/wishes.ts'
 import { noIdentifiers, Subscription } from './subscription-index.ts'
 
 /** To parse a filter, to find its node and to write it down. */
@@ -33,13 +36,14 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   const appended = broker.journal.appended
   const identifier = packet.properties.subscriptionIdentifiers?.[0] ?? 0
   const pending: (() => void)[] = []
+  const wishes = wishesOf(packet.properties)
   const refusals: string[] = []
   const reasonCodes = packet.subscriptions.map((given) => {
     const request = rewritten(session, given)
     const isLog = isQueueFilter(request.topicFilter) || isStreamFilter(request.topicFilter)
     const code = isLog
       ? subscribeToLog(broker, session, request, packet.properties, refusals)
-      : subscribe(broker, session, request, identifier, pending)
+      : subscribe(broker, session, { request, identifier, wishes, refusals }, pending)
     if (code >= failure) noteRefusal(broker, client, request, code)
     if (code < failure || client.version === 5) return code
     // To 3.1, which has no failure code, it would look like a granted QoS.
@@ -63,7 +67,7 @@ function rewritten({ namespace }: Session, request: SubscriptionRequest): Subscr
   return topicFilter === request.topicFilter ? request : { ...request, topicFilter }
 }
 
-/** Only a queue or a stream says more than its code. */
+/** Only queues, streams and shaped subscriptions say more than their code. */
 function reasonsOf({ problemInformation }: Client, refusals: readonly string[]): Properties {
   return refusals.length === 0 || !problemInformation ? {} : { reasonString: sayable(refusals.join('; ')) }
 }
@@ -79,6 +83,10 @@ function subscribeToLog(
   broker.cost.steps += stepsPerFilter
   const parsed = parseTopicFilter(request.topicFilter)
   if (parsed === undefined) return invalidFilter(session, request.topicFilter)
+  if (wishesOf(properties) !== null) {
+    refusals.push('queues and streams are not shaped')
+    return ReasonCode.topicFilterInvalid
+  }
   const isStream = isStreamFilter(request.topicFilter)
   const refusal = isStream
     ? readRefusal(broker, session, request, properties)
@@ -102,35 +110,53 @@ function noteRefusal(
   audit.refused('subscribe', client, topicFilter, reason)
 }
 
+export interface AskedSubscription {
+  request: SubscriptionRequest
+  identifier: number
+  /** Null: it comes unshaped. A text: what is wrong with them. */
+  wishes: Wishes | string | null
+  /** What is added to is told to the client. */
+  refusals: string[]
+}
+
 /** Returns the granted QoS or the reason why not. */
 export function subscribe(
   broker: Broker,
   session: Session,
-  request: SubscriptionRequest,
-  identifier: number,
+  { request, identifier, wishes, refusals }: AskedSubscription,
   pending: (() => void)[],
 ): number {
   broker.cost.steps += stepsPerFilter
-  const parsed = parseTopicFilter(request.topicFilter)
-  if (parsed === undefined) return invalidFilter(session, request.topicFilter)
-  const existing = session.subscriptions.get(request.topicFilter)
+  const { topicFilter } = request
+  const parsed = parseTopicFilter(topicFilter)
+  if (parsed === undefined) return invalidFilter(session, topicFilter)
+  const existing = session.subscriptions.get(topicFilter)
   const refusal = checkRequest(broker, session, parsed, request, identifier)
   if (refusal !== undefined) return refusal
+  const shaped = wishes === null ? null : shape(broker, session, topicFilter, wishes)
+  if (shaped !== null && !(shaped instanceof Shaper)) {
+    refusals.push(shaped.reason)
+    return shaped.code
+  }
   const { maximumQos } = broker.options
-  const qos: Qos = request.qos < maximumQos ? request.qos : maximumQos
-  const subscription = existing ?? new Subscription(session, request.topicFilter)
+  const asked: Qos = request.qos < maximumQos ? request.qos : maximumQos
+  const qos = shaped === null ? asked : shaped.qosOf(asked)
+  // What goes elsewhere than before is another one by the same filter.
+  const changed = shaped === null && existing?.destination === session ? existing : undefined
+  if (existing !== undefined && changed === undefined) remove(broker, session, existing)
+  const subscription = changed ?? shaped?.subscription ?? new Subscription(session, topicFilter)
   subscription.qos = qos
   subscription.noLocal = request.noLocal
   subscription.retainAsPublished = request.retainAsPublished
   subscription.retainHandling = request.retainHandling
   subscription.identifiers = identifier > 0 ? [identifier] : noIdentifiers
-  if (existing === undefined) {
-    session.subscriptions.set(request.topicFilter, subscription)
+  if (changed === undefined) {
+    session.subscriptions.set(topicFilter, subscription)
     session.namespace.addSubscription(subscription, parsed)
   } else {
     session.namespace.index.changed(parsed)
   }
-  if (session.stored) broker.journal.subscription(session, subscription)
+  if (session.stored && shaped === null) broker.journal.subscription(session, subscription)
   const wantsRetained = request.retainHandling === 0 || (request.retainHandling === 1 && existing === undefined)
   if (wantsRetained && parsed.shared === undefined) {
     const { identifiers } = subscription
@@ -141,6 +167,18 @@ export function subscribe(
     })
   }
   return qos
+}
+
+/** A plain subscription leaves the session, the index and the store, a shaped one the first two. */
+function remove(broker: Broker, session: Session, subscription: Subscription): void {
+  const { filter, destination } = subscription
+  if (destination instanceof Shaper) {
+    forgetShaped(session, destination)
+    return
+  }
+  session.subscriptions.delete(filter)
+  session.namespace.removeSubscription(subscription)
+  if (session.stored) broker.journal.unsubscription(session, filter)
 }
 
 function checkRequest(
@@ -225,11 +263,12 @@ export function unsubscribe(broker: Broker, session: Session, given: string): nu
   const filter = session.subscriptions.has(rewritten) ? rewritten : given
   const subscription = session.subscriptions.get(filter)
   if (subscription === undefined) return ReasonCode.noSubscriptionExisted
-  session.subscriptions.delete(filter)
-  if (subscription instanceof Consumer) endConsumer(broker, subscription)
-  else if (subscription instanceof StreamReader) endReader(broker, subscription)
-  else session.namespace.removeSubscription(subscription)
-  if (session.stored) broker.journal.unsubscription(session, filter)
+  if (subscription instanceof Consumer || subscription instanceof StreamReader) {
+    session.subscriptions.delete(filter)
+    if (subscription instanceof Consumer) endConsumer(broker, subscription)
+    else endReader(broker, subscription)
+    if (session.stored) broker.journal.unsubscription(session, filter)
+  } else remove(broker, session, subscription)
   if (subscription.group !== null) leaveGroup(broker, session, subscription.group)
   return ReasonCode.success
 }
