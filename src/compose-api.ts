@@ -26,6 +26,7 @@ import { listenersOf } from './config/listeners.ts'
 import { namespaceOf, readOnlyBecause } from './config/namespace-of.ts'
 import { optionsInForce } from './config/options-in-force.ts'
 import { queueOf } from './config/queue-of.ts'
+import { explainRewritten } from './config/rewritten-question.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
 import { follow } from './core/explain/explainer.ts'
@@ -231,15 +232,17 @@ function readingsOf(inForce: InForce, { broker, queues, listeners, access, histo
       const { config } = inForce
       const listener = listenersOf(config).find(({ name }) => name === asked.listener)
       const place = namespaceOf(config, { user: asked.user, namespace, listener })
-      const readOnly = question.action === 'publish' ? readOnlyBecause(config, place.name, question.topic) : undefined
-      const queue = question.action === 'subscribe' ? queueOf(config, place.name, question) : undefined
-      const refusal = place.refusal ?? readOnly ?? queue?.refusal
-      if (refusal !== undefined) return { allowed: false, because: refusal }
-      const own = access.of(asked.listener)
-      const consumed =
-        queue?.refusal === undefined && queue !== undefined ? ({ action: 'consume', ...queue } as const) : question
-      if (own !== undefined) return own.explain({ ...asked, user: asked.user }, consumed)
-      return { allowed: true, because: 'no authentication and no authorization is configured' }
+      return explainRewritten(config, place.name, question, (one) => {
+        const readOnly = one.action === 'publish' ? readOnlyBecause(config, place.name, one.topic) : undefined
+        const queue = one.action === 'subscribe' ? queueOf(config, place.name, one) : undefined
+        const refusal = place.refusal ?? readOnly ?? queue?.refusal
+        if (refusal !== undefined) return { allowed: false, because: refusal }
+        const own = access.of(asked.listener)
+        const consumed =
+          queue?.refusal === undefined && queue !== undefined ? ({ action: 'consume', ...queue } as const) : one
+        if (own !== undefined) return own.explain({ ...asked, user: asked.user }, consumed)
+        return { allowed: true, because: 'no authentication and no authorization is configured' }
+      })
     },
     version,
     configuration: () => optionsInForce(inForce.config, sourceOf),

@@ -11,6 +11,7 @@ import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { loadConfig } from '../config/load.ts'
 import { namespaceOf, type Place, readOnlyBecause } from '../config/namespace-of.ts'
 import { queueOf } from '../config/queue-of.ts'
+import { explainRewritten } from '../config/rewritten-question.ts'
 import type { GatewayConfig } from '../config/schema.ts'
 import type { Qos } from '../mqtt/packet.ts'
 import { isValidTopicName, parseTopicFilter } from '../mqtt/topic.ts'
@@ -90,7 +91,9 @@ function answer(given: Flags, context: CliContext): void {
   const place = namespaceOf(config, { user: flags.user, namespace: flags.namespace, listener })
   const asked = queueQuestion(config, place, flags) ?? question
   const { allowed, because } =
-    'refusal' in asked ? { allowed: false, because: asked.refusal } : judge(config, place, listener, flags, asked)
+    'refusal' in asked
+      ? { allowed: false, because: asked.refusal }
+      : explainRewritten(config, place.name, asked, (one) => judge(config, place, listener, flags, one))
   const where = place.name === 'default' ? '' : `namespace: ${place.name}\n`
   context.stdout.write(`${allowed ? 'allowed' : 'denied'}\n${because}\n${where}`)
   if (!allowed) throw new CliError('', ExitCode.fatal)

@@ -78,7 +78,12 @@ export function rewriteIssues({ rewrite, namespaces }: OptionsWithRewrites): Con
     [['rewrite'], rewrite] as const,
     ...Object.entries(namespaces).map(([name, one]) => [['namespaces', name, 'rewrite'], one.rewrite] as const),
   ]
-  return places.flatMap(([path, rules]) =>
-    ruleFaults(rules.map(ruleOf)).map(({ index, of, finding }) => ({ path: [...path, index, of], message: finding })),
-  )
+  return places.flatMap(([path, rules]) => {
+    // Those of the default namespace stand in two places.
+    const before = path[1] === 'default' ? rewrite : []
+    const faults = ruleFaults([...before, ...rules].map(ruleOf))
+    return faults
+      .filter(({ index }) => index >= before.length)
+      .map(({ index, of, finding }) => ({ path: [...path, index - before.length, of], message: finding }))
+  })
 }

@@ -59,6 +59,23 @@ describe('mqtide explain-topic', () => {
   })
 })
 
+describe('mqtide explain', () => {
+  it('asks for what comes of a topic, of several for all, and says so', async () => {
+    const rules = `${config}
+authorization:
+  rules:
+    - { allow: publish, topic: 'sites/#' }
+    - { allow: publish, topic: 'v1/#' }
+    - { allow: subscribe, topic: 'sites/+/door' }
+`
+    const explain = (...words: string[]) => run(rules, 'explain', ...words)
+    expect(await explain('--publish', 'temp/7/door')).toMatch(/^allowed\n.*rules\[0\].*\(rewritten to sites\/7\/door\)/)
+    expect(await explain('--publish', 'orders/7')).toMatch(/^denied\n.*\(rewritten to v1\/7, v2\/7\)/)
+    expect(await explain('--subscribe', 'temp/+/door')).toMatch(/^allowed\n.*rewritten to sites\/\+\/door/)
+    expect(await explain('--publish', 'other')).not.toContain('rewritten')
+  })
+})
+
 describe('check-config', () => {
   it('says what is wrong with a rule, with its place', async () => {
     const said = (rules: string) => run(`rewrite:\n${rules}`, 'check-config')

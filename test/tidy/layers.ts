@@ -77,7 +77,7 @@ export const layers: readonly Layer[] = [
       'src/core/subscriptions/shared-group.ts',
       'src/core/logs/address.ts',
       'src/core/logs/definition.ts',
-      'src/core/rewrite/rules.ts',
+      'src/core/rewrite/',
       'src/store/store.ts',
       // The schema checks rules in the words of those who judge by them.
       'src/auth/rule.ts',
