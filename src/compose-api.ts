@@ -21,11 +21,12 @@ import { Logins } from './auth/logins.ts'
 import { Tickets } from './auth/tickets.ts'
 import { allMetrics } from './compose-declared.ts'
 import { composeApiQueues } from './compose-queues.ts'
+import { composeApiStreams } from './compose-streams.ts'
 import { authenticatesAnywhere } from './config/access-settings.ts'
+import { consumedOf } from './config/consumed-of.ts'
 import { listenersOf } from './config/listeners.ts'
 import { namespaceOf, readOnlyBecause } from './config/namespace-of.ts'
 import { optionsInForce } from './config/options-in-force.ts'
-import { queueOf } from './config/queue-of.ts'
 import { explainRewritten } from './config/rewritten-question.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
@@ -34,6 +35,7 @@ import { cancelDelayed } from './core/inspection/delayed-view.ts'
 import { BrokerInspection } from './core/inspection/inspection.ts'
 import type { Inspection } from './core/ports/inspection.ts'
 import type { Queues } from './core/ports/queues.ts'
+import type { Streams } from './core/ports/streams.ts'
 import { setRetained } from './core/retained/retained-changes.ts'
 import { endSession } from './core/session/session-lifecycle.ts'
 import { type StoredClock, wallTimes } from './engine/clock.ts'
@@ -56,6 +58,7 @@ export interface ApiParts {
   broker: Broker
   engine: Engine
   queues: Queues
+  streams: Streams
   committer: Committer
   clock: StoredClock
   log: Log
@@ -101,6 +104,7 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
     explain: (asked, tell) => follow(broker, asked, tell),
     actions: actionsOf(inForce, inspection, parts),
     queues: composeApiQueues(inForce, parts),
+    streams: composeApiStreams(inForce, parts),
     readings: readingsOf(inForce, parts),
     settings: settingsOf(inForce, parts),
     tokens,
@@ -225,7 +229,10 @@ function settingsOf({ config }: InForce, { log, durable, reload }: ApiParts): Ap
   }
 }
 
-function readingsOf(inForce: InForce, { broker, queues, listeners, access, history, sourceOf }: ApiParts): ApiReadings {
+function readingsOf(
+  inForce: InForce,
+  { broker, queues, streams, listeners, access, history, sourceOf }: ApiParts,
+): ApiReadings {
   return {
     explain({ question, namespace, ...asked }) {
       if (access === undefined) return undefined
@@ -234,12 +241,12 @@ function readingsOf(inForce: InForce, { broker, queues, listeners, access, histo
       const place = namespaceOf(config, { user: asked.user, namespace, listener })
       return explainRewritten(config, place.name, question, (one) => {
         const readOnly = one.action === 'publish' ? readOnlyBecause(config, place.name, one.topic) : undefined
-        const queue = one.action === 'subscribe' ? queueOf(config, place.name, one) : undefined
-        const refusal = place.refusal ?? readOnly ?? queue?.refusal
+        const asks = one.action === 'subscribe' ? consumedOf(config, place.name, one) : undefined
+        const refusal = place.refusal ?? readOnly ?? asks?.refusal
         if (refusal !== undefined) return { allowed: false, because: refusal }
         const own = access.of(asked.listener)
         const consumed =
-          queue?.refusal === undefined && queue !== undefined ? ({ action: 'consume', ...queue } as const) : one
+          asks?.refusal === undefined && asks !== undefined ? ({ action: 'consume', ...asks } as const) : one
         if (own !== undefined) return own.explain({ ...asked, user: asked.user }, consumed)
         return { allowed: true, because: 'no authentication and no authorization is configured' }
       })
@@ -252,7 +259,7 @@ function readingsOf(inForce: InForce, { broker, queues, listeners, access, histo
         const { host, port } = address ?? {}
         return { name, kind, host, port, durability, clients: room.clients, handshakes: room.handshakes }
       }),
-    metrics: () => allMetrics({ broker, queues }),
+    metrics: () => allMetrics({ broker, queues, streams }),
     budgets: () => ({ ...broker.budgetReadings() }),
     limits: () => {
       const limits = Object.entries(inForce.config.limits)

@@ -12,6 +12,7 @@ import { presenceOf } from './config/presence.ts'
 import { queuesOf } from './config/queues.ts'
 import { rewritesOf } from './config/rewrite.ts'
 import type { GatewayConfig } from './config/schema.ts'
+import { streamsOf } from './config/streams.ts'
 import { Broker } from './core/broker.ts'
 import { Counters } from './core/counters.ts'
 import { type BrokerOptions, defaultBrokerOptions } from './core/options.ts'
@@ -185,5 +186,6 @@ function brokerOptions(config: GatewayConfig): BrokerOptions {
     rewrites: rewritesOf(config),
     presence: presenceOf(config),
     queues: queuesOf(config),
+    streams: streamsOf(config),
   }
 }

@@ -12,6 +12,7 @@ import type { GatewayConfig } from './config/schema.ts'
 import { type TlsOptions as ListenerTls, tlsFields } from './config/tls.ts'
 import type { Broker } from './core/broker.ts'
 import type { Queues } from './core/ports/queues.ts'
+import type { Streams } from './core/ports/streams.ts'
 import type { Engine, ListenerOptions } from './engine/engine.ts'
 import { Room } from './engine/room.ts'
 import { comesFromThisMachine, createHostCheck, type HostCheck } from './http/host-check.ts'
@@ -39,6 +40,7 @@ export interface ListenerParts {
   broker: Broker
   engine: Engine
   queues: Queues
+  streams: Streams
   health: Health
   log: Log
   api: NonNullable<HttpSources['api']>
@@ -54,12 +56,17 @@ export interface ComposedListeners {
 
 export function createListeners(
   config: GatewayConfig,
-  { broker, engine, queues, health, log, api, metricsRefusal, tickets }: ListenerParts,
+  { broker, engine, queues, streams, health, log, api, metricsRefusal, tickets }: ListenerParts,
 ): ComposedListeners {
   const sources: HttpSources = {
     health: () => health.report(),
     metrics: () =>
-      metricsText(broker.totals(), broker.gauges(), set.all.map(gaugesOf), declaredMetrics({ broker, queues })),
+      metricsText(
+        broker.totals(),
+        broker.gauges(),
+        set.all.map(gaugesOf),
+        declaredMetrics({ broker, queues, streams }),
+      ),
     version,
     api,
     metricsRefusal,

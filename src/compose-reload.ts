@@ -10,6 +10,7 @@ import { namespacesOfUsers, quotasOf } from './config/namespaces.ts'
 import { rewritesOf } from './config/rewrite.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { Queues } from './core/ports/queues.ts'
+import type { Streams } from './core/ports/streams.ts'
 import { declareRewrites } from './core/rewrite/declare.ts'
 import type { Connection } from './engine/connection.ts'
 import type { Engine } from './engine/engine.ts'
@@ -20,6 +21,7 @@ import type { Schedules } from './schedules/schedules.ts'
 interface Parts {
   engine: Engine
   queues: Queues
+  streams: Streams
   listeners: ComposedListeners
   access: ListenerAccess | undefined
   userNamespaces: { inForce: ReadonlyMap<string, string> }

@@ -2,18 +2,21 @@
 import type { Broker } from './core/broker.ts'
 import type { Namespace } from './core/namespace.ts'
 import type { Queues } from './core/ports/queues.ts'
+import type { Streams } from './core/ports/streams.ts'
 import { countLevels } from './core/topic-trie.ts'
 import type { Engine } from './engine/engine.ts'
 import { newMessage } from './engine/own-message.ts'
 import { encodeUtf8 } from './mqtt/utf8.ts'
-import { type QueueReading, queueReadings } from './observe/queue-metrics.ts'
+import { queueReadings } from './observe/queue-metrics.ts'
+import { streamReadings } from './observe/stream-metrics.ts'
 import { startSysTopics } from './observe/sys-timer.ts'
-import { type SysMessage, type SysReading, sysQueuesMax } from './observe/sys-topics.ts'
+import { type SysMessage, type SysReading, sysNamedMax } from './observe/sys-topics.ts'
 import { version } from './observe/version.ts'
 
 interface Parts {
   engine: Engine
   queues: Queues
+  streams: Streams
   clock: { now(): number }
 }
 
@@ -50,21 +53,13 @@ export class SysTopics {
     return {
       counters: namespace.traffic,
       gauges: namespace.gauges(),
-      queues: this.#queuesOf(namespace),
+      queues: firstOf(queueReadings(this.#parts.queues, this.#broker.now), namespace),
+      streams: firstOf(streamReadings(this.#parts.streams), namespace),
       nowMs: this.#parts.clock.now(),
       startedMs: this.#startedMs,
       heapBytes: namespace === this.#broker.defaultNamespace ? process.memoryUsage().heapUsed : undefined,
       version,
     }
-  }
-
-  #queuesOf({ name }: Namespace): QueueReading[] {
-    const found: QueueReading[] = []
-    for (const queue of queueReadings(this.#parts.queues, this.#broker.now)) {
-      if (queue.namespace === name) found.push(queue)
-      if (found.length === sysQueuesMax) break
-    }
-    return found
   }
 
   #publish(messages: readonly SysMessage[], namespace: Namespace): void {
@@ -79,4 +74,14 @@ export class SysTopics {
       }
     })
   }
+}
+
+/** Of a namespace, as many as have topics. */
+function firstOf<One extends { namespace: string }>(things: Iterable<One>, { name }: Namespace): One[] {
+  const found: One[] = []
+  for (const one of things) {
+    if (one.namespace === name) found.push(one)
+    if (found.length === sysNamedMax) break
+  }
+  return found
 }

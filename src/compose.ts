@@ -13,7 +13,9 @@ import type { Schedule } from './config/schedules.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import type { Broker } from './core/broker.ts'
 import { BrokerQueues } from './core/inspection/queues.ts'
+import { BrokerStreams } from './core/inspection/streams.ts'
 import type { Queues } from './core/ports/queues.ts'
+import type { Streams } from './core/ports/streams.ts'
 import { BrokerRecovery } from './core/session/recovery.ts'
 import { StoredClock, systemClock, wallOffset } from './engine/clock.ts'
 import { ClockKeeper } from './engine/clock-keeper.ts'
@@ -40,6 +42,7 @@ export interface GatewayParts extends Core {
   queues: Queues
   /** Told of the program's functions that throw. */
   onHandlerError(error: unknown): void
+  streams: Streams
   health: Health
   failure: Failure
   /** Not bound yet. */
@@ -83,18 +86,28 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   }
   const inForce = { config }
   const queues = new BrokerQueues(broker)
+  const streams = new BrokerStreams(broker)
   const history = new MetricsHistory(() => mainFigures(broker))
   const traces = composeTraces(config, engine, traced, log)
   const answers = composeApi(inForce, apiTokens, {
-    ...{ ...core, queues, traces, clock, log, history, durable: store.durable, reload: world.reload },
+    ...{ ...core, queues, streams, traces, clock, log, history, durable: store.durable, reload: world.reload },
     sourceOf: world.sourceOf ?? (() => undefined),
     listeners: () => listeners.set.all,
   })
-  const listeners: ComposedListeners = createListeners(config, { broker, engine, queues, health, log, ...answers })
+  const listeners: ComposedListeners = createListeners(config, {
+    broker,
+    engine,
+    queues,
+    streams,
+    health,
+    log,
+    ...answers,
+  })
   return {
     ...core,
     onHandlerError,
     queues,
+    streams,
     config,
     inForce,
     log,

@@ -30,6 +30,7 @@ import { addRetained } from './routes/retained.ts'
 import { addSessions } from './routes/sessions.ts'
 import { addSettings } from './routes/settings.ts'
 import { addStream, isByTicket } from './routes/stream.ts'
+import { addStreams } from './routes/streams.ts'
 import { addSubscriptions } from './routes/subscriptions.ts'
 import { addTickets } from './routes/tickets.ts'
 import { addTraces } from './routes/traces.ts'
@@ -70,6 +71,7 @@ export function createApi(sources: ApiSources): Api {
   addPublish(api)
   addQueues(api, pages)
   addQueueWork(api)
+  addStreams(api, pages)
   addReadings(api)
   addHistory(api)
   addIdentity(api)

@@ -231,7 +231,7 @@ export const explanationSchema = z
     commitAfterMs: count(),
     recipients: z.array(
       z.object({
-        kind: z.enum(['client', 'program', 'namespace', 'group', 'queue', 'other']),
+        kind: z.enum(['client', 'program', 'namespace', 'group', 'queue', 'stream', 'other']),
         name: z.string(),
         filter: z.string(),
         group: z.string(),

@@ -1,4 +1,5 @@
 /** What the API asks of the gateway: the composition root brings it together. */
+import type { StreamStart } from '../core/logs/stream-start.ts'
 import type { Admission } from '../core/ports/authority.ts'
 import type { BundledVerdict, BundleRefusal } from '../core/ports/bundle.ts'
 import type { Explanation, Followed, Following } from '../core/ports/explanation.ts'
@@ -12,6 +13,14 @@ import type {
   Settlement,
   SettlementOutcome,
 } from '../core/ports/queues.ts'
+import type {
+  CursorOutcome,
+  StreamGroupName,
+  StreamName,
+  StreamPart,
+  StreamQuery,
+  Streams,
+} from '../core/ports/streams.ts'
 import type { Properties, Qos } from '../mqtt/packet.ts'
 import type { FileTraces, FileTraceView, TraceAsked, TraceLine } from '../trace/views.ts'
 
@@ -116,6 +125,16 @@ export interface ApiQueues extends Pick<Queues, 'list' | 'state' | 'consumers'> 
     gone: AbortSignal,
   ): Promise<readonly QueuedMessageView[] | undefined>
   settle(queue: QueueName, settlements: readonly Settlement[]): Promise<readonly SettlementOutcome[] | undefined>
+}
+
+/** As with queues. Null or undefined: there is no such stream. */
+export interface ApiStreams extends Pick<Streams, 'list' | 'state' | 'groups' | 'readers'> {
+  /** As configured; undefined: it is not. */
+  options(stream: StreamName): Readonly<Record<string, unknown>> | undefined
+  read(stream: StreamName, query: StreamQuery): Promise<StreamPart | undefined>
+  trim(stream: StreamName, before: StreamStart): Promise<number | undefined>
+  moveCursor(stream: StreamName, group: StreamGroupName, to: StreamStart): Promise<CursorOutcome>
+  deleteCursor(stream: StreamName, group: StreamGroupName): Promise<CursorOutcome>
 }
 
 export interface ReloadResult {
@@ -224,6 +243,7 @@ export interface ApiSources {
   inspection: Inspection
   actions: ApiActions
   queues: ApiQueues
+  streams: ApiStreams
   readings: ApiReadings
   settings: ApiSettings
   tokens: { find(token: string): Bearer | undefined }
@@ -254,6 +274,8 @@ export interface Caller {
   /** Answers his request with events, for as long as it lasts; `refuse` is called where that can't be. */
   serveEvents(asked: {
     filters: readonly string[]
+    /** Of a stream: where to begin. */
+    from?: string | undefined
     payload: 'utf8' | 'json' | 'base64'
     shaping?: { where?: string; sample?: number; maxPerSecond?: number; latest?: boolean } | undefined
     username?: string | undefined

@@ -8,6 +8,7 @@ import { ApiClient, type ApiFlags, inPath, withApiOptions } from './api-client.t
 import { addList, type ListFlags, withLimit, withOwner, writeJson, writeRows } from './api-output.ts'
 import type { CliContext } from './context.ts'
 import { registerQueues } from './queue-commands.ts'
+import { registerStreams } from './stream-commands.ts'
 import { type Row, writeTable } from './table.ts'
 
 const waiting = ['subscriptions', 'queuedMessages', 'inflightMessages', 'droppedMessages']
@@ -17,6 +18,7 @@ export function registerApiCommands(program: Command, context: CliContext): void
   registerSessions(program, context)
   registerRetained(program, context)
   registerQueues(program, context)
+  registerStreams(program, context)
   registerDelayed(program, context)
   registerRouting(program, context)
   registerSettings(program, context)

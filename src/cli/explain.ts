@@ -7,10 +7,10 @@ import { loadAccess } from '../auth/access-files.ts'
 import type { Question } from '../auth/decider.ts'
 import { type Asked, explain, explainable } from '../auth/explain.ts'
 import { accessSettings } from '../config/access-settings.ts'
+import { consumedOf } from '../config/consumed-of.ts'
 import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { loadConfig } from '../config/load.ts'
 import { namespaceOf, type Place, readOnlyBecause } from '../config/namespace-of.ts'
-import { queueOf } from '../config/queue-of.ts'
 import { explainRewritten } from '../config/rewritten-question.ts'
 import type { GatewayConfig } from '../config/schema.ts'
 import type { Qos } from '../mqtt/packet.ts'
@@ -54,7 +54,7 @@ export function registerExplain(program: Command, context: CliContext): void {
     .option('--subscribe <filter>', 'may it subscribe to this filter?')
     .option('--receive <topic>', 'may it receive messages of this topic?')
     .option('--produce <queue>', 'may it publish to this queue?')
-    .option('--consume <queue>', 'may it take messages of this queue?')
+    .option('--consume <name>', 'may it take messages of this queue, or read $stream/NAME?')
     .addOption(new Option('--qos <qos>', 'QoS of the message or the subscription').argParser(qosOf).default(0))
     .option('--retain', 'the message is to be retained')
     .option('--follow [filter]', 'show what becomes of messages of this topic filter (default all), as they pass')
@@ -89,7 +89,7 @@ function answer(given: Flags, context: CliContext): void {
   const { config } = loadConfig({ file: flags.config, environment: context.environment })
   const listener = listenerNamed(flags.listener, config)
   const place = namespaceOf(config, { user: flags.user, namespace: flags.namespace, listener })
-  const asked = queueQuestion(config, place, flags) ?? question
+  const asked = consumeQuestion(config, place, flags) ?? question
   const { allowed, because } =
     'refusal' in asked
       ? { allowed: false, because: asked.refusal }
@@ -99,17 +99,17 @@ function answer(given: Flags, context: CliContext): void {
   if (!allowed) throw new CliError('', ExitCode.fatal)
 }
 
-/** Undefined: it is about no queue. */
-function queueQuestion(
+/** Undefined: it is about no queue and no stream. */
+function consumeQuestion(
   config: GatewayConfig,
   { name }: Place,
   { subscribe }: Flags,
 ): Question | { refusal: string } | undefined {
   if (subscribe === undefined) return undefined
   const { filter, shared } = parseTopicFilter(subscribe)!
-  const queue = queueOf(config, name, { filter, shared: shared !== undefined })
-  if (queue === undefined || queue.refusal !== undefined) return queue
-  return { action: 'consume', ...queue }
+  const asked = consumedOf(config, name, { filter, shared: shared !== undefined })
+  if (asked === undefined || asked.refusal !== undefined) return asked
+  return { action: 'consume', ...asked }
 }
 
 function judge(
@@ -136,7 +136,10 @@ function withQueueNames({ consume, produce, ...flags }: Flags): Flags {
       ExitCode.usage,
     )
   }
-  if (consume !== undefined) return { ...flags, subscribe: `$queue/${consume}`, qos: 1 }
+  if (consume !== undefined) {
+    const subscribe = consume.startsWith('$') ? consume : `$queue/${consume}`
+    return { ...flags, subscribe, qos: 1 }
+  }
   return produce === undefined ? flags : { ...flags, publish: `$queue/${produce}` }
 }
 

@@ -14,6 +14,7 @@ import { type ListenerConfig, listenersOf } from '../config/listeners.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
 import { changedFilters } from '../config/queues.ts'
 import { type FileOptions, type GatewayConfig, logLevels } from '../config/schema.ts'
+import { changedStreamFilters } from '../config/streams.ts'
 import type { Gateway, GatewayWorld, ListenError, ListenerAddress, ListenerChanges, ReloadOutcome } from '../gateway.ts'
 import { createLog, type Log } from '../observe/log.ts'
 import { processMetrics } from '../observe/metrics.ts'
@@ -318,7 +319,10 @@ async function reloadNow(running: Running): Promise<ReloadOutcome> {
   gateway?.setLogLevel(loaded.config.logLevel)
   for (const warning of loaded.warnings) log.warn(warning)
   if (gateway !== undefined) warnIfOpen(loaded.config, log)
-  const filters = changedFilters(running.started, loaded.config)
+  const filters = [
+    ...changedFilters(running.started, loaded.config),
+    ...changedStreamFilters(running.started, loaded.config),
+  ]
   const needRestart = [...changedOptions(running.started, loaded.config), ...filters]
   log.info({ audit: true, needRestart, listeners }, 'configuration reloaded')
   return { faults: [], needRestart, warnings: loaded.warnings }
@@ -330,7 +334,16 @@ const refusals = [ConfigError, AccessFileError, CliError]
 
 /** Options that a running gateway takes, whole or for the listeners that are made of them. */
 const reloaded = new Set([
-  ...['logLevel', 'authentication', 'authorization', 'allowAnonymous', 'sessionOwnership', 'schedules', 'queues'],
+  ...[
+    'logLevel',
+    'authentication',
+    'authorization',
+    'allowAnonymous',
+    'sessionOwnership',
+    'schedules',
+    'queues',
+    'streams',
+  ],
   ...[
     'listeners',
     'host',
@@ -347,7 +360,8 @@ const reloaded = new Set([
 /** A namespace that is new, without exports, and users and quotas of one that is there. */
 function isTakenOfNamespace(name: string, was: unknown, value: unknown): boolean {
   if (!name.startsWith('namespaces.')) return false
-  if (name.endsWith('.users') || name.endsWith('.quotas') || name.endsWith('.queues')) return true
+  if (name.endsWith('.users') || name.endsWith('.quotas')) return true
+  if (name.endsWith('.queues') || name.endsWith('.streams')) return true
   const isNew = was === undefined && value !== undefined
   return isNew && (value as { exports: unknown[] }).exports?.length === 0
 }

@@ -14,6 +14,7 @@ import { Message } from './message.ts'
 import { Outbox, type OutboxLimits } from './outbox.ts'
 import { onPageReturns } from './page-events.ts'
 import { Requests } from './requests.ts'
+import { type StreamCallback, type StreamOptions, StreamReader } from './stream-reader.ts'
 import { type MessageCallback, type SubscribeOptions, Subscription } from './subscription.ts'
 import { Subscriptions } from './subscriptions.ts'
 import {
@@ -95,7 +96,8 @@ export class Connection {
   readonly #outbox: Outbox
   readonly #subscriptions: Subscriptions
   readonly #requests: Requests
-  readonly #consumers = new Set<Consumer>()
+  /** Consumers of queues and readers of streams, which have connections of their own. */
+  readonly #others = new Set<Consumer | StreamReader>()
   readonly #listeners: { [Name in keyof Events]: Set<Events[Name]> } = { state: new Set(), error: new Set() }
   readonly #stopLooking: () => void
   #state: State = 'connecting'
@@ -215,14 +217,31 @@ export class Connection {
    * JobError). Over a connection of its own.
    */
   consume(queue: string, handler: JobHandler, { prefetch = 1 }: ConsumeOptions = {}): Consumer {
-    const clientId = `${this.clientId}-${queue}-${madeUp().slice(0, 8)}`
-    const own = new Connection(this.#link.url, { ...this.#options, clientId, inflightMessagesMax: prefetch })
+    return this.#beside(queue, { inflightMessagesMax: prefetch }, (own) => new Consumer(own, queue, handler))
+  }
+
+  /**
+   * Reads a stream from a place on, each message once and in order, also over lost connections: to the callback, or without one to whoever
+   * iterates. Over a connection of its own.
+   */
+  stream(stream: string, options?: StreamOptions, callback?: StreamCallback): StreamReader {
+    return this.#beside(stream, {}, (own) => new StreamReader(own, stream, options ?? {}, callback))
+  }
+
+  /** Something of this program's that stands over a connection of its own, until that or this one is closed. */
+  #beside<Other extends Consumer | StreamReader>(
+    name: string,
+    options: ConnectOptions,
+    begin: (own: Connection) => Other,
+  ): Other {
+    const clientId = `${this.clientId}-${name}-${madeUp().slice(0, 8)}`
+    const own = new Connection(this.#link.url, { ...this.#options, clientId, ...options })
     own.on('error', (error) => this.#emit('error', error))
-    own.on('state', (state) => state === 'closed' && this.#consumers.delete(consumer))
-    const consumer = new Consumer(own, queue, handler)
-    this.#consumers.add(consumer)
-    if (this.#state === 'closed') void consumer.close()
-    return consumer
+    const other = begin(own)
+    own.on('state', (state) => state === 'closed' && this.#others.delete(other))
+    this.#others.add(other)
+    if (this.#state === 'closed') void other.close()
+    return other
   }
 
   /**
@@ -230,7 +249,7 @@ export class Connection {
    * acknowledged; what has not left then is rejected. Consumers end their jobs first.
    */
   async close({ flushMs = 1000 }: { flushMs?: number } = {}): Promise<void> {
-    await Promise.all([...this.#consumers].map((consumer) => consumer.close()))
+    await Promise.all([...this.#others].map((other) => other.close()))
     if (flushMs > 0 && this.#state === 'connected' && this.#outbox.size > 0) await this.#outbox.flushed(flushMs)
     this.#finish(new MqtideError('closed', 'the connection was closed by close()'))
   }

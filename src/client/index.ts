@@ -14,6 +14,7 @@ export { type ErrorCode, MqtideError } from './errors.ts'
 export type { SocketConstructor, SocketLike } from './link.ts'
 export type { Message } from './message.ts'
 export type { OutboxLimits } from './outbox.ts'
+export type { StreamCallback, StreamOptions, StreamReader } from './stream-reader.ts'
 export type { MessageCallback, SubscribeOptions, Subscription } from './subscription.ts'
 export type { Qos } from './wire.ts'
 

@@ -10,6 +10,8 @@ export class Message {
   readonly duplicate: boolean
   /** What came with it: content type, response topic, user properties. */
   readonly properties: MessageProperties
+  /** Of a message of a stream: its place there. */
+  readonly offset: number | undefined
   readonly #frame: MessageFrame
 
   constructor(frame: MessageFrame) {
@@ -18,6 +20,7 @@ export class Message {
     this.retain = frame.retain
     this.duplicate = frame.dup ?? false
     this.properties = frame.properties ?? {}
+    this.offset = frame.offset
     this.#frame = frame
   }
 

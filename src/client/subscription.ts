@@ -15,6 +15,10 @@ export interface SubscribeOptions {
   qos?: Qos
   /** Messages at QoS 0 that wait for a loop over the subscription; beyond it the oldest go, see `dropped`. 1,000 */
   waitingMax?: number
+  /** @internal Of a stream: where to begin, asked each time that the gateway is told of it. */
+  from?: () => string | undefined
+  /** @internal Of a stream: false for what was shown before. */
+  isNew?: (message: Message) => boolean
 }
 
 interface Waiting {
@@ -32,6 +36,9 @@ export class Subscription implements AsyncIterable<Message> {
    * refusal is an `error` event too, and ends a loop with it.
    */
   readonly ready: Promise<Qos>
+  /** @internal */
+  readonly from: (() => string | undefined) | undefined
+  readonly #isNew: ((message: Message) => boolean) | undefined
   readonly #callback: MessageCallback | undefined
   readonly #onClose: (subscription: Subscription) => void
   readonly #waitingMax: number
@@ -49,12 +56,14 @@ export class Subscription implements AsyncIterable<Message> {
   /** @internal */
   constructor(
     filter: string,
-    { qos = 0, waitingMax = 1000 }: SubscribeOptions,
+    { qos = 0, waitingMax = 1000, from, isNew }: SubscribeOptions,
     callback: MessageCallback | undefined,
     onClose: (subscription: Subscription) => void,
   ) {
     this.filter = filter
     this.qos = qos
+    this.from = from
+    this.#isNew = isNew
     this.#waitingMax = waitingMax
     this.#callback = callback
     this.#onClose = onClose
@@ -77,7 +86,7 @@ export class Subscription implements AsyncIterable<Message> {
 
   /** @internal Takes a message; what it returns settles when it is handled. */
   take(message: Message): unknown {
-    if (this.#isClosed) return undefined
+    if (this.#isClosed || this.#isNew?.(message) === false) return undefined
     if (this.#callback) return this.#callback(message)
     if (message.qos > 0) return new Promise<void>((handled) => this.#queue({ message, handled }))
     this.#queue({ message, handled: () => {} })

@@ -145,7 +145,11 @@ export class Subscriptions {
       id,
       entries.map((entry) => ({ entry, qos: entry.qos })),
     )
-    link.send({ op: 'subscribe', id, filters: entries.map(({ filter, qos }) => ({ filter, qos })) })
+    // Whoever reads a stream has no other subscription on its connection.
+    const [reader] = entries[0]?.members ?? []
+    const from = reader?.from?.()
+    const filters = entries.map(({ filter, qos }) => ({ filter, qos }))
+    link.send({ op: 'subscribe', id, filters, ...(from === undefined ? {} : { from }) })
   }
 
   #leave(link: Link, filters: string[]): void {

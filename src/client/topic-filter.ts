@@ -1,8 +1,8 @@
 /** Which of this program's subscriptions a message is for: the rules of MQTT's filters, on valid topics. */
 
-/** What a filter matches by: of `$share/GROUP/FILTER` the last part. What a queue gives has any topic. */
+/** What a filter matches by: of `$share/GROUP/FILTER` the last part. What a queue or a stream gives has any topic. */
 export function matchedBy(filter: string): string {
-  if (filter.startsWith('$queue/')) return '#'
+  if (filter.startsWith('$queue/') || filter.startsWith('$stream/')) return '#'
   return filter.startsWith('$share/') ? filter.slice(filter.indexOf('/', 7) + 1) : filter
 }
 

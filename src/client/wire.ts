@@ -51,13 +51,15 @@ export interface MessageFrame extends Payload {
   retain: boolean
   dup?: boolean
   packet?: number
+  /** Its place in the stream that it is read from. */
+  offset?: number
   properties?: MessageProperties
 }
 
 export type Outgoing =
   | ConnectFrame
   | PublishFrame
-  | { op: 'subscribe'; id: number; filters: { filter: string; qos: Qos }[] }
+  | { op: 'subscribe'; id: number; filters: { filter: string; qos: Qos }[]; from?: string }
   | { op: 'unsubscribe'; id: number; filters: string[] }
   | { op: 'ack'; packet: number }
   | { op: 'ping' }

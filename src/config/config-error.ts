@@ -74,7 +74,8 @@ function ofTheOneMeant(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
 function anyItem(key: PropertyKey, index: number, path: readonly PropertyKey[]): PropertyKey {
   if (typeof key === 'number') return '*'
   const before = path[index - 1]
-  const isNamed = index === 1 ? before === 'namespaces' || before === 'queues' : index === 3 && before === 'queues'
+  const isDeclared = before === 'queues' || before === 'streams'
+  const isNamed = index === 1 ? before === 'namespaces' || isDeclared : index === 3 && isDeclared
   return isNamed ? '*' : key
 }
 

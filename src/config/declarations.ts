@@ -7,7 +7,7 @@ import { parseTopicFilter } from '../mqtt/topic.ts'
 import type { ConfigIssue } from './config-error.ts'
 import { text } from './fields.ts'
 
-export type DeclaredKind = 'queues'
+export type DeclaredKind = 'queues' | 'streams'
 
 type Named<Options> = Readonly<Record<string, Options>>
 
@@ -44,7 +44,7 @@ export function nameOf(kind: string) {
 /** Each of them once, and not too many; `check` finds what else is wrong with one. */
 export function declarationIssues<Options>(
   sections: readonly Section<Options>[],
-  { kind, max }: { kind: 'queue'; max: number },
+  { kind, max }: { kind: 'queue' | 'stream'; max: number },
   check: (found: Options, path: readonly PropertyKey[], name: { namespace: string; name: string }) => ConfigIssue[],
 ): ConfigIssue[] {
   const count = sections.reduce((sum, { named }) => sum + Object.keys(named).length, 0)

@@ -12,6 +12,7 @@ import type { OptionsWithListeners } from './listeners.ts'
 import { presenceOption } from './presence.ts'
 import { queuesOption } from './queues.ts'
 import { rewriteOption } from './rewrite.ts'
+import { streamsOption } from './streams.ts'
 
 export const namespacesMax = 1000
 
@@ -80,13 +81,14 @@ export const namespaceSchema = z.strictObject(
     queues: queuesOption('Its queues'),
     rewrite: rewriteOption('Its rules of rewriting'),
     presence: presenceOption('its clients'),
+    streams: streamsOption('Its streams'),
     exports: z
       .array(exportSchema, 'expected a list of exports')
       .max(1000)
       .default([])
       .describe('What another namespace gets of this one, to read; see tenants.md.'),
   },
-  'expected users, quotas, queues, rewrite and exports of this namespace, or {} for none',
+  'expected users, quotas, queues, rewrite, streams and exports of this namespace, or {} for none',
 )
 
 export const namespacesSchema = z

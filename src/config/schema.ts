@@ -39,6 +39,7 @@ import { presenceIssues, presenceOption, presenceSchema } from './presence.ts'
 import { queueIssues, queueSchema, queuesOption, retrySchema } from './queues.ts'
 import { rewriteIssues, rewriteOption, rewriteSchema } from './rewrite.ts'
 import { scheduleIssues, scheduleSchema, schedulesSchema } from './schedules.ts'
+import { retentionSchema, streamIssues, streamSchema, streamsOption } from './streams.ts'
 import { telemetrySchema } from './telemetry.ts'
 
 const protocolSchema = z.strictObject(
@@ -113,6 +114,7 @@ export const gatewayOptionsSchema = z.strictObject(
     queues: queuesOption('Queues of the default namespace'),
     rewrite: rewriteOption('Rules of rewriting of the default namespace'),
     presence: presenceOption('the clients of the default namespace'),
+    streams: streamsOption('Streams of the default namespace'),
     schedules: schedulesSchema.default([]).describe('Messages that are published again and again; see delayed.md.'),
     inMemory: flag().default(false).describe('Keep everything in memory only: nothing survives the process.'),
     dataDir: text(4096).default('./data').describe('Folder of the database.'),
@@ -235,6 +237,7 @@ function jointIssues(parsed: ParsedOptions, given: GatewayOptions): ConfigIssue[
     ...queueIssues(parsed),
     ...rewriteIssues(parsed),
     ...presenceIssues(parsed),
+    ...streamIssues(parsed),
     ...scheduleIssues(parsed),
     ...accessIssues(parsed, isAuthenticated(given)),
     ...authenticationIssues(parsed.authentication),
@@ -344,6 +347,10 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
     ]),
     ['rewrite.*', Object.keys(rewriteSchema.shape)],
     ['namespaces.*.rewrite.*', Object.keys(rewriteSchema.shape)],
+    ...['streams.*', 'namespaces.*.streams.*'].flatMap((path): [string, string[]][] => [
+      [path, Object.keys(streamSchema.shape)],
+      [`${path}.retention`, Object.keys(retentionSchema.shape)],
+    ]),
     ['schedules.*', Object.keys(scheduleSchema.shape)],
     ['listeners.*', Object.keys(listenerSchema.shape)],
     ['listeners.*.limits', Object.keys(listenerLimitsSchema.shape)],

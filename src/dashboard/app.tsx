@@ -12,6 +12,7 @@ import { Listeners } from './pages/listeners.tsx'
 import { Overview } from './pages/overview.tsx'
 import { Queues } from './pages/queues.tsx'
 import { Retained } from './pages/retained.tsx'
+import { Streams } from './pages/streams.tsx'
 import { Topics } from './pages/topics.tsx'
 import { linkTo, usePlace } from './routes.ts'
 import { chooseLanguage, languageInUse, languages, text } from './text/text.ts'
@@ -26,6 +27,7 @@ const pages: Partial<Record<PageName, ComponentType>> = {
   topics: Topics,
   retained: Retained,
   queues: Queues,
+  streams: Streams,
   drops: Drops,
   console: Console,
   explain: Explain,

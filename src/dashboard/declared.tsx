@@ -19,7 +19,7 @@ export interface Declared {
 }
 
 interface ListProps<Row> {
-  page: 'queues'
+  page: 'queues' | 'streams'
   columns: Column<Row>[]
   filter: string
   sort: string
@@ -63,7 +63,11 @@ export function DeclaredList<Row extends Declared>({ page, columns, filter, sort
   )
 }
 
-export function nameColumn<Row extends Declared>(page: 'queues', title: string, undeclared: string): Column<Row> {
+export function nameColumn<Row extends Declared>(
+  page: 'queues' | 'streams',
+  title: string,
+  undeclared: string,
+): Column<Row> {
   return {
     key: 'name',
     title,
@@ -110,7 +114,7 @@ function payloadOf({ payload, payloadEncoding, payloadBytes }: LogMessage) {
 }
 
 /** The name of one above its details, with what can be done with it. */
-export function DetailsHead(props: { page: 'queues'; name: string; children: ComponentChildren }) {
+export function DetailsHead(props: { page: 'queues' | 'streams'; name: string; children: ComponentChildren }) {
   return (
     <div class="page-head">
       <h1>

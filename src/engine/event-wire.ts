@@ -7,7 +7,7 @@ import { JsonDecoder } from '../json/decoder.ts'
 import { RequestFault } from '../json/packets.ts'
 import { JsonRequests } from '../json/requests.ts'
 import { readProperties } from '../mqtt/decode-properties.ts'
-import { PacketType } from '../mqtt/packet.ts'
+import { noBytes, PacketType } from '../mqtt/packet.ts'
 import { PacketReader } from '../mqtt/packet-reader.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { TextStream } from './byte-stream.ts'
@@ -26,6 +26,9 @@ export interface EventStream extends TextStream {
 /** What stands in the text of a message before its fields, and is not part of an event's data. */
 const operation = '{"op":"message",'
 const openingBrace = 0x7b
+/** With which the fields of a stream's message begin. */
+const offsetField = Buffer.from('"offset":', 'latin1')
+const comma = 0x2c
 
 export const eventWire: Wire = (engine, connection, stream) => {
   const { client } = connection
@@ -118,10 +121,26 @@ class EventOutput extends Output {
     const from = start + operation.length - 1
     const length = end - from
     const before = this.#events.bytesBefore(length)
-    const at = this.reserve(before + length + this.#events.bytesAfter)
+    const id = idOf(text, from + 1)
+    const at = this.reserve(id.length + before + length + this.#events.bytesAfter) + id.length
     const chunk = this.chunk!
+    chunk.set(id, at - id.length)
     copy(text, from, end, chunk, at + before)
     chunk[at + before] = openingBrace
     this.#events.writeAround(chunk, at, length)
   }
+}
+
+/** The line that names an event of a stream, by which a browser that comes back says where it was; nothing for other events. */
+function idOf(text: Uint8Array, at: number): Uint8Array {
+  const digits = at + offsetField.length
+  if (text[at + 1] !== offsetField[1] || !isAt(text, at)) return noBytes
+  return Buffer.from(
+    `id: ${Buffer.from(text.subarray(digits, text.indexOf(comma, digits))).toString('latin1')}\n`,
+    'latin1',
+  )
+}
+
+function isAt(text: Uint8Array, at: number): boolean {
+  return offsetField.every((byte, index) => text[at + index] === byte)
 }

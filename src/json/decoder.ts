@@ -29,6 +29,7 @@ import {
   publishFrameOf,
   RequestFault,
   shapedBy,
+  startingAt,
   subscribePacketOf,
 } from './packets.ts'
 import type { JsonRequests } from './requests.ts'
@@ -249,7 +250,7 @@ export class JsonDecoder {
       case 'subscribe': {
         const { filters } = operation
         this.#checkFilters(filters)
-        const userProperties = shapedBy(operation)
+        const userProperties = [...shapedBy(operation), ...startingAt(operation)]
         const properties = { ...identifiedBy(operation), ...(userProperties.length > 0 && { userProperties }) }
         const packet = subscribePacketOf(filters, properties)
         sink.onSubscribe({ ...packet, packetId: this.#requests.begin(operation.id) })

@@ -38,6 +38,7 @@ const fromServer: readonly Schema[] = [
     {
       packet: { type: 'integer', minimum: 1, maximum: 65_535, description: 'Above QoS 0: to be acknowledged.' },
       dup: { ...flag, description: 'It was sent before.' },
+      offset: { type: 'integer', minimum: 0, description: 'Of a message of a stream: its place there.' },
       properties: { type: 'object' },
       subscriptions: {
         type: 'array',

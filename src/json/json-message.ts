@@ -12,6 +12,11 @@ export const packetIdCharacters = 5
 /** Of a payload that is sent as a JSON value; deeper ones are sent as text. */
 const payloadDepthMax = 100
 
+export interface JsonParts extends PublishParts {
+  /** Its place in the stream that it is read from; absent: it is from none. */
+  readonly offset?: number
+}
+
 export interface JsonMessageOptions {
   form: PayloadForm
   qos: Qos
@@ -25,9 +30,12 @@ export interface JsonMessageOptions {
   at: number
 }
 
-export function encodeJsonMessage(parts: PublishParts, options: JsonMessageOptions): EncodedPublish {
+export function encodeJsonMessage(parts: JsonParts, options: JsonMessageOptions): EncodedPublish {
   const { qos, retain, dup, packetId, at, identifiers = [] } = options
-  const head = `{"op":"message",${fieldsOf(parts, options.form)},"qos":${qos},"retain":${retain},"at":"${timeText(at)}"`
+  const { offset } = parts
+  // First, where what makes events of it looks for it.
+  const place = offset === undefined ? '' : `"offset":${offset},`
+  const head = `{"op":"message",${place}${fieldsOf(parts, options.form)},"qos":${qos},"retain":${retain},"at":"${timeText(at)}"`
   const tail = qos === 0 ? '}' : `${dup ? ',"dup":true' : ''}${beforePacketId}${packetIdText(packetId)}}`
   const bytes = Buffer.from(head + identified(identifiers) + tail, 'utf8')
   return { bytes, packetIdAt: qos === 0 ? 0 : bytes.length - 1 - packetIdCharacters, expiryAt: 0 }

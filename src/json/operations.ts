@@ -78,6 +78,7 @@ export interface SubscribeOperation extends ShapingFields {
   id?: RequestId
   filters: FilterRequest[]
   identify?: boolean
+  from?: string
 }
 
 export interface ConsumeOperation {
@@ -259,7 +260,17 @@ const fields: Record<Operation['op'], { properties: Record<string, Schema>; requ
     },
   },
   subscribe: {
-    properties: { id, filters: { type: 'array', minItems: 1, items: filterRequest }, identify, ...shaping },
+    properties: {
+      id,
+      filters: { type: 'array', minItems: 1, items: filterRequest },
+      identify,
+      ...shaping,
+      from: {
+        type: 'string',
+        maxLength: 100,
+        description: 'Of $stream/NAME: where to begin. earliest, latest, offset:N, a time, or -1h; see streams.md.',
+      },
+    },
     required: ['filters'],
   },
   unsubscribe: { properties: { id, filters: { type: 'array', minItems: 1, items: text } }, required: ['filters'] },

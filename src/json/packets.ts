@@ -110,6 +110,9 @@ export interface AwaitedAnswer {
   giveUp(): void
 }
 
+/** In MQTT the place in a stream is a user property. */
+const startProperty = 'stream-offset'
+
 /** @throws RequestFault */
 export function subscribePacketOf(
   filters: readonly FilterRequest[],
@@ -148,6 +151,11 @@ export function shapedBy({ where, sample, maxPerSecond, latest }: ShapingFields)
   if (maxPerSecond !== undefined) properties.push(['mqtide-max-per-second', String(Number(maxPerSecond.toFixed(3)))])
   if (latest !== undefined) properties.push(['mqtide-latest', String(latest)])
   return properties
+}
+
+/** The same of the place in a stream. @throws RequestFault */
+export function startingAt({ from }: { from?: string }): [string, string][] {
+  return from === undefined ? [] : [[startProperty, mqttText(from, 'from')]]
 }
 
 /** What could not have come by MQTT. What else may be wrong with a filter is the core's to say. @throws RequestFault */

@@ -15,6 +15,8 @@ import { keepAliveProbeMs, lingerMs } from './tcp.ts'
 export interface EventRequest {
   /** Without them nothing would come. */
   filters: readonly string[]
+  /** Of a stream: where to begin. */
+  from?: string | undefined
   payload: 'utf8' | 'json' | 'base64'
   /** How messages are thinned out: fields of `subscribe`. */
   shaping?: { where?: string; sample?: number; maxPerSecond?: number; latest?: boolean } | undefined
@@ -100,7 +102,9 @@ class EventResponse implements EventStream {
     })
     this.#beat(engine)
     this.#say({ op: 'connect', ...credentialsOf(asked), payload: asked.payload })
-    this.#say({ op: 'subscribe', filters: asked.filters.map((filter) => ({ filter })), ...asked.shaping })
+    const { filters, from, shaping } = asked
+    const wanted = { filters: filters.map((filter) => ({ filter })), ...(from !== undefined && { from }) }
+    this.#say({ op: 'subscribe', ...wanted, ...shaping })
   }
 
   #say(operation: object): void {

@@ -5,14 +5,15 @@
  *
  * A pure function from the counters, the clock and what was published before to the topics whose payload changed; the
  * caller publishes them retained, at QoS 2 as Mosquitto does, every `sysIntervalMs`. Payloads are plain numbers except
- * `version` and `uptime`, and no name holds anything of a client's (those of queues are the configuration's), since exporters make metrics of every topic they see.
+ * `version` and `uptime`, and no name holds anything of a client's (those of queues and streams are the configuration's), since exporters make metrics of every topic they see.
  */
 import type { Counters, NamespaceGauges, Traffic } from '../core/counters.ts'
 import type { QueueReading } from './queue-metrics.ts'
+import type { StreamReading } from './stream-metrics.ts'
 
 export const sysIntervalMs = 10_000
-/** Queues of a namespace that have topics, in the order of the configuration: each has several that are retained. */
-export const sysQueuesMax = 100
+/** Queues, and streams, of a namespace that have topics, in the order of the configuration: each has several that are retained. */
+export const sysNamedMax = 100
 
 export interface SysReading {
   /** Of the gateway, for the default namespace; of another namespace else. */
@@ -20,6 +21,7 @@ export interface SysReading {
   gauges: NamespaceGauges
   /** Of the namespace, at most so many. */
   queues: readonly QueueReading[]
+  streams: readonly StreamReading[]
   /** Milliseconds of a clock that never goes back, as `startedMs`. */
   nowMs: number
   startedMs: number
@@ -63,6 +65,7 @@ export function sysTopics(
     ['$SYS/broker/version', `mqtide version ${reading.version}`],
     ['$SYS/broker/uptime', `${Math.floor((reading.nowMs - reading.startedMs) / 1000)} seconds`],
     ...reading.queues.flatMap((queue) => numbers(`$SYS/broker/queues/${queue.name}/`, ofQueue(queue))),
+    ...reading.streams.flatMap((stream) => numbers(`$SYS/broker/streams/${stream.name}/`, ofStream(stream))),
     ...numbers('$SYS/broker/', {
       ...totals(reading),
       'clients/maximum': clientsMaximum,
@@ -87,6 +90,10 @@ function numbers(prefix: string, values: Record<string, number>): [string, strin
 
 function ofQueue({ ready, leased, waiting, bytes, consumers, totals: { settled, deadLettered } }: QueueReading) {
   return { ready, leased, waiting, bytes, consumers, settled, dead_lettered: deadLettered }
+}
+
+function ofStream({ messages, bytes, readers, nextOffset, totals: { appended, delivered } }: StreamReading) {
+  return { messages, bytes, readers, next_offset: nextOffset, appended, delivered }
 }
 
 function totals({ counters, gauges }: SysReading): Record<string, number> {

@@ -221,6 +221,31 @@ async function queueEverything(api: Api): Promise<void> {
   }
 }
 
+async function streamEverything(api: Api): Promise<void> {
+  const { admin, call, gateway } = api
+  await gateway.publish({ topic: 'meters/1', payload: 'x', qos: 1 })
+  for (const path of ['/streams', '/streams/meters', '/streams/meters/messages']) {
+    for (const query of ['', '?limit=0&namespace=a&namespace=b']) await call(path + query)
+  }
+  for (const path of ['/streams/none', '/streams/none/messages']) await call(path)
+  await callWithBody(api, '/streams/meters/trim', 'POST', { before: 'earliest' })
+  await callWithBody(api, '/streams/meters/cursors', 'PUT', { group: 'g', to: 'earliest' })
+  await admin('/streams/none/trim', { method: 'POST', body: { before: 'earliest' } })
+  await admin('/streams/none/cursors', { method: 'PUT', body: { group: 'g', to: 'latest' } })
+  for (const body of [{}, { before: 'there' }]) await admin('/streams/meters/trim', { method: 'POST', body })
+  await admin('/streams/meters/cursors', { method: 'PUT', body: {} })
+  const member = await connectClient(gateway)
+  await member.mqtt.subscribeAsync('$share/g/$stream/meters', { qos: 1 })
+  await admin('/streams/meters/cursors?group=g', { method: 'DELETE' })
+  for (let i = 0; i < 10; i++) {
+    const filters = Array.from({ length: 100 }, (_, n) => `$share/${i}-${n}/$stream/meters`)
+    await member.mqtt.subscribeAsync(filters, { qos: 1 }).catch(() => {})
+  }
+  await admin('/streams/meters/cursors', { method: 'PUT', body: { group: 'one more', to: 'latest' } })
+  await member.mqtt.endAsync()
+  for (const query of ['group=g', 'group=g', '']) await admin(`/streams/meters/cursors?${query}`, { method: 'DELETE' })
+}
+
 async function publishEverything({ call, gateway }: Api): Promise<void> {
   const publish = (body: unknown, headers = {}) => call('/publish', { method: 'POST', body, headers })
   const client = await connectClient(gateway, { clean: false, clientId: 'away' })
@@ -294,6 +319,7 @@ it('answers each call as its document says: every status, every shape', async ()
     limits: { sessionQueueMessagesMax: 1 },
     sessionQueueFull: 'reject',
     queues: { jobs: {} },
+    streams: { meters: { filter: 'meters/#' } },
   })
   const document = await documentOf(api)
   expect(document.openapi).toBe('3.1.0')
@@ -302,6 +328,7 @@ it('answers each call as its document says: every status, every shape', async ()
   await publishEverything(api)
   await askEverything(api)
   await queueEverything(api)
+  await streamEverything(api)
   await setEverything(api)
   await setEverythingStored(dataDir)
   await callWithoutRights(document)

@@ -10,6 +10,8 @@ import { describePeer } from '../peers.ts'
 import { apiOf } from './api.ts'
 
 interface Event {
+  /** Of a stream. */
+  id?: string
   event: string
   data: Record<string, unknown>
 }
@@ -38,8 +40,9 @@ async function open(gateway: Gateway, query: string, headers: Record<string, str
   const over = read().catch(() => {})
   const events = () =>
     text.split('\n\n').flatMap((block) => {
-      const [, event, data] = /^event: (.*)\ndata: (.*)$/.exec(block) ?? []
-      return event === undefined ? [] : [{ event, data: JSON.parse(data!) as Record<string, unknown> }]
+      const [, id, event, data] = /^(?:id: (.*)\n)?event: (.*)\ndata: (.*)$/.exec(block) ?? []
+      if (event === undefined) return []
+      return [{ ...(id !== undefined && { id }), event, data: JSON.parse(data!) as Record<string, unknown> }]
     })
   const { status } = response
   return { status, headers: response.headers, text: () => text, events, over, leave: () => controller.abort() }
@@ -127,6 +130,72 @@ describe('a stream of events', () => {
       await eventually(() => other.events().length).toBe(sent)
     }
     expect(gateway.metrics()['mqtt_connections']).toBe(2)
+  })
+})
+
+describe('events of a stream that is kept', () => {
+  const streams = { meters: { filter: 'meters/#' } }
+  const fill = async (gateway: Gateway, from: number, to: number) => {
+    for (let i = from; i < to; i++) await gateway.publish({ topic: `meters/${i % 2}`, payload: `${i}`, qos: 1 })
+  }
+  const ids = (stream: Stream) => stream.events().map(({ id }) => id)
+
+  test('have their offset as id, and begin where it is asked for', async () => {
+    const gateway = await startGateway({ streams })
+    await fill(gateway, 0, 4)
+    const stream = await open(gateway, 'topic=$stream/meters&from=offset:1')
+    await fill(gateway, 4, 5)
+    await eventually(() => ids(stream)).toEqual(['1', '2', '3', '4'])
+    expect(dataOf(stream)[0]).toMatchObject({ offset: 1, topic: 'meters/1', payload: '1', qos: 0, retain: false })
+    const one = await open(gateway, 'topic=$stream/meters/meters/0&from=earliest')
+    await eventually(() => ids(one)).toEqual(['0', '2', '4'])
+  })
+
+  test('go on behind the last one, as a browser that comes back asks for it', async () => {
+    const gateway = await startGateway({ streams })
+    await fill(gateway, 0, 4)
+    const query = 'topic=$stream/meters&from=earliest'
+    const stream = await open(gateway, query, { 'last-event-id': '2' })
+    await eventually(() => ids(stream)).toEqual(['3'])
+    const again = await open(gateway, query, { 'last-event-id': '' })
+    await eventually(() => ids(again)).toEqual(['0', '1', '2', '3'])
+  })
+
+  test('have no id of a publisher’s making', async () => {
+    const gateway = await startGateway({ streams })
+    const stream = await open(gateway, 'topic=a')
+    await gateway.publish({ topic: 'a', payload: '{"op":"message","offset":7}' })
+    await eventually(() => stream.events().length).toBe(1)
+    expect(ids(stream)).toEqual([undefined])
+  })
+
+  test('come whole to a reader that is slow for a while', async () => {
+    const gateway = await startGateway({ streams, limits: { outputBufferBytesMax: 64 * 1024 } })
+    const payload = 'x'.repeat(50_000)
+    for (let i = 0; i < 100; i++) await gateway.publish({ topic: 'meters/1', payload, qos: 1 })
+    const { port } = gateway.addresses.http!
+    const socket = connect(port, '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    socket.write('GET /api/v1/stream?topic=$stream/meters&from=earliest HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await once(socket, 'readable')
+    await fill(gateway, 0, 1)
+    let text = ''
+    socket.on('data', (chunk) => (text += chunk.toString('latin1')))
+    await eventually(() => text.match(/^id: /gm)?.length).toBe(101)
+    expect(gateway.metrics()['mqtt_messages_dropped_total{reason="slow_consumer"}'] ?? 0).toBe(0)
+  })
+
+  test.each([
+    ['beside a topic', 'topic=$stream/meters&topic=a', {}],
+    ['beside another stream', 'topic=$stream/meters&topic=$stream/meters/meters/1', {}],
+    ['of a group', 'topic=$share/g/$stream/meters', {}],
+    ['that is not there', 'topic=$stream/other', {}],
+    ['from no place', 'topic=$stream/meters&from=yesterday', {}],
+    ['from a place of topics', 'topic=a&from=earliest', {}],
+    ['after an event that it has not', 'topic=$stream/meters', { 'last-event-id': 'x7' }],
+  ])('are answered 400 %s', async (_what, query, headers) => {
+    const gateway = await startGateway({ streams })
+    expect((await open(gateway, query, headers)).status).toBe(400)
   })
 })
 

@@ -177,7 +177,16 @@ describePeer('a browser', ['chromium'], (programs) => {
       const dashboard = await openDashboard(browser, gateway, 'clients')
       await signIn(dashboard, token)
       const pages = () => dashboard.page.$$eval('nav a', (links) => links.map((link) => link.textContent))
-      await eventually(pages).toEqual(['Clients', 'Topics', 'Retained', 'Queues', 'Drops', 'Console', 'Explain'])
+      await eventually(pages).toEqual([
+        'Clients',
+        'Topics',
+        'Retained',
+        'Queues',
+        'Streams',
+        'Drops',
+        'Console',
+        'Explain',
+      ])
       await dashboard.close()
     })
   })
@@ -204,23 +213,6 @@ describePeer('a browser', ['chromium'], (programs) => {
       await page.getByText('2 deleted.').waitFor()
       await page.getByText('Nothing is retained for “plant/#”').waitFor()
       await dashboard.close(/404/)
-    })
-
-    test('what is in a queue is seen, who works on it, and it is emptied with a token only', async () => {
-      const gateway = await startGateway({ queues: { jobs: { filter: 'jobs/#' } } })
-      await gateway.publish({ topic: 'jobs/one', payload: 'resize', qos: 1 })
-      const dashboard = await openDashboard(browser, gateway, 'queues')
-      const { page } = dashboard
-      await page.getByRole('link', { name: 'jobs', exact: true }).click()
-      await page.getByRole('region', { name: 'Messages' }).getByText('jobs/one').waitFor()
-      await page.getByText('Nobody works on it.').waitFor()
-      expect(await page.getByRole('button', { name: 'Empty' }).isDisabled()).toBe(true)
-      await signIn(dashboard, await gateway.addApiToken('panel', 'operator'))
-      await page.getByRole('button', { name: 'Empty' }).click()
-      await page.getByRole('dialog').getByRole('button', { name: 'Empty' }).click()
-      await page.getByText('1 dropped.').waitFor()
-      await page.getByText('It is empty.').waitFor()
-      await dashboard.close()
     })
 
     test('the console lists what arrives, sends, and keeps a message to be sent again', async () => {
@@ -299,6 +291,7 @@ describePeer('a browser', ['chromium'], (programs) => {
         'Topics',
         'Retained',
         'Queues',
+        'Streams',
         'Drops',
         'Console',
         'Explain',
@@ -338,6 +331,7 @@ describePeer('a browser', ['chromium'], (programs) => {
       'Topics',
       'Retained',
       'Queues',
+      'Streams',
       'Drops',
       'Console',
       'Explain',

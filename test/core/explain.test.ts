@@ -6,6 +6,7 @@ import type { Explanation, Followed } from '../../src/core/ports/explanation.ts'
 import { InProcessSubscriber } from '../../src/core/subscriptions/in-process.ts'
 import { DurableWorld } from './durable-world.ts'
 import { queueWorld } from './queue-world.ts'
+import { streamWorld } from './stream-world.ts'
 import { type Device, World } from './world.ts'
 
 const lasting = { cleanStart: false, properties: { sessionExpiryInterval: 3600 } }
@@ -34,6 +35,15 @@ describe('an explanation', () => {
     world.connected('p').publish('jobs/1', 'x', { qos: 1 })
     end()
     expect(told[0]!.recipients).toMatchObject([{ kind: 'queue', name: 'jobs', filter: 'jobs/#', state: 'passed_on' }])
+  })
+
+  it('names the stream that took the message in', () => {
+    const world = streamWorld()
+    const { told, end } = follower(world)
+    world.connected('p').publish('meters/1', 'x', { qos: 1 })
+    end()
+    const stream = { kind: 'stream', name: 'meters', filter: 'meters/#', state: 'passed_on' }
+    expect(told[0]!.recipients).toMatchObject([stream])
   })
 
   it('says who published it, how it was routed, and that a subscriber at QoS 0 was sent it', () => {

@@ -205,6 +205,22 @@ describe('what a client does wrong', () => {
     })
   })
 
+  test('a stream is read from a place, and its messages carry their offset', async () => {
+    const gateway = await startGateway({ streams: { meters: { filter: 'meters/#' } } })
+    for (const payload of ['0', '1', '2']) await gateway.publish({ topic: 'meters/1', payload, qos: 1 })
+    const page = await openJson(gateway)
+    const filters = [{ filter: '$stream/meters', qos: 1 }]
+    expect(await page.ask({ op: 'subscribe', filters, from: 'offset:1' })).toMatchObject({ granted: [1] })
+    await eventually(() => page.messages().length).toBe(2)
+    expect(page.messages()).toMatchObject([
+      { offset: 1, topic: 'meters/1', payload: '1', packet: expect.any(Number) },
+      { offset: 2, payload: '2' },
+    ])
+    const refused = await page.ask({ op: 'subscribe', filters: [{ filter: '$stream/meters/a' }], from: 'nowhere' })
+    expect(refused).toMatchObject({ op: 'error', reason: 0x83, message: expect.stringContaining('earliest') })
+    expect(await page.ask({ op: 'subscribe', filters, from: 7 })).toMatchObject({ op: 'error', reason: 0x82 })
+  })
+
   test('some filters granted and some not are told apart', async () => {
     const gateway = await startGateway()
     const page = await openJson(gateway)

@@ -29,7 +29,7 @@ const gauges: Gauges = {
 }
 
 function reading(counters: Counters, nowMs: number): SysReading {
-  return { counters, gauges, queues: [], nowMs, startedMs: 0, heapBytes: 1000, version: '1.2.3' }
+  return { counters, gauges, queues: [], streams: [], nowMs, startedMs: 0, heapBytes: 1000, version: '1.2.3' }
 }
 
 function payloads(messages: readonly { topic: string; payload: string }[]): Record<string, string> {

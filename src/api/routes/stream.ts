@@ -31,7 +31,15 @@ const stream = createRoute({
       namespace: namespaceQuery,
       topic: z
         .preprocess((given) => (Array.isArray(given) ? given : [given]), z.array(filter).min(1).max(filtersMax))
-        .describe('Topic filter; may be given several times.'),
+        .describe('Topic filter; may be given several times. Or one $stream/NAME, with or without a filter behind.'),
+      from: z
+        .string()
+        .min(1)
+        .max(100)
+        .optional()
+        .describe(
+          'Of a stream, where to begin: earliest, latest, offset:N, a time, or -1h. Last-Event-ID comes first.',
+        ),
       payload: z
         .enum(['utf8', 'json', 'base64'])
         .default('utf8')
@@ -46,7 +54,8 @@ const stream = createRoute({
   responses: {
     200: {
       content: { 'text/event-stream': { schema: z.string() } },
-      description: 'Events `message` with topic, payload, encoding, qos, retain, at',
+      description:
+        'Events `message` with topic, payload, encoding, qos, retain, at; of a stream `offset` too, which is their id',
     },
     ...problems(400, 403, 404, 503),
   },
@@ -57,12 +66,33 @@ export function isByTicket(request: Pick<HonoRequest, 'path' | 'query'>): boolea
   return request.path.endsWith(stream.path) && request.query('ticket') !== undefined
 }
 
+const addressPrefix = '$stream/'
+
+/** Where a stream is read from; undefined: where it says itself, or it is about topics. @throws Problem for what can't be answered */
+function startOf(filters: readonly string[], from: string | undefined, lastEventId: string | undefined) {
+  if (filters.some((one) => one.startsWith('$share/') && parseTopicFilter(one)!.filter.startsWith(addressPrefix))) {
+    throw new Problem(
+      400,
+      'a group has to acknowledge what it reads of a stream, which events are not: leave out $share',
+    )
+  }
+  if (!filters.some((one) => one.startsWith(addressPrefix))) {
+    if (from !== undefined) throw new Problem(400, 'only a stream is read from somewhere: topic=$stream/NAME')
+    return undefined
+  }
+  if (filters.length > 1) throw new Problem(400, 'a stream is read alone: other topics need a request of their own')
+  if (lastEventId === undefined || lastEventId === '') return from
+  if (!/^\d{1,15}$/.test(lastEventId)) throw new Problem(400, 'Last-Event-ID is not the id of an event of a stream')
+  return `offset:${Number(lastEventId) + 1}`
+}
+
 export function addStream(api: Api): void {
   api.openapi(stream, (context) => {
-    const { namespace, topic: filters, payload, ticket: text, ...wishes } = context.req.valid('query')
+    const { namespace, topic: filters, payload, from: asked, ticket: text, ...wishes } = context.req.valid('query')
     const { caller, incoming, outgoing } = context.env
     // A HEAD would be answered by a body that never comes.
     if (incoming.method !== 'GET') throw new Problem(405, 'only GET is for this path', { headers: { allow: 'GET' } })
+    const from = startOf(filters, asked, context.req.header('last-event-id'))
     const ticket = text === undefined ? undefined : redeem(context, text)
     const visitor =
       ticket === undefined
@@ -79,7 +109,7 @@ export function addStream(api: Api): void {
       outgoing.once('streaming', () => resolve(alreadySent()))
       outgoing.once('close', () => resolve(alreadySent()))
       caller.serveEvents({
-        ...{ filters, payload, shaping: shapingOf(wishes), username, password, bearer, admission },
+        ...{ filters, from, payload, shaping: shapingOf(wishes), username, password, bearer, admission },
         refuse: (reasonCode, text) => resolve(problemAnswer(new Problem(statusOf(reasonCode), text))),
         begun: ticket && ((end) => outgoing.once('close', ticket.hold(end))),
       })
@@ -127,6 +157,7 @@ export function statusOf(reasonCode: number): ProblemStatus {
     case ReasonCode.banned:
       return 403
     case ReasonCode.topicFilterInvalid:
+    case ReasonCode.implementationSpecificError:
       return 400
     default:
       return 503

@@ -5,6 +5,7 @@
 import type { Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
 import { Queue } from '../logs/queue.ts'
+import { Stream } from '../logs/stream.ts'
 import type { RecipientView } from '../ports/explanation.ts'
 import { Export } from '../publish/export.ts'
 import type { Publication } from '../publish/publication.ts'
@@ -121,6 +122,7 @@ function kindOf(destination: Destination): RecipientView['kind'] {
   if (destination instanceof Session) return 'client'
   if (destination instanceof Export) return 'namespace'
   if (destination instanceof Queue) return 'queue'
+  if (destination instanceof Stream) return 'stream'
   return destination instanceof InProcessSubscriber ? 'program' : 'other'
 }
 

@@ -3,6 +3,7 @@
  *
  * Readers share what is encoded of it: a PUBLISH for each protocol and QoS, in which only the packet identifier differs.
  */
+import type { JsonParts } from '../../json/json-message.ts'
 import type { ProtocolVersion, Qos } from '../../mqtt/packet.ts'
 import { type EncodedPublish, encodePublish, type PublishParts } from '../../mqtt/publish.ts'
 import { UserPropertyBytes } from '../../mqtt/user-property.ts'
@@ -48,13 +49,13 @@ export class StreamEntry implements Delivery {
     return missed === 0 ? this.partsAt(wallTime) : this.#withProperties(wallTime, missed)
   }
 
-  #withProperties(wallTime: number, missed: number): PublishParts {
+  #withProperties(wallTime: number, missed: number): JsonParts {
     const { topic, payload, forwardProperties } = this.message
     const own = new UserPropertyBytes(forwardProperties)
     own.add('stream-offset', String(this.offset))
     own.add('ts', String(Math.round(wallTime * 1000)))
     if (missed > 0) own.add('stream-gap', String(missed))
-    return { topic, payload, forwardProperties: own.bytes }
+    return { topic, payload, forwardProperties: own.bytes, offset: this.offset }
   }
 
   /** The PUBLISH without identifiers of subscriptions, aliases and DUP. */

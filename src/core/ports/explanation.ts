@@ -8,7 +8,7 @@ import type { Qos } from '../../mqtt/packet.ts'
 export type RecipientState = 'sent' | 'acknowledged' | 'refused' | 'queued' | 'dropped' | 'not_sent' | 'passed_on'
 
 export interface RecipientView {
-  readonly kind: 'client' | 'program' | 'namespace' | 'group' | 'queue' | 'other'
+  readonly kind: 'client' | 'program' | 'namespace' | 'group' | 'queue' | 'stream' | 'other'
   /** Client id, or what stands for it. */
   readonly name: string
   /** As subscribed, without $share; empty: none that matches. */

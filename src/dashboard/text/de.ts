@@ -1,5 +1,6 @@
 /** Die Wörter der Seite auf Deutsch. */
 import { queues } from './de-queues.ts'
+import { streams } from './de-streams.ts'
 import type { Text } from './en.ts'
 
 export const de: Text = {
@@ -10,6 +11,7 @@ export const de: Text = {
     topics: 'Topics',
     retained: 'Retained',
     queues: 'Warteschlangen',
+    streams: 'Ströme',
     drops: 'Verluste',
     console: 'Konsole',
     explain: 'Erklären',
@@ -288,6 +290,7 @@ export const de: Text = {
     none: 'Keine Option passt.',
   },
   queues,
+  streams,
   drops: {
     search: 'Teil der Client-ID, oder reason:queue_full, topic:plant',
     nobody: 'niemand Bestimmtes',

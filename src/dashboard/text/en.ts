@@ -1,5 +1,6 @@
 /** The page's words, in English; other languages have the same ones, by the type of this. */
 import { queues } from './en-queues.ts'
+import { streams } from './en-streams.ts'
 
 export const en = {
   name: 'English',
@@ -9,6 +10,7 @@ export const en = {
     topics: 'Topics',
     retained: 'Retained',
     queues: 'Queues',
+    streams: 'Streams',
     drops: 'Drops',
     console: 'Console',
     explain: 'Explain',
@@ -287,6 +289,7 @@ export const en = {
     none: 'No option fits.',
   },
   queues,
+  streams,
   drops: {
     search: 'Part of a client id, or reason:queue_full, topic:plant',
     nobody: 'nobody in particular',
