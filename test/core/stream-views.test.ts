@@ -23,6 +23,13 @@ const texts = ({ messages }: StreamPart): string[] =>
   messages.map(({ message }) => new TextDecoder().decode(message.payload))
 
 describe('a part of a stream', () => {
+  it('leaves nobody waiting at the end when it has come there without a message', () => {
+    const world = streamWorld()
+    fill(world, 0, 9)
+    for (let i = 0; i < 5; i++) expect(part(world, 'first', { filter: 'meters/none' }).atEnd).toBe(true)
+    expect(streamOf(world).waitingAtEnd).toBe(0)
+  })
+
   it('begins where it says, has as many messages as are asked for, and says where to read on', () => {
     const world = streamWorld()
     fill(world, 0, 9)

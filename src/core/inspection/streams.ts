@@ -158,6 +158,7 @@ class PartReader implements Walker {
       walk.pass()
     }
     this.ended = true
+    walk.stream.dismiss(this)
     const missed = this.#missed + walk.missed
     this.#use({ messages: this.#messages, nextOffset: walk.next, atEnd: walk.atEnd, missed })
   }

@@ -3,7 +3,8 @@
  *
  * Readers share what is encoded of it: a PUBLISH for each protocol and QoS, in which only the packet identifier differs.
  */
-import type { JsonParts } from '../../json/json-message.ts'
+import { encodeJsonMessage, type JsonParts } from '../../json/json-message.ts'
+import { type PayloadForm, payloadForms } from '../../json/operations.ts'
 import type { ProtocolVersion, Qos } from '../../mqtt/packet.ts'
 import { type EncodedPublish, encodePublish, type PublishParts } from '../../mqtt/publish.ts'
 import { UserPropertyBytes } from '../../mqtt/user-property.ts'
@@ -25,6 +26,7 @@ export class StreamEntry implements Delivery {
   record = -1
   #parts: PublishParts | null = null
   #variants: (EncodedPublish | null)[] | null = null
+  #texts: (EncodedPublish | null)[] | null = null
   /** Seconds that the variants say the message has left. */
   #expirySeconds = -1
 
@@ -56,6 +58,13 @@ export class StreamEntry implements Delivery {
     own.add('ts', String(Math.round(wallTime * 1000)))
     if (missed > 0) own.add('stream-gap', String(missed))
     return { topic, payload, forwardProperties: own.bytes, offset: this.offset }
+  }
+
+  /** As JSON, without identifiers of subscriptions and `dup`. */
+  json(form: PayloadForm, qos: Qos, wallTime: number): EncodedPublish {
+    this.#texts ??= new Array<EncodedPublish | null>(2 * payloadForms.length).fill(null)
+    const options = { form, qos, retain: false, dup: false, packetId: 0, at: wallTime }
+    return (this.#texts[2 * payloadForms.indexOf(form) + qos] ??= encodeJsonMessage(this.partsAt(wallTime), options))
   }
 
   /** The PUBLISH without identifiers of subscriptions, aliases and DUP. */

@@ -239,6 +239,15 @@ export class Stream implements Destination, LogOwner {
     walker.walk.isWaiting = true
   }
 
+  /** It has what it wanted, and need not be told of what comes. */
+  dismiss(walker: Walker): void {
+    if (walker.walk.isWaiting) this.#atEnd = this.#atEnd.filter((one) => one !== walker)
+  }
+
+  get waitingAtEnd(): number {
+    return this.#atEnd.length
+  }
+
   waitForPage(walker: Walker, offset: number): void {
     this.memory.request(offset)
     if (!walker.walk.isWaiting) this.#awaitingPage.push(walker)

@@ -1,6 +1,6 @@
 /**
  * A message of a stream to a reader's connection. All readers that get the same variant share its bytes; only for what differs from one to
- * the other (an alias, identifiers, a gap, JSON) it is encoded anew.
+ * the other (an alias, identifiers, a gap) it is encoded anew.
  */
 import { PacketType, type Qos } from '../../mqtt/packet.ts'
 import type { Broker } from '../broker.ts'
@@ -58,14 +58,17 @@ function write(
   const is5 = client.version === 5
   const wallTime = broker.wallTime(entry.at)
   const isOwn = is5 && (identifiers.length > 0 || missed > 0)
-  if (isOwn || client.payloadForm !== null || client.outgoingAliases !== null) {
+  if (isOwn || client.outgoingAliases !== null) {
     const expiryIntervalSeconds = remainingExpiry(message, broker.now)
     const parts = is5 ? entry.partsBehindGap(wallTime, missed) : message
     const outgoing = { qos, retain: false, dup: false, packetId, expiryIntervalSeconds }
     if (!sendMessage(broker, client, message, parts, { ...outgoing, subscriptionIdentifiers: identifiers }))
       return false
   } else {
-    const { bytes, packetIdAt } = entry.encoded(client.version || 4, qos, { now: broker.now, wallTime })
+    const { bytes, packetIdAt } =
+      client.payloadForm === null
+        ? entry.encoded(client.version || 4, qos, { now: broker.now, wallTime })
+        : entry.json(client.payloadForm, qos, wallTime)
     if (bytes.length > client.maximumPacketSize) return tooLarge(client, message.name)
     const firstByte = (PacketType.publish << 4) | (qos << 1)
     client.link.writePublish(bytes, 0, bytes.length, firstByte, packetIdAt, packetId)
