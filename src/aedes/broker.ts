@@ -11,6 +11,7 @@ import { parseGatewayOptions } from '../config/schema.ts'
 import type { Broker } from '../core/broker.ts'
 import type { HookAnswer, Hooks, Incoming } from '../core/ports/hooks.ts'
 import type { Message } from '../core/publish/message.ts'
+import type { PublishOutcome } from '../core/publish/publish.ts'
 import type { Session } from '../core/session/session.ts'
 import { newMessage } from '../engine/own-message.ts'
 import { Gateway } from '../gateway.ts'
@@ -23,7 +24,7 @@ import { AedesClient, type AedesStream } from './client.ts'
 import { type Deliver, Emitters } from './emitters.ts'
 import { Gate } from './gate.ts'
 import { defaultHandlers, type Handlers, systemPrefix } from './handlers.ts'
-import { type AedesOptions, gatewayOptionsOf, handlersOf, type Limits, limitsOf } from './options.ts'
+import { type AedesOptions, gatewayOptionsOf, handlersOf, type Limits, limitsOf, shownOptions } from './options.ts'
 import {
   type AedesPublishPacket,
   bufferOf,
@@ -51,6 +52,12 @@ export class Aedes extends EventEmitter implements Handlers {
   readonly brokers: Record<string, number> = Object.create(null)
   connectedClients = 0
   closed = true
+  readonly queueLimit: number
+  readonly maxInflightInbound: number
+  readonly connectTimeout: number
+  readonly maxTopicLevels: number
+  readonly keepaliveLimit: number
+  readonly maxClientsIdLength: number
   preConnect: Handlers['preConnect']
   authenticate: Handlers['authenticate']
   authorizePublish: Handlers['authorizePublish']
@@ -92,6 +99,13 @@ export class Aedes extends EventEmitter implements Handlers {
     this.opts = options
     this.id = options.id ?? randomUUID()
     this.limits = limitsOf(options)
+    this.keepaliveLimit = this.limits.keepaliveLimit
+    this.maxClientsIdLength = this.limits.maxClientsIdLength
+    const { queueLimit, maxInflightInbound, connectTimeout, maxTopicLevels } = shownOptions(options)
+    this.queueLimit = queueLimit
+    this.maxInflightInbound = maxInflightInbound
+    this.connectTimeout = connectTimeout
+    this.maxTopicLevels = maxTopicLevels
     this.origin = new Origin(this.id)
     this.#emitters = new Emitters(this)
     const handlers = handlersOf(options)
@@ -152,7 +166,14 @@ export class Aedes extends EventEmitter implements Handlers {
     this.#whenOpen(({ engine, committer }) => {
       const retain = packet.retain ?? false
       const { appended } = committer
-      const outcome = engine.call(() => this.core.publish(message, retain))
+      let outcome: PublishOutcome
+      try {
+        outcome = engine.call(() => this.core.publish(message, retain))
+      } catch (error) {
+        // It has too many levels, for instance, or the broker is closing.
+        callback(error as Error)
+        return
+      }
       if (outcome === 'quota-exceeded' || outcome === 'malformed-address') {
         callback(new Error(`${packet.topic}: refused`))
         return
@@ -164,9 +185,14 @@ export class Aedes extends EventEmitter implements Handlers {
   }
 
   /** Calls a function for messages of matching topics; retained ones are none of them. */
-  subscribe(topic: string, deliver: Deliver, done: () => void = () => {}): void {
+  subscribe(topic: string, deliver: Deliver, done: Callback = () => {}): void {
     this.#whenOpen(({ engine }) => {
-      this.#emitters.add(engine, topic, deliver)
+      try {
+        this.#emitters.add(engine, topic, deliver)
+      } catch (error) {
+        done(error as Error)
+        return
+      }
       setImmediate(done)
     })
   }

@@ -18,6 +18,7 @@ export class DuplexStream implements ByteStream {
   readonly #duplex: Duplex
   #events: StreamEvents | null = null
   #isEnding = false
+  #isPaused = false
 
   constructor(duplex: Duplex, peer: Peer) {
     this.#duplex = duplex
@@ -28,7 +29,8 @@ export class DuplexStream implements ByteStream {
   begin(events: StreamEvents): void {
     const duplex = this.#duplex
     this.#events = events
-    duplex.on('data', (chunk: Buffer | string) => events.onData(typeof chunk === 'string' ? Buffer.from(chunk) : chunk))
+    duplex.on('readable', () => this.#read())
+    this.#read()
     duplex.on('end', () => events.onEnd('closed_by_peer'))
     duplex.on('close', () => events.onEnd('closed_by_peer'))
     duplex.on('error', (error) => events.onEnd('socket_error', error))
@@ -51,17 +53,30 @@ export class DuplexStream implements ByteStream {
   }
 
   pause(): void {
-    this.#duplex.pause()
+    this.#isPaused = true
   }
 
   resume(): void {
-    this.#duplex.resume()
+    this.#isPaused = false
+    // Not within the call that goes on with what is there already.
+    queueMicrotask(() => this.#read())
+  }
+
+  /** All that is there, as it comes: a stream that flows by itself lets each chunk wait for a turn of its own. */
+  #read(): void {
+    while (!this.#isPaused) {
+      const chunk = this.#duplex.read() as Buffer | string | null
+      if (chunk === null) return
+      this.#events?.onData(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
+    }
   }
 
   end(): void {
     const duplex = this.#duplex
     if (this.#isEnding || duplex.destroyed) return
     this.#isEnding = true
+    // What still comes is for nobody.
+    duplex.removeAllListeners('readable')
     duplex.resume()
     const timer = setTimeout(() => duplex.destroy(), lingerMs)
     timer.unref()

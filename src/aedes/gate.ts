@@ -300,10 +300,10 @@ export class Gate implements ClientLink {
     const fault = isKeepAlive ? new Error('keep alive timeout') : this.#fault
     client.connected = false
     client.connecting = false
+    client.closed = true
     if (this.#isRegistered) aedes.unregister(client)
     // The program may call us, and its client is to have been told what it was told before: when the stream is gone.
     const over = (): void => {
-      client.closed = true
       if (isKeepAlive) aedes.emit('keepaliveTimeout', client)
       if (fault !== null) client.fail(fault)
       client.onClosed()

@@ -38,6 +38,20 @@ export interface Limits {
 
 const topicLevelsMax = 100
 
+/** What aedes shows of its options. */
+export function shownOptions({
+  queueLimit = 42,
+  maxInflightInbound = 1000,
+  connectTimeout = 30_000,
+  maxTopicLevels = topicLevelsMax,
+}: AedesOptions) {
+  return { queueLimit, maxInflightInbound, connectTimeout, maxTopicLevels: levelsOf(maxTopicLevels) }
+}
+
+function levelsOf(maxTopicLevels: number): number {
+  return Math.min(Math.max(maxTopicLevels, 1), topicLevelsMax)
+}
+
 export function limitsOf(options: AedesOptions): Limits {
   const { concurrency = 100, heartbeatInterval = 60_000, keepaliveLimit = 0, maxClientsIdLength = 23 } = options
   return { concurrency, heartbeatInterval, keepaliveLimit, maxClientsIdLength }
@@ -65,7 +79,7 @@ export function gatewayOptionsOf(options: AedesOptions): GatewayOptions {
     ...{ mqttPort: false, httpPort: false, allowAnonymous: true },
     ...(dataDir === undefined ? { inMemory: true } : { dataDir }),
     limits: {
-      topicLevelsMax: Math.min(Math.max(maxTopicLevels, 1), topicLevelsMax),
+      topicLevelsMax: levelsOf(maxTopicLevels),
       connectTimeoutMs: connectTimeout,
       ...gateway.limits,
     },
@@ -73,6 +87,9 @@ export function gatewayOptionsOf(options: AedesOptions): GatewayOptions {
 }
 
 function refuseOther(name: string, given: object | undefined, own: string, advice: string): void {
-  if (given === undefined || given === null || given.constructor.name === own) return
+  if (given === undefined || given === null) return
+  // aedes-persistence 11 has its memory behind functions with callbacks.
+  const { asyncPersistence = given } = given as { asyncPersistence?: object }
+  if (asyncPersistence.constructor.name === own) return
   throw new Error(`mqtide/aedes has no ${name} but its own: leave it out; ${advice}`)
 }

@@ -225,7 +225,7 @@ test('publishes, subscribes and unsubscribes for the program, and for one of its
     got.push(`${topic} ${clientId}`)
     done()
   }
-  await new Promise<void>((resolve) => broker.subscribe('a/+', deliver, resolve))
+  await new Promise<void>((resolve) => broker.subscribe('a/+', deliver, () => resolve()))
   await mqtt.publishAsync('a/1', '', { qos: 1 })
   await new Promise<void>((resolve) => broker.publish({ topic: 'a/2', payload: 'p', qos: 1 }, () => resolve()))
   await eventually(() => got).toEqual(['a/1 c', 'a/2 undefined'])
@@ -315,7 +315,16 @@ test('what would be lost without a word is refused: other persistences and emitt
   await expect(brokerOf({ mq: new RedisPersistence() })).rejects.toThrow('no mq but its own')
   await expect(brokerOf({ trustProxy: true })).rejects.toThrow('PROXY headers')
   class MemoryPersistence {}
+  class CallBackPersistence {
+    readonly asyncPersistence: object
+    constructor(behind: object) {
+      this.asyncPersistence = behind
+    }
+  }
   await brokerOf({ persistence: new MemoryPersistence() })
+  await brokerOf({ persistence: new CallBackPersistence(new MemoryPersistence()) })
+  const redis = new CallBackPersistence(new RedisPersistence())
+  await expect(brokerOf({ persistence: redis })).rejects.toThrow('no persistence but its own')
 })
 
 test('ends a client whose keep alive is over, or longer than allowed, and one that never says CONNECT', async () => {
