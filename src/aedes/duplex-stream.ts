@@ -29,7 +29,7 @@ export class DuplexStream implements ByteStream {
   begin(events: StreamEvents): void {
     const duplex = this.#duplex
     this.#events = events
-    duplex.on('readable', () => this.#read())
+    duplex.on('readable', this.#read)
     this.#read()
     duplex.on('end', () => events.onEnd('closed_by_peer'))
     duplex.on('close', () => events.onEnd('closed_by_peer'))
@@ -59,11 +59,11 @@ export class DuplexStream implements ByteStream {
   resume(): void {
     this.#isPaused = false
     // Not within the call that goes on with what is there already.
-    queueMicrotask(() => this.#read())
+    queueMicrotask(this.#read)
   }
 
   /** All that is there, as it comes: a stream that flows by itself lets each chunk wait for a turn of its own. */
-  #read(): void {
+  readonly #read = (): void => {
     while (!this.#isPaused) {
       const chunk = this.#duplex.read() as Buffer | string | null
       if (chunk === null) return
@@ -76,7 +76,7 @@ export class DuplexStream implements ByteStream {
     if (this.#isEnding || duplex.destroyed) return
     this.#isEnding = true
     // What still comes is for nobody.
-    duplex.removeAllListeners('readable')
+    duplex.off('readable', this.#read)
     duplex.resume()
     const timer = setTimeout(() => duplex.destroy(), lingerMs)
     timer.unref()

@@ -106,10 +106,6 @@ class DeliveryTap implements Tap {
 
   sent(buffer: Uint8Array, start: number, end: number): void {
     this.#guarded(() => {
-      if (this.#client.payloadForm !== null) {
-        this.#onEvents(Buffer.from(buffer.subarray(start, end)).toString())
-        return
-      }
       const { connected, version } = this.#client
       // Who is refused gets no messages.
       if (!connected) return
@@ -129,13 +125,9 @@ class DeliveryTap implements Tap {
 
   closed(): void {}
 
-  /** Of server-sent events, whose data are the messages. */
-  #onEvents(text: string): void {
-    for (const line of text.split('\n')) if (line.startsWith('data:')) this.#onText(line.slice(5))
-  }
-
   #onText(text: string): void {
     const told = JSON.parse(text) as JsonText
+    // Of server-sent events, which are messages only, it says no operation.
     const { op = 'message', topic, payload, encoding } = told
     if (op !== 'message' || topic === undefined) return
     const { qos = 0, retain = false, dup = false, properties = {} } = told

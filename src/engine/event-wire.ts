@@ -85,6 +85,9 @@ class EventOutput extends Output {
     return frame[0] === openingBrace ? PacketType.publish : super.typeOf(frame)
   }
 
+  /** Each event was shown when it was put. */
+  protected override show(): void {}
+
   #packet(type: number, frame: Uint8Array, start: number, end: number): void {
     let bodyStart = start + 2
     while (frame[bodyStart - 1]! >= 0x80) bodyStart++
@@ -128,6 +131,7 @@ class EventOutput extends Output {
     copy(text, from, end, chunk, at + before)
     chunk[at + before] = openingBrace
     this.#events.writeAround(chunk, at, length)
+    if (this.tap !== null) this.tap.sentText(chunk, at + before, at + before + length)
   }
 }
 

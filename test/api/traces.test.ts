@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import { connect as connectSocket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { tracedPacketsPerSecondMax } from '../../src/trace/trace.ts'
 import { tracesMax } from '../../src/trace/tracer.ts'
 import { eventually } from '../e2e/eventually.ts'
@@ -23,6 +23,19 @@ interface Line {
 const short = ({ event, packet }: Line) => `${event} ${packet ?? ''}`.trim()
 
 describe('a live trace', () => {
+  it('shows the messages of a client of server-sent events as it gets them', async () => {
+    const api = await startApi()
+    const lines = await readLines<Line>(api, '/trace?filter=a&count=2')
+    const controller = new AbortController()
+    onTestFinished(() => controller.abort())
+    const stream = await fetch(`${api.url}/stream?topic=a`, { signal: controller.signal })
+    expect(stream.status).toBe(200)
+    for (const payload of ['1', '2']) await api.gateway.publish({ topic: 'a', payload })
+    for (const payload of ['1', '2']) {
+      expect(await lines.next()).toMatchObject({ event: 'sent', packet: 'JSON', topic: 'a', payload })
+    }
+  })
+
   it.each(transports)(
     'shows the packets of one client from CONNECT on, decoded, and no credential, over $name',
     async (transport) => {

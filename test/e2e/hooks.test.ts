@@ -1,5 +1,5 @@
 /** Hooks of the program that a gateway is part of, with real clients. */
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import type { ConnectedClient, DeliveredMessage, DroppedMessages, EndedSession } from '../../src/gateway.ts'
 import { eventually } from './eventually.ts'
 import { connectClient, startGateway } from './gateway.ts'
@@ -167,6 +167,19 @@ test('onDeliver sees what each client is sent, whatever it speaks', async () => 
     expect(delivered).toContainEqual(['page', 'a/new', payload, 0, false])
   }
   expect(seen.filter(({ properties: { contentType } }) => contentType === 'text/plain')).toHaveLength(4)
+})
+
+test('onDeliver sees messages of server-sent events', async () => {
+  const delivered: string[] = []
+  const gateway = await startGateway({
+    onDeliver: ({ topic, payload }, { listener }) => delivered.push(`${topic} ${text(payload)} ${listener}`),
+  })
+  const controller = new AbortController()
+  onTestFinished(() => controller.abort())
+  const url = `http://127.0.0.1:${gateway.addresses.http!.port}/api/v1/stream?topic=a`
+  expect((await fetch(url, { signal: controller.signal })).status).toBe(200)
+  await gateway.publish({ topic: 'a', payload: 'x\ny' })
+  await eventually(() => delivered).toEqual(['a x\ny http-0'])
 })
 
 test('onDropped tells who does not get what, and why', async () => {
