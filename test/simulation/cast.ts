@@ -45,7 +45,7 @@ export function worldOf(random: Random, onFiles: boolean): World {
     },
   } as const
   return {
-    process: { gateway, residentMessagesMax: random.pick([2, 5, 20]) },
+    process: { gateway, residentMessagesMax: random.pick([2, 5, 20]), streams: [] },
     limited,
     refuses,
     expires: random.chance(0.5),

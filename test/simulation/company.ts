@@ -1,6 +1,6 @@
 /**
  * Everybody who takes part in a life beside the gateway: clients, the watcher who reads all wills, hostile peers, a subscriber inside the
- * process, who works on a queue and who publishes later; and whose connection is blocked.
+ * process, who works on a queue, who reads a stream and who publishes later; and whose connection is blocked.
  */
 import type { Books } from './books.ts'
 import { clientsOf, insideFilters, messageOf, type Step, type World, watcherOf, wishes } from './cast.ts'
@@ -11,6 +11,7 @@ import { Hostile } from './hostile.ts'
 import { Inside } from './inside.ts'
 import type { Process } from './process.ts'
 import type { Random } from './random.ts'
+import { Reading } from './reading.ts'
 import type { RetainedBook } from './retained-book.ts'
 import type { Surroundings } from './surroundings.ts'
 import type { Wire } from './wire.ts'
@@ -29,6 +30,7 @@ export class Company {
   readonly inside: Inside
   readonly work: Work
   readonly delays: Delays
+  readonly reading: Reading
   readonly #stage: Stage
   readonly #world: World
   readonly #random: Random
@@ -43,6 +45,7 @@ export class Company {
     this.#random = random
     this.inside = new Inside(books)
     this.work = new Work(seed, books, world.process)
+    this.reading = new Reading(seed, books, world.process)
     this.clients = clientsOf(random, stage)
     this.delays = new Delays(seed, stage, clock, world.limited)
     this.watcher = watcherOf(this.delays.watching, stage)
@@ -151,6 +154,7 @@ export class Company {
     if (!this.watcher.isConnected) this.watcher.connect(false)
     this.watcher.answerAll()
     this.work.act(process)
+    this.reading.act(process)
     this.delays.act()
   }
 
@@ -160,6 +164,7 @@ export class Company {
     this.#blocked.clear()
     this.hostile.forget()
     this.work.crashed()
+    this.reading.crashed()
     this.delays.disturbed()
   }
 

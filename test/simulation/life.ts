@@ -258,6 +258,7 @@ export class Life implements Stage {
     await this.clock.advance(1500, () => this.#endTurn())
     await company.rest(() => this.#settle())
     await company.work.finish(this.#process!, () => this.#settle())
+    await company.reading.finish(this.#process!, () => this.#settle())
     await company.delays.finish(this.#process!, async () => {
       await this.clock.advance(400_000, () => this.#endTurn())
       await this.#settle()

@@ -2,7 +2,11 @@
 import { composeGateway, type GatewayParts } from '../../src/compose.ts'
 import { type GatewayOptions, parseGatewayOptions } from '../../src/config/schema.ts'
 import { BrokerQueues } from '../../src/core/inspection/queues.ts'
+import { BrokerStreams } from '../../src/core/inspection/streams.ts'
+import type { DeclaredStream } from '../../src/core/logs/stream-definition.ts'
+import { declareStreams } from '../../src/core/logs/stream-set.ts'
 import type { Queues } from '../../src/core/ports/queues.ts'
+import type { Streams } from '../../src/core/ports/streams.ts'
 import type { ByteStream } from '../../src/engine/byte-stream.ts'
 import type { Clock } from '../../src/engine/clock.ts'
 import { Connection } from '../../src/engine/connection.ts'
@@ -13,6 +17,8 @@ export interface ProcessOptions {
   gateway: GatewayOptions
   /** How much of a queue stays in memory is no setting. */
   residentMessagesMax: number
+  /** Declared once it has started. */
+  streams: DeclaredStream[]
 }
 
 export class Process {
@@ -25,6 +31,7 @@ export class Process {
   static async start(store: Store, clock: Clock, options: ProcessOptions): Promise<Process> {
     const parts = await composeGateway(parseGatewayOptions(options.gateway), { store, clock })
     parts.broker.options.residentMessagesMax = options.residentMessagesMax
+    parts.engine.run(() => declareStreams(parts.broker, options.streams))
     return new Process(parts)
   }
 
@@ -81,6 +88,11 @@ export class Process {
   queues<T>(use: (queues: Queues) => T): T {
     const { engine, broker } = this.#parts
     return engine.call(() => use(new BrokerQueues(broker)))
+  }
+
+  streams<T>(use: (streams: Streams) => T): T {
+    const { engine, broker } = this.#parts
+    return engine.call(() => use(new BrokerStreams(broker)))
   }
 
   subscribe(filter: string): LocalSubscription {
