@@ -13,7 +13,7 @@ import type { Endpoint, Transport } from './generator/link.ts'
 import { encodeConnect } from './generator/packets.ts'
 import { writeAccess } from './peers/access.ts'
 import { type Broker, type Capability, findProgram, type Place, type Ports } from './peers/broker.ts'
-import { queuesFor } from './peers/queues.ts'
+import { queuesFor, streamsFor } from './peers/queues.ts'
 import { processTree } from './proc.ts'
 
 const brokerCore = 0
@@ -134,6 +134,8 @@ export class RunningBroker {
     if (needs.includes('password')) place.access = await writeAccess(folder)
     const queues = queuesFor(needs)
     if (queues !== undefined) place.queues = queues
+    const streams = streamsFor(needs)
+    if (streams !== undefined) place.streams = streams
     const one = new RunningBroker(broker, place)
     if (broker.startsSlowly === true) cpSync(await firstStart(broker, parentFolder), folder, { recursive: true })
     await one.#run()

@@ -200,7 +200,8 @@ export class Load implements PublisherOwner, SubscriberOwner {
       this.subscribers.push(subscriber)
       return subscriber
     })
-    this.fanOut = topology === 'fan-out' ? subscribers : subscribers > 0 ? 1 : 0
+    const toAll = topology === 'fan-out' || topology === 'stream'
+    this.fanOut = toAll ? subscribers : subscribers > 0 ? 1 : 0
   }
 
   async openPublishers(endpoint: Endpoint, timeoutMs: number): Promise<void> {

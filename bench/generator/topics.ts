@@ -6,13 +6,15 @@
  * - fan-in: one subscriber receives from all publishers
  * - shared: all subscribers are one shared subscription group
  * - queue: all subscribers work on one queue
+ * - stream: every subscriber reads all of one stream
  */
-export type Topology = 'pair' | 'fan-out' | 'fan-in' | 'shared' | 'queue'
+export type Topology = 'pair' | 'fan-out' | 'fan-in' | 'shared' | 'queue' | 'stream'
 
-export const topologies: readonly Topology[] = ['pair', 'fan-out', 'fan-in', 'shared', 'queue']
+export const topologies: readonly Topology[] = ['pair', 'fan-out', 'fan-in', 'shared', 'queue', 'stream']
 
-/** A queue that gets all that the bench publishes. */
+/** A queue, and a stream, that get all that the bench publishes. */
 export const benchQueue = 'bench'
+export const benchStream = 'bench'
 
 const sites = 100
 
@@ -43,6 +45,8 @@ export function filtersOf(topology: Topology, subscriber: number, topicsPerPubli
       return [several ? '$share/workers/bench/#' : '$share/workers/bench/+/+/telemetry']
     case 'queue':
       return [`$queue/${benchQueue}`]
+    case 'stream':
+      return [`$stream/${benchStream}`]
   }
 }
 

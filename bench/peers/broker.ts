@@ -17,6 +17,7 @@ export type Capability =
   | 'queues'
   /** A hundred queues that get nothing. */
   | 'idle-queues'
+  | 'streams'
   | 'json-websocket'
 
 /**
@@ -46,6 +47,8 @@ export interface Place {
   access?: { passwordFile: string; aclFile: string }
   /** The filter of each queue that the scenario needs, by name. */
   queues?: Readonly<Record<string, string>>
+  /** The same of each stream. */
+  streams?: Readonly<Record<string, string>>
 }
 
 export interface Command {

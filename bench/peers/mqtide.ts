@@ -1,6 +1,6 @@
 /**
- * The gateway of this checkout, or of another one (`--base REV`). Always its default configuration, with a TLS listener, users, rules
- * and queues where a scenario needs those.
+ * The gateway of this checkout, or of another one (`--base REV`). Always its default configuration, with a TLS listener, users, rules,
+ * queues and streams where a scenario needs those.
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import { written } from './templates.ts'
 /** Messages that one worker has at a time. */
 const prefetchMax = 1000
 const queueMessagesMax = 10_000_000
+const forEver = { ageMs: 0, bytesMax: 0, messagesMax: 0 }
 
 const capabilities: ReadonlySet<Capability> = new Set([
   'websocket',
@@ -23,6 +24,7 @@ const capabilities: ReadonlySet<Capability> = new Set([
   'acl',
   'queues',
   'idle-queues',
+  'streams',
 ])
 
 export interface Checkout {
@@ -58,7 +60,8 @@ function broker(checkout: Checkout, program: string, settings: Settings): Broker
     writesAtEnd: checkout.profileFolder !== undefined,
     command(place: Place) {
       const store = memory ? ['--in-memory'] : ['--data-dir', join(place.folder, 'data')]
-      const isPlain = place.certificate === undefined && place.access === undefined && place.queues === undefined
+      const { certificate, access, queues, streams } = place
+      const isPlain = [certificate, access, queues, streams].every((asked) => asked === undefined)
       const ports = isPlain
         ? ['--mqtt-port', String(place.ports.mqtt), '--http-port', String(place.ports.http)]
         : ['--config', written(place, 'mqtide.yaml', configurationFile(place))]
@@ -71,7 +74,7 @@ function broker(checkout: Checkout, program: string, settings: Settings): Broker
 }
 
 /** JSON is YAML. */
-function configurationFile({ ports, certificate, access, queues }: Place): string {
+function configurationFile({ ports, certificate, access, queues, streams }: Place): string {
   const listeners: object[] = [
     { kind: 'tcp', port: ports.mqtt },
     { kind: 'http', port: ports.http },
@@ -88,5 +91,13 @@ function configurationFile({ ports, certificate, access, queues }: Place): strin
     Object.fromEntries(
       Object.entries(queues).map(([name, filter]) => [name, { filter, prefetchMax, messagesMax: queueMessagesMax }]),
     )
-  return JSON.stringify({ listeners, ...asked, ...(declared === undefined ? {} : { queues: declared }) })
+  const declaredStreams =
+    streams &&
+    Object.fromEntries(Object.entries(streams).map(([name, filter]) => [name, { filter, retention: forEver }]))
+  return JSON.stringify({
+    listeners,
+    ...asked,
+    ...(declared !== undefined && { queues: declared }),
+    ...(declaredStreams !== undefined && { streams: declaredStreams }),
+  })
 }

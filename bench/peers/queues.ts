@@ -1,5 +1,5 @@
-/** The queues that scenarios need, by name, each with its filter. */
-import { benchQueue } from '../generator/topics.ts'
+/** The queues and streams that scenarios need, by name, each with its filter. */
+import { benchQueue, benchStream } from '../generator/topics.ts'
 import type { Capability, Place } from './broker.ts'
 
 const idleQueues = 100
@@ -10,4 +10,8 @@ export function queuesFor(needs: readonly Capability[]): Place['queues'] {
   return Object.fromEntries(
     Array.from({ length: idleQueues }, (_, n) => [`idle${n}`, `elsewhere/site${n}/+/telemetry`]),
   )
+}
+
+export function streamsFor(needs: readonly Capability[]): Place['streams'] {
+  return needs.includes('streams') ? { [benchStream]: 'bench/#' } : undefined
 }

@@ -5,11 +5,13 @@ import { messageScenarios } from './messages.ts'
 import { queueScenarios } from './queues.ts'
 import type { Scenario } from './scenario.ts'
 import { storedScenarios } from './stored.ts'
+import { streamScenarios } from './streams.ts'
 
 export const scenarios: readonly Scenario[] = [
   ...messageScenarios,
   ...storedScenarios,
   ...queueScenarios,
+  ...streamScenarios,
   ...connectionScenarios,
   ...growthScenarios,
 ]
