@@ -170,6 +170,22 @@ describe('a stored stream', () => {
     expect(group).toMatchObject({ openCount: 0, settledAhead: 0 })
   })
 
+  it('is read again by a reader that waits at its end and is put elsewhere, though nothing new comes', async () => {
+    const world = worldOf()
+    await publish(world, 0, 20)
+    const device = await reader(world, '$stream/meters', 'offset:15')
+    expect(await receive(world, device)).toEqual(numbers(15, 20))
+    forgetTail(world)
+    begin(device, '$stream/meters', 'earliest', 1, 'stream-seek')
+    expect(await receive(world, device)).toEqual(numbers(0, 20))
+    begin(device, '$stream/meters', 'offset:18', 1, 'stream-seek')
+    begin(device, '$stream/meters', 'latest', 1, 'stream-seek')
+    await world.settle()
+    device.take()
+    await publish(world, 21, 22)
+    expect(await receive(world, device)).toEqual(numbers(21, 22))
+  })
+
   it('of which a run can not be read goes on behind it, and says how much is missing', async () => {
     const before = worldOf()
     await publish(before, 0, 50)

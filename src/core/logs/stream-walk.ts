@@ -35,8 +35,10 @@ export class Walk {
   #gapAt = -1
   /** Whoever it is for misses what is gone. */
   countsMissed = true
-  /** It is told when the stream has grown, or when a page has come. */
+  /** It is told when the stream has grown. */
   isWaiting = false
+  /** It is told when a page has come. */
+  waitsForPage = false
   #passedOver = 0
 
   constructor(stream: Stream, filter: string | null, next: number, notBefore: number) {

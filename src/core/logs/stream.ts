@@ -29,7 +29,8 @@ import { StreamMemory, takenInAt } from './stream-memory.ts'
 import type { StreamReader } from './stream-reader.ts'
 import type { Walker } from './stream-walk.ts'
 
-/** Steps that its readers may take in one turn. */
+/** Steps that its readers may take at a commit, of which many streams hear, and in a turn of theirs, which they share. */
+const stepsAtOnceMax = 500
 const stepsPerTurnMax = 5000
 /** Pages that nobody has asked for so long go. */
 const pagesUnusedMs = 10_000
@@ -71,6 +72,7 @@ export class Stream implements Destination, LogOwner {
   readonly #watchers = new Set<{ readonly offset: number; readonly notify: () => void }>()
   readonly #ageing = new Deadline(() => this.#retainByAge())
   readonly #forgetPages: Deadline
+  readonly #turn = { pump: () => this.run(stepsPerTurnMax) }
   #isWaiting = false
   #isServing = false
 
@@ -214,7 +216,10 @@ export class Stream implements Destination, LogOwner {
   #wakeAtEnd(): void {
     const waiting = this.#atEnd
     this.#atEnd = []
-    for (const walker of waiting) this.#wake(walker)
+    for (const walker of waiting) {
+      walker.walk.isWaiting = false
+      this.offer(walker)
+    }
     for (const watcher of [...this.#watchers]) {
       if (watcher.offset >= this.end) continue
       this.#watchers.delete(watcher)
@@ -227,11 +232,6 @@ export class Stream implements Destination, LogOwner {
     if (walker.isCandidate || walker.ended) return
     walker.isCandidate = true
     this.#candidates.push(walker)
-  }
-
-  #wake(walker: Walker): void {
-    walker.walk.isWaiting = false
-    this.offer(walker)
   }
 
   waitAtEnd(walker: Walker): void {
@@ -250,13 +250,13 @@ export class Stream implements Destination, LogOwner {
 
   waitForPage(walker: Walker, offset: number): void {
     this.memory.request(offset)
-    if (!walker.walk.isWaiting) this.#awaitingPage.push(walker)
-    walker.walk.isWaiting = true
+    if (!walker.walk.waitsForPage) this.#awaitingPage.push(walker)
+    walker.walk.waitsForPage = true
   }
 
   goOnInNextTurn(walker: Walker): void {
     this.offer(walker)
-    this.#broker.awaitTurn(this)
+    this.#broker.awaitTurn(this.#turn)
   }
 
   countLook(): void {
@@ -267,21 +267,24 @@ export class Stream implements Destination, LogOwner {
     this.memory.onPage(page)
     const waiting = this.#awaitingPage
     this.#awaitingPage = []
-    for (const walker of waiting) this.#wake(walker)
+    for (const walker of waiting) {
+      walker.walk.waitsForPage = false
+      this.offer(walker)
+    }
     this.run()
   }
 
-  /** Serves who may get something, for as long as a turn allows. */
-  run(): void {
+  /** Serves who may get something, for a few steps; what is left has its turn. */
+  run(stepsMax = stepsAtOnceMax): void {
     if (this.#isServing) return
     this.#isServing = true
     const { cost, now, deadlines } = this.#broker
-    const stepsEnd = cost.steps + stepsPerTurnMax
+    const stepsEnd = cost.steps + stepsMax
     while (this.#candidates.length > 0 && cost.steps < stepsEnd) this.#serveUntil(stepsEnd)
     this.#isServing = false
     if (this.stored) this.memory.shorten(this.end)
     if (this.memory.hasPages) deadlines.set(this.#forgetPages, now + pagesUnusedMs)
-    if (this.#candidates.length > 0) this.#broker.awaitTurn(this)
+    if (this.#candidates.length > 0) this.#broker.awaitTurn(this.#turn)
   }
 
   #serveUntil(stepsEnd: number): void {
