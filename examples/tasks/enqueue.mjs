@@ -10,7 +10,8 @@ const [url = 'mqtt://127.0.0.1:1883'] = process.argv.slice(2)
 /** @type {import('mqtide/tasks').Tasks<import('./tasks.d.ts').Tasks>} */
 const tasks = await createTasks({ url })
 
-const { id } = await tasks.enqueue('report', { of: 'today' })
+// However often it is asked for, it is done once.
+const { id } = await tasks.enqueue('report', { of: 'today' }, { unique: 'report of today' })
 console.log(`stored: ${id}`)
 
 const later = await tasks.schedule('resize', { file: 'c.png', width: 80 }, { delayMs: 3_600_000 })

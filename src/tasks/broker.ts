@@ -53,8 +53,8 @@ export interface IntakeOptions {
 export interface TaskBroker {
   /** To begin with for topics at which answers are expected. */
   readonly answerPrefix: string
-  /** Resolves when the job is stored. */
-  add(queue: string, job: Outgoing): Promise<void>
+  /** Resolves when the job is stored; false: it was there already. */
+  add(queue: string, job: Outgoing): Promise<boolean>
   /** Whether it reached anybody. */
   publish(topic: string, message: Outgoing): Promise<boolean>
   /** Whatever is published below `answerPrefix`, from when it resolves. */

@@ -67,8 +67,8 @@ class InProcess implements TaskBroker {
     this.#where = where
   }
 
-  async add(queue: string, { payload, ...properties }: Outgoing): Promise<void> {
-    await this.#gateway.queue(queue, this.#where).add({ payload, properties })
+  async add(queue: string, { payload, ...properties }: Outgoing): Promise<boolean> {
+    return (await this.#gateway.queue(queue, this.#where).add({ payload, properties })) !== 'duplicate'
   }
 
   publish(topic: string, { payload, ...properties }: Outgoing): Promise<boolean> {

@@ -18,6 +18,7 @@ export type {
   StopOptions,
   TaskEvents,
   Tasks,
+  UniqueOptions,
 } from './tasks.ts'
 export type { AttemptEvent, DefineOptions, TaskJob } from './worker.ts'
 

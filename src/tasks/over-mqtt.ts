@@ -67,6 +67,8 @@ class OverMqtt implements TaskBroker {
   readonly #intakes = new Map<number, MqttIntake>()
   /** PUBLISH packets that the gateway said reached nobody, by identifier. */
   readonly #unheard = new Set<number>()
+  /** That a queue said to know already. */
+  readonly #known = new Set<number>()
   #takeAnswer: ((message: Incoming) => void) | undefined
   #onFault: (error: Error) => void = () => {}
   #onState: (state: 'connected' | 'disconnected') => void = () => {}
@@ -84,7 +86,9 @@ class OverMqtt implements TaskBroker {
   async begin(client: MqttClient): Promise<void> {
     this.#client = client
     client.on('packetreceive', (packet) => {
-      if (packet.cmd === 'puback' && packet.reasonCode === noMatchingSubscribers) this.#unheard.add(packet.messageId!)
+      if (packet.cmd !== 'puback') return
+      if (packet.reasonCode === noMatchingSubscribers) this.#unheard.add(packet.messageId!)
+      if (packet.properties?.reasonString === 'duplicate') this.#known.add(packet.messageId!)
     })
     const { promise: connected, resolve, reject } = Promise.withResolvers<void>()
     client.on('connect', () => {
@@ -117,11 +121,16 @@ class OverMqtt implements TaskBroker {
     return giveBack
   }
 
-  async add(queue: string, job: Outgoing): Promise<void> {
-    await this.publish(`$queue/${queue}`, job)
+  async add(queue: string, job: Outgoing): Promise<boolean> {
+    return !this.#known.delete(await this.#publish(`$queue/${queue}`, job))
   }
 
-  async publish(topic: string, { payload, userProperties = [], ...properties }: Outgoing): Promise<boolean> {
+  async publish(topic: string, message: Outgoing): Promise<boolean> {
+    return !this.#unheard.delete(await this.#publish(topic, message))
+  }
+
+  /** Returns the packet identifier under which it was answered. */
+  async #publish(topic: string, { payload, userProperties = [], ...properties }: Outgoing): Promise<number> {
     const { correlationData, ...others } = properties
     const packet = await this.#client.publishAsync(topic, payload as string | Buffer, {
       qos: 1,
@@ -132,7 +141,7 @@ class OverMqtt implements TaskBroker {
         ...(userProperties.length === 0 ? {} : { userProperties: grouped(userProperties) }),
       },
     })
-    return !this.#unheard.delete(packet?.messageId ?? 0)
+    return packet?.messageId ?? 0
   }
 
   async onAnswer(take: (message: Incoming) => void): Promise<void> {

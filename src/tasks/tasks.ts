@@ -24,6 +24,14 @@ export interface EnqueueOptions {
   properties?: Readonly<Record<string, string>>
 }
 
+export interface UniqueOptions extends EnqueueOptions {
+  /**
+   * A job of this name that the queue knows already is not put in again: until that one has ended, or for a time, as the queue's `dedupe` says.
+   * A queue without it takes all.
+   */
+  unique?: string
+}
+
 export interface RequestOptions extends EnqueueOptions {
   /** How long to wait for the result. 60,000 */
   timeoutMs?: number
@@ -69,6 +77,7 @@ export interface TaskEvents {
 /** What is a name of a queue. */
 const namePattern = /^[0-9a-zA-Z][-.0-9a-zA-Z_]*$/
 const scheduleIdCharactersMax = 256
+const messageIdCharactersMax = 256
 /** Seconds below this are from now on, others since 1970. */
 const delaySecondsMax = 42_949_669
 const enqueueOptions = ['priority', 'expireMs', 'properties']
@@ -113,16 +122,16 @@ export class Tasks<Map extends TaskMap<Map>> extends EventEmitter<TaskEvents> {
     }
   }
 
-  /** Resolves with the job's id when the gateway has stored it. */
+  /** Resolves with the job's id when the gateway has stored it; `isNew` false: one of the same `unique` is there, and this one is not put in. */
   async enqueue<Name extends NameOf<Map>>(
     name: Name,
     data: DataOf<Map, Name>,
-    options: EnqueueOptions = {},
-  ): Promise<{ id: string }> {
-    requireOptions('enqueue', options, enqueueOptions)
+    options: UniqueOptions = {},
+  ): Promise<{ id: string; isNew: boolean }> {
+    requireOptions('enqueue', options, [...enqueueOptions, 'unique'])
     const id = randomUUID()
-    await this.#add(name, jobOf(id, data, options))
-    return { id }
+    const isNew = await this.#add(name, withName(jobOf(id, data, options), options.unique))
+    return { id, isNew }
   }
 
   /** Resolves with the result. Rejects with a `TaskFailedError` when the job has failed for good, a `TaskTimeoutError` when it takes too long. */
@@ -181,10 +190,10 @@ export class Tasks<Map extends TaskMap<Map>> extends EventEmitter<TaskEvents> {
     await this.#broker.close()
   }
 
-  async #add(name: string, job: Outgoing): Promise<void> {
+  async #add(name: string, job: Outgoing): Promise<boolean> {
     this.#requireRunning()
     requireName(name)
-    await this.#broker.add(name, job)
+    return this.#broker.add(name, job)
   }
 
   #requireRunning(): void {
@@ -217,6 +226,14 @@ function jobOf(id: string, data: unknown, { priority, expireMs, properties = {} 
     userProperties: [...others, ...priorities, [taskIdProperty, id]],
     ...(expireMs === undefined ? {} : { messageExpiryInterval: Math.ceil(expireMs / 1000) }),
   }
+}
+
+function withName(job: Outgoing, unique: string | undefined): Outgoing {
+  if (unique === undefined) return job
+  if (unique === '' || unique.length > messageIdCharactersMax) {
+    throw new RangeError(`expected unique of 1 to ${messageIdCharactersMax} characters`)
+  }
+  return { ...job, userProperties: [...(job.userProperties ?? []), ['message-id', unique]] }
 }
 
 /** As `$delayed` takes it. */

@@ -190,6 +190,20 @@ describe.each(ways)('tasks $name', ({ start }) => {
     await eventually(() => seen).toEqual([2, 3, 1])
   })
 
+  test('a job of a name that the queue knows is not put in again, until that one has ended', async () => {
+    const gateway = await startWithQueues({ queues: { other: { dedupe: { until: 'settled' } } } })
+    const tasks = await start<Plant>(gateway)
+    const enqueue = (unique: string) => tasks.enqueue('other', unique, { unique })
+    const [first, again, another] = [await enqueue('report'), await enqueue('report'), await enqueue('bill')]
+    expect([first.isNew, again.isNew, another.isNew]).toEqual([true, false, true])
+    const seen: string[] = []
+    tasks.on('done', ({ id }) => seen.push(id))
+    await tasks.define('other', (text) => text)
+    await eventually(() => seen).toEqual([first.id, another.id])
+    expect((await enqueue('report')).isNew).toBe(true)
+    await expect(enqueue('')).rejects.toThrow('unique of 1 to 256 characters')
+  })
+
   test('a job that is scheduled is done when it is due, unless it is cancelled', async () => {
     const gateway = await startWithQueues()
     const tasks = await start<Plant>(gateway)

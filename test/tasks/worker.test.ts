@@ -42,7 +42,9 @@ class ScriptedBroker implements TaskBroker {
     return { takeNoMore: async () => {}, close: async () => {} }
   }
 
-  async add(): Promise<void> {}
+  async add(): Promise<boolean> {
+    return true
+  }
   async publish(): Promise<boolean> {
     return true
   }
