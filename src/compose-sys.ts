@@ -7,8 +7,8 @@ import { countLevels } from './core/topic-trie.ts'
 import type { Engine } from './engine/engine.ts'
 import { newMessage } from './engine/own-message.ts'
 import { encodeUtf8 } from './mqtt/utf8.ts'
+import { present } from './observe/named-metrics.ts'
 import { queueReadings } from './observe/queue-metrics.ts'
-import { streamReadings } from './observe/stream-metrics.ts'
 import { startSysTopics } from './observe/sys-timer.ts'
 import { type SysMessage, type SysReading, sysNamedMax } from './observe/sys-topics.ts'
 import { version } from './observe/version.ts'
@@ -54,7 +54,7 @@ export class SysTopics {
       counters: namespace.traffic,
       gauges: namespace.gauges(),
       queues: firstOf(queueReadings(this.#parts.queues, this.#broker.now), namespace),
-      streams: firstOf(streamReadings(this.#parts.streams), namespace),
+      streams: firstOf(present(this.#parts.streams.list()), namespace),
       nowMs: this.#parts.clock.now(),
       startedMs: this.#startedMs,
       heapBytes: namespace === this.#broker.defaultNamespace ? process.memoryUsage().heapUsed : undefined,

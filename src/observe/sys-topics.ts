@@ -8,8 +8,8 @@
  * `version` and `uptime`, and no name holds anything of a client's (those of queues and streams are the configuration's), since exporters make metrics of every topic they see.
  */
 import type { Counters, NamespaceGauges, Traffic } from '../core/counters.ts'
+import type { StreamState } from '../core/ports/streams.ts'
 import type { QueueReading } from './queue-metrics.ts'
-import type { StreamReading } from './stream-metrics.ts'
 
 export const sysIntervalMs = 10_000
 /** Queues, and streams, of a namespace that have topics, in the order of the configuration: each has several that are retained. */
@@ -21,7 +21,7 @@ export interface SysReading {
   gauges: NamespaceGauges
   /** Of the namespace, at most so many. */
   queues: readonly QueueReading[]
-  streams: readonly StreamReading[]
+  streams: readonly StreamState[]
   /** Milliseconds of a clock that never goes back, as `startedMs`. */
   nowMs: number
   startedMs: number
@@ -92,7 +92,7 @@ function ofQueue({ ready, leased, waiting, bytes, consumers, totals: { settled, 
   return { ready, leased, waiting, bytes, consumers, settled, dead_lettered: deadLettered }
 }
 
-function ofStream({ messages, bytes, readers, nextOffset, totals: { appended, delivered } }: StreamReading) {
+function ofStream({ messages, bytes, readers, nextOffset, totals: { appended, delivered } }: StreamState) {
   return { messages, bytes, readers, next_offset: nextOffset, appended, delivered }
 }
 
