@@ -1,11 +1,11 @@
 /** Exports and imports: nothing is lost or changed on the way, and what is damaged is refused by its line. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { encodeProperties } from '../../src/mqtt/encoder.ts'
-import { PacketType } from '../../src/mqtt/packet.ts'
 import { backupStore } from '../../src/store/backup.ts'
 import type { BatchRecords } from '../../src/store/batch.ts'
 import { checkStore } from '../../src/store/check.ts'
@@ -14,8 +14,9 @@ import { type ExportOrder, exportStore } from '../../src/store/export/store-expo
 import { importInto } from '../../src/store/export/store-import.ts'
 import { SqliteInlineStore } from '../../src/store/sqlite-store.ts'
 import type { StoredDelayed, StoredMessage, StoredReference } from '../../src/store/store.ts'
-import { batch, delayed, message, reference, session, subscription, will } from '../contract/example-records.ts'
+import { batch, delayed, message, reference, session, will } from '../contract/example-records.ts'
 import { open, plain, type Survived } from '../contract/survived.ts'
+import { plots, writePlot } from './plots.ts'
 import { nothing } from './process.ts'
 
 let folder: string
@@ -86,129 +87,6 @@ async function contentOf(directory: string): Promise<Omit<Content, 'numbers'>> {
   return { ...survived, retained, delayedNames, delayed: counts, entries, delayedMessages, order: [] }
 }
 
-const texts = fc.oneof(fc.constantFrom('ümlaut', 'a "quoted"\\text', '\u0001\u{1f600}'), fc.string({ maxLength: 20 }))
-const topics = fc.constantFrom('a', 'plant/lämp/temperature', '/', 'a//b', ' "x"\\y')
-const times = fc.integer({ min: 1, max: 4e12 })
-const orNever = fc.oneof(times, fc.constant(Infinity))
-const qos = fc.constantFrom(0 as const, 1 as const, 2 as const)
-const bytes = fc.oneof(
-  fc.uint8Array({ maxLength: 60 }),
-  texts.map((text) => new TextEncoder().encode(text)),
-)
-const encoded = (fields: Parameters<typeof encodeProperties>[1]) =>
-  new Uint8Array(encodeProperties(PacketType.publish, fields))
-const utf8 = fc.string({ unit: 'grapheme', maxLength: 12 })
-const properties = fc.oneof(
-  fc.constant(new Uint8Array()),
-  utf8.map((contentType) => encoded({ payloadFormatIndicator: 1, contentType, responseTopic: 'back/here' })),
-  fc.tuple(bytes, utf8).map(([correlationData, text]) =>
-    encoded({
-      correlationData,
-      userProperties: [
-        [text, ''],
-        ['b', text],
-      ],
-    }),
-  ),
-  // Not in the usual order.
-  fc.constant(new Uint8Array([0x26, 0, 1, 97, 0, 1, 98, 0x01, 1])),
-)
-const body = fc.record({
-  id: fc.constant(0),
-  topic: topics,
-  payload: bytes,
-  properties,
-  qos,
-  expiresAt: orNever,
-  publisher: texts,
-  publishedAt: times,
-})
-const owned = fc.record({
-  version: fc.constantFrom(3 as const, 4 as const, 5 as const),
-  expiryInterval: fc.integer({ min: 0, max: 0xffffffff }),
-  expiresAt: fc.oneof(orNever, fc.constant(0)),
-  connected: fc.boolean(),
-  username: texts,
-  namespace: fc.constantFrom('', 'lab'),
-  principal: texts,
-})
-const entries = fc.array(
-  fc.record({
-    own: body,
-    shared: fc.boolean(),
-    qos,
-    retain: fc.boolean(),
-    group: texts,
-    identifiers: fc.array(fc.integer({ min: 1, max: 268_435_455 }), { maxLength: 3 }),
-  }),
-  { maxLength: 6 },
-)
-const plots = fc.record({
-  sessions: fc.array(fc.tuple(owned, entries, fc.option(fc.tuple(topics, bytes, properties, orNever))), {
-    maxLength: 4,
-  }),
-  queues: fc.array(fc.tuple(fc.constantFrom('', 'lab'), entries), { maxLength: 2 }),
-  retained: fc.uniqueArray(fc.tuple(fc.constantFrom('', 'lab'), body), {
-    maxLength: 4,
-    selector: ([name, { topic }]) => `${name} ${topic}`,
-  }),
-  delayed: fc.array(fc.tuple(fc.constantFrom('steady' as const, 'system' as const), times, body, fc.boolean()), {
-    maxLength: 3,
-  }),
-  shared: body,
-})
-type Plot = typeof plots extends fc.Arbitrary<infer Value> ? Value : never
-
-function write(plot: Plot, records: BatchRecords): void {
-  const queueNumber = plot.sessions.length + 1
-  let messages = 1
-  for (const [index, [own, , lastWords]] of plot.sessions.entries()) {
-    const number = index + 1
-    records.sessionPut(session(number, own))
-    records.subscriptionPut(subscription(number, `$share/g${index}/+/#`, { noLocal: index === 1, identifier: index }))
-    records.incomingPut(number, 65_535 - index)
-    records.release(number, 3)
-    records.sent(number, 4)
-    if (lastWords === null) continue
-    const [topic, payload, own5, dueAt] = lastWords
-    records.willPut(will(number, { topic, payload, properties: own5, dueAt, messageExpiryInterval: index - 1 }))
-  }
-  for (const [index, [namespace]] of plot.queues.entries()) {
-    const number = queueNumber + index
-    records.logPut({ number, namespace, name: `q${index}`, priority: index, filter: 'jobs/#' })
-    records.attemptPut({ log: number, position: 10, failed: 2, returned: 1, dueAt: index * 5000, reason: 'it "broke"' })
-    const of = { namespace, log: `$queue/q${index}` }
-    records.seenPut({ ...of, id: 'ü "x"', at: 1_700_000_000_000 + index, lane: number, position: 10 })
-    records.countedPut({ ...of, publisher: 'pümp', sequence: 2 ** 40 + index, at: 1_700_000_000_000 + index })
-  }
-  records.messagePut({ ...plot.shared, id: 1 }, 0)
-  // Somebody names it in any case.
-  records.retainedPut('shared', 1, 5, 'other')
-  const all = [...plot.sessions.map(([, own]) => own), ...plot.queues.map(([, own]) => own)]
-  for (const [index, waiting] of all.entries()) {
-    for (const [at, { own, shared, group, identifiers, ...flags }] of waiting.entries()) {
-      const one = reference(index + 1, 10 + 2 * at, 0, {
-        ...flags,
-        sharedFilter: group,
-        subscriptionIdentifiers: identifiers,
-      })
-      if (shared) records.enqueue({ ...one, messageId: 1 })
-      else records.enqueueMessage(one, own)
-    }
-  }
-  for (const [namespace, own] of plot.retained) {
-    records.messagePut({ ...own, id: ++messages }, 1)
-    records.retainedPut(own.topic, messages, 7, namespace)
-  }
-  for (const [index, [clock, dueAt, own, named]] of plot.delayed.entries()) {
-    const { topic, payload, properties: own5, qos: level, publisher, publishedAt } = own
-    const given = { topic, payload, properties: own5, qos: level, publisher, publishedAt }
-    records.delayedPut(
-      delayed(index + 1, { ...given, clock, dueAt, scheduleId: named ? `s${index}` : '', expirySeconds: index - 1 }),
-    )
-  }
-}
-
 describe('an export', () => {
   it('has everything: imported elsewhere it is the same store', async () => {
     let runs = 0
@@ -216,7 +94,7 @@ describe('an export', () => {
       fc.asyncProperty(plots, async (plot) => {
         const from = join(folder, `from-${runs}`)
         const to = join(folder, `to-${runs++}`)
-        await fill((records) => write(plot, records), from)
+        await fill((records) => writePlot(plot, records), from)
         exportStore(order({ from: { dataDir: from } }))
         into(to)
         expect(await contentOf(to)).toEqual(await contentOf(from))
@@ -264,7 +142,7 @@ describe('an export', () => {
     )
   })
 
-  it('comes from a backup as from the database, and from one of an older version', async () => {
+  it('comes from a backup as from the database', async () => {
     await fill((records) => records.sessionPut(session(1)))
     backupStore(dataDir, join(folder, 'b.db'))
     const backup = { backup: join(folder, 'b.db') }
@@ -272,6 +150,31 @@ describe('an export', () => {
     expect(() => exportStore(order({ from: { backup: file } }))).toThrow('not a SQLite database')
     expect(() => exportStore(order({ overwrite: false }))).toThrow('exists')
     expect(readdirSync(folder).sort()).toEqual(['b.db', 'data', 'export.jsonl'])
+  })
+
+  it('comes from a database of an older version, which stays as it is', async () => {
+    mkdirSync(dataDir)
+    const path = join(dataDir, 'mqtide.db')
+    writeFileSync(path, gunzipSync(readFileSync(join(import.meta.dirname, 'files/version-2.db.gz'))))
+    const before = readFileSync(path)
+    const { counts } = exportStore(order())
+    expect(counts.session).toBeGreaterThan(0)
+    expect(readFileSync(path).equals(before)).toBe(true)
+    expect(readdirSync(folder).sort()).toEqual(['data', 'export.jsonl'])
+    into(join(folder, 'new'))
+    expect(await contentOf(join(folder, 'new'))).toEqual(await contentOf(dataDir))
+  })
+
+  it('of a damaged database fails, and leaves no file behind', async () => {
+    await fill((records) => {
+      records.sessionPut(session(1))
+      records.enqueueMessage(reference(1, 1, 0), message(0))
+    })
+    const database = new Database(join(dataDir, 'mqtide.db'))
+    database.exec("UPDATE queue_run SET entries = replace(entries, 'plant', 'plänt')")
+    database.close()
+    expect(() => exportStore(order())).toThrow('is damaged: the checksum of a run in the queue of session 1')
+    expect(readdirSync(folder)).toEqual(['data'])
   })
 
   it('works beside a running store', async () => {
@@ -320,6 +223,21 @@ describe('an import', () => {
     expect(checkStore(dataDir).disagreements).toMatchObject({ orphanedMessages: 0, wrongCounts: 0 })
     exportStore(order())
     expect(() => into(join(folder, 'new'), { into: 'one' })).toThrow("they can't go into one")
+  })
+
+  it('that was interrupted leaves the store as it was, and can be made again', async () => {
+    await twoNamespaces()
+    exportStore(order())
+    const before = await contentOf(dataDir)
+    const leftover = (directory: string) => writeFileSync(join(directory, 'mqtide.db.restoring'), 'half of a database')
+    leftover(dataDir)
+    expect(await contentOf(dataDir)).toEqual(before)
+    const empty = join(folder, 'empty')
+    mkdirSync(empty)
+    leftover(empty)
+    await expect(contentOf(empty)).rejects.toThrow('`mqtide import` again')
+    into(empty)
+    expect((await contentOf(empty)).sessions).toEqual(before.sessions)
   })
 
   it('is only looked at with a dry run', async () => {

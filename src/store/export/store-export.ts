@@ -46,10 +46,8 @@ export function exportStore(order: ExportOrder, now = new Date()): ExportReport 
   const path = sourceOf(order.from)
   const partial = `${target}.partial`
   const folder = dirname(target)
-  let scratch: string | undefined
   try {
-    scratch = mkdtempSync(join(folder, '.mqtide-export-'))
-    const report = withDatabase(path, scratch, (database) => {
+    const report = withDatabase(path, folder, (database) => {
       const lines = new LineFile(partial)
       try {
         return writeLines(database, lines, order, now)
@@ -63,8 +61,6 @@ export function exportStore(order: ExportOrder, now = new Date()): ExportReport 
   } catch (error) {
     rmSync(partial, { force: true })
     throw exportError(error, path, order)
-  } finally {
-    if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true })
   }
 }
 
@@ -83,25 +79,37 @@ function exportError(error: unknown, path: string, { from, file }: ExportOrder):
   return new StoreError('io', `${file}: ${translated.message}`, { cause: error })
 }
 
-/** Reads the store as it is at this moment, and as this version has it. */
-function withDatabase<Result>(path: string, scratch: string, read: (database: Database.Database) => Result): Result {
+/** Reads the store as it is at this moment, and as this version has it. A copy that takes is made in a folder of its own within `folder`. */
+function withDatabase<Result>(path: string, folder: string, read: (database: Database.Database) => Result): Result {
   const database = new Database(path, { fileMustExist: true })
   try {
     if (versionOf(database, path) === migrations.length) {
       database.exec('BEGIN')
       return read(database)
     }
-    const copy = join(scratch, 'copy.db')
-    database.prepare('VACUUM INTO ?').run(copy)
-    const migrated = new Database(copy, { fileMustExist: true })
+    const scratch = mkdtempSync(join(folder, '.mqtide-export-'))
     try {
-      migrate(migrated, path)
-      return read(migrated)
+      return withMigratedCopy(database, join(scratch, 'copy.db'), read)
     } finally {
-      migrated.close()
+      rmSync(scratch, { recursive: true, force: true })
     }
   } finally {
     database.close()
+  }
+}
+
+function withMigratedCopy<Result>(
+  database: Database.Database,
+  copy: string,
+  read: (database: Database.Database) => Result,
+): Result {
+  database.prepare('VACUUM INTO ?').run(copy)
+  const migrated = new Database(copy, { fileMustExist: true })
+  try {
+    migrate(migrated, copy)
+    return read(migrated)
+  } finally {
+    migrated.close()
   }
 }
 
