@@ -34,6 +34,38 @@ for await (const { topic, payload, qos } of gateway.subscribe('a/#')) {
 }
 `
 
+/** The same for programs with hooks, and for those that embed aedes. */
+const embedder = `
+import { createServer } from 'node:net'
+import { createGateway } from 'mqtide'
+import aedes, { Aedes, createBroker } from 'mqtide/aedes'
+const gateway = await createGateway({
+  inMemory: true,
+  onPublish({ topic, payload, qos }, { clientId }) {
+    const right: [string, Uint8Array, 0 | 1 | 2, string] = [topic, payload, qos, clientId]
+    // @ts-expect-error a topic is no number
+    const wrong: number = topic
+    if (right.length === wrong) return { reasonCode: 0x87 }
+    return topic === 'a' ? { topic: 'b' } : undefined
+  },
+  onDropped: ({ reason, count }) => console.log(reason, count),
+})
+// @ts-expect-error it answers at once
+await createGateway({ onPublish: async () => ({ topic: 'b' }) })
+const consumer = await gateway.consume('a/#', { clientId: 'c', receiveMaximum: 5 }, async ({ topic, ack }) => {
+  const done: boolean = await ack()
+  console.log(topic, done)
+})
+await consumer.stop()
+const broker = await Aedes.createBroker({ authenticate: (client, username, password, done) => done(null, password !== undefined) })
+broker.authorizePublish = (client, packet, done) => done(packet.topic === 'a' ? null : new Error('no'))
+broker.on('client', ({ id }) => console.log(id))
+createServer(broker.handle)
+// @ts-expect-error no such option
+createBroker({ authentiate() {} })
+console.log(aedes.Server, createBroker().id)
+`
+
 /** The same for what pages import. */
 const page = `
 import { connect, type Message, MqtideError } from 'mqtide/client'
@@ -120,12 +152,22 @@ describe('the package, packed and installed elsewhere', () => {
     const script = "import { createGateway } from 'mqtide'; console.log(typeof createGateway)"
     const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script], { cwd: folder })
     expect(stdout.trim()).toBe('function')
+    const required = "const aedes = require('mqtide/aedes'); console.log(typeof aedes, typeof aedes.createBroker)"
+    const answer = await run(process.execPath, ['--input-type=commonjs', '--eval', required], { cwd: folder })
+    expect(answer.stdout.trim()).toBe('function function')
   })
 
-  it('type-checks in a strict project that uses it, down to the messages', async () => {
-    expect(await typeCheck('consumer.mts', consumer, ['--lib', 'es2024', '--types', 'node'])).toBe('')
-    expect(await typeCheck('program.mts', program, ['--lib', 'es2024', '--types', 'node'])).toBe('')
-  })
+  it.each([
+    ['consumer.mts', consumer],
+    ['embedder.mts', embedder],
+    ['program.mts', program],
+  ])(
+    'type-checks in a strict project that uses it, down to the messages: %s',
+    async (name, code) => {
+      expect(await typeCheck(name, code, ['--lib', 'es2024', '--types', 'node'])).toBe('')
+    },
+    120_000,
+  )
 
   it('brings the client for pages and its React hooks, with types, for browsers and for Node', async () => {
     // React is the project's own.
