@@ -64,7 +64,7 @@ function values(option: Schema): string {
 }
 
 function defaultOf({ default: value }: Schema): string {
-  if (value === undefined) return ''
+  if (value === undefined || value === '') return ''
   if (typeof value !== 'number') return `\`${typeof value === 'object' ? JSON.stringify(value) : value}\``
   for (const [unit, size] of [
     ['GiB', 1024 ** 3],

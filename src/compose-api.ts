@@ -19,6 +19,7 @@ import { ApiTokens, tokensPath, writeFirstToken } from './auth/api-tokens.ts'
 import type { ListenerAccess } from './auth/listener-access.ts'
 import { Logins } from './auth/logins.ts'
 import { Tickets } from './auth/tickets.ts'
+import { type ComposedBridges, composeApiBridges } from './compose-bridges.ts'
 import { allMetrics } from './compose-declared.ts'
 import { composeApiQueues } from './compose-queues.ts'
 import { composeApiStreams } from './compose-streams.ts'
@@ -59,6 +60,7 @@ export interface ApiParts {
   engine: Engine
   queues: Queues
   streams: Streams
+  bridges: ComposedBridges
   committer: Committer
   clock: StoredClock
   log: Log
@@ -105,6 +107,7 @@ export function composeApi(inForce: InForce, tokens: ApiTokens, parts: ApiParts)
     actions: actionsOf(inForce, inspection, parts),
     queues: composeApiQueues(inForce, parts),
     streams: composeApiStreams(inForce, parts),
+    bridges: composeApiBridges(inForce, parts.bridges),
     readings: readingsOf(inForce, parts),
     settings: settingsOf(inForce, parts),
     tokens,
@@ -231,7 +234,7 @@ function settingsOf({ config }: InForce, { log, durable, reload }: ApiParts): Ap
 
 function readingsOf(
   inForce: InForce,
-  { broker, queues, streams, listeners, access, history, sourceOf }: ApiParts,
+  { broker, queues, streams, bridges, listeners, access, history, sourceOf }: ApiParts,
 ): ApiReadings {
   return {
     explain({ question, namespace, ...asked }) {
@@ -259,7 +262,7 @@ function readingsOf(
         const { host, port } = address ?? {}
         return { name, kind, host, port, durability, clients: room.clients, handshakes: room.handshakes }
       }),
-    metrics: () => allMetrics({ broker, queues, streams }),
+    metrics: () => allMetrics({ broker, queues, streams, bridges }),
     budgets: () => ({ ...broker.budgetReadings() }),
     limits: () => {
       const limits = Object.entries(inForce.config.limits)

@@ -5,6 +5,7 @@ import { loadListenerAccess } from './auth/access-files.ts'
 import type { AuthenticationMethod, Authenticator } from './auth/authenticator.ts'
 import { createAuthority } from './auth/authority.ts'
 import { ListenerAccess } from './auth/listener-access.ts'
+import { BridgeGuard } from './bridges/guard.ts'
 import { accessOfListeners, authenticatesAnywhere } from './config/access-settings.ts'
 import { clientLimitsOf } from './config/client-limits.ts'
 import { exportsOf, namespacesOfUsers, quotasOf } from './config/namespaces.ts'
@@ -52,6 +53,7 @@ export interface Core {
   /** The namespace of each user that has one by the configuration. */
   userNamespaces: { inForce: ReadonlyMap<string, string> }
   schedules: Schedules
+  bridgeGuard: BridgeGuard
 }
 
 /** What is in force of it is said aloud: a client is refused because of what may be our fault. */
@@ -122,9 +124,10 @@ export function composeCore(
       namespaceOf: (principal) => userNamespaces.inForce.get(principal),
     },
   )
+  const bridgeGuard = new BridgeGuard()
   const broker: Broker = new Broker(brokerOptions(config), {
     journal: store.durable ? committer : noJournal,
-    authority,
+    authority: bridgeGuard.around(authority),
     limitsOf: clientLimitsOf(config),
     counters,
     log,
@@ -143,7 +146,7 @@ export function composeCore(
   }
   const engine: Engine = new Engine(broker, committer, clock, log, { outputBufferBytesMax, roomLimits, onFault })
   const schedules = new Schedules(broker, (fields, text) => log.warn(fields, text))
-  return { broker, engine, committer, onRuleError, access, userNamespaces, schedules }
+  return { broker, engine, committer, onRuleError, access, userNamespaces, schedules, bridgeGuard }
 }
 
 /** @throws AccessFileError where a file of users, rules or keys has a fault */

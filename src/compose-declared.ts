@@ -1,4 +1,5 @@
 /** The part of the composition root about what the configuration declares: queues and streams, at a reload and as metrics. */
+import type { BridgeView } from './bridges/view.ts'
 import { queuesOf } from './config/queues.ts'
 import type { GatewayConfig } from './config/schema.ts'
 import { streamsOf } from './config/streams.ts'
@@ -8,6 +9,7 @@ import { declareStreams } from './core/logs/stream-set.ts'
 import type { Queues } from './core/ports/queues.ts'
 import type { Streams } from './core/ports/streams.ts'
 import type { Engine } from './engine/engine.ts'
+import { bridgeMetrics } from './observe/bridge-metrics.ts'
 import { flatMetrics } from './observe/metrics.ts'
 import type { MetricFamily } from './observe/named-metrics.ts'
 import { queueMetrics } from './observe/queue-metrics.ts'
@@ -17,6 +19,7 @@ export interface Declared {
   broker: Broker
   queues: Queues
   streams: Streams
+  bridges: { views(): BridgeView[] }
 }
 
 interface NamedDefinition {
@@ -27,7 +30,7 @@ interface NamedDefinition {
 
 /** What a queue or a stream takes in stays until a restart. What one that is gone has waits until it is declared again. */
 export function declareAgain(
-  { broker, queues, streams, engine }: Declared & { engine: Engine },
+  { broker, queues, streams, engine }: Omit<Declared, 'bridges'> & { engine: Engine },
   config: GatewayConfig,
 ) {
   const declaredQueues = withFilters(queuesOf(config), queues)
@@ -49,8 +52,8 @@ function withFilters<One extends NamedDefinition>(
   })
 }
 
-export function declaredMetrics({ broker, queues, streams }: Declared): MetricFamily[] {
-  return [queueMetrics(queues, broker.now), streamMetrics(streams)]
+export function declaredMetrics({ broker, queues, streams, bridges }: Declared): MetricFamily[] {
+  return [queueMetrics(queues, broker.now), streamMetrics(streams), bridgeMetrics(bridges.views())]
 }
 
 /** Every counter and gauge by its name in /metrics. */

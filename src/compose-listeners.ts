@@ -4,6 +4,7 @@ import type { Server } from 'node:net'
 import type { Server as TlsServer } from 'node:tls'
 import type { TicketGate } from './api/ticket-gate.ts'
 import { networkList } from './auth/rule.ts'
+import type { ComposedBridges } from './compose-bridges.ts'
 import { declaredMetrics } from './compose-declared.ts'
 import { ConfigError } from './config/config-error.ts'
 import { type ListenerConfig, listenersOf, type MetricsAccess } from './config/listeners.ts'
@@ -41,6 +42,7 @@ export interface ListenerParts {
   engine: Engine
   queues: Queues
   streams: Streams
+  bridges: ComposedBridges
   health: Health
   log: Log
   api: NonNullable<HttpSources['api']>
@@ -56,7 +58,7 @@ export interface ComposedListeners {
 
 export function createListeners(
   config: GatewayConfig,
-  { broker, engine, queues, streams, health, log, api, metricsRefusal, tickets }: ListenerParts,
+  { broker, engine, queues, streams, bridges, health, log, api, metricsRefusal, tickets }: ListenerParts,
 ): ComposedListeners {
   const sources: HttpSources = {
     health: () => health.report(),
@@ -65,7 +67,7 @@ export function createListeners(
         broker.totals(),
         broker.gauges(),
         set.all.map(gaugesOf),
-        declaredMetrics({ broker, queues, streams }),
+        declaredMetrics({ broker, queues, streams, bridges }),
       ),
     version,
     api,

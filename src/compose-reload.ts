@@ -26,6 +26,7 @@ interface Parts {
   access: ListenerAccess | undefined
   userNamespaces: { inForce: ReadonlyMap<string, string> }
   schedules: Schedules
+  bridges: { change(config: GatewayConfig): void }
   inForce: { config: GatewayConfig }
   /** Of namespaces that are new. */
   sysTopics: { start(): void }
@@ -55,6 +56,7 @@ export class Reload {
     declareAgain({ ...this.#parts, broker: engine.broker }, config)
     this.limits(config)
     engine.run(() => this.#parts.schedules.change(config.schedules))
+    this.#parts.bridges.change(config)
     this.#parts.inForce.config = config
     engine.run(() => {
       for (const guest of gone.flatMap(({ settings }) => settings.room.guests)) {
@@ -76,7 +78,8 @@ export class Reload {
     broker.options.sessionOwnership = authenticatesAnywhere(config) ? config.sessionOwnership : 'none'
     engine.run(() => {
       for (const { client } of [...broker.sessionsByNumber.values()]) {
-        if (client === null) continue
+        // What lets a bridge of ours in is no rule.
+        if (client === null || client.peer.relays === true) continue
         const { principal, peer } = client
         if (isGone({ listener: peer.listener, principal })) client.disconnect(ReasonCode.notAuthorized)
         else client.regrant(client.grant)

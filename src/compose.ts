@@ -4,6 +4,7 @@
  */
 import type { ApiTokens } from './auth/api-tokens.ts'
 import { composeApi, openApiTokens } from './compose-api.ts'
+import { type ComposedBridges, composeBridges } from './compose-bridges.ts'
 import { type Core, composeCore, type Foundation, openFaultHistory } from './compose-core.ts'
 import { composeHooks } from './compose-hooks.ts'
 import { type ComposedListeners, createListeners } from './compose-listeners.ts'
@@ -54,6 +55,7 @@ export interface GatewayParts extends Core {
   apiTokens: ApiTokens
   history: MetricsHistory
   traces: Traces
+  bridges: ComposedBridges
 }
 
 /** Rejects with a StoreError where the store can't be opened. */
@@ -77,9 +79,12 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   diskWatch = store.durable ? createDiskWatch(config, { store, log, broker, failure }) : undefined
   let clockKeeper: ClockKeeper | undefined
   let apiTokens: ApiTokens
+  let bridges: ComposedBridges
   try {
     clockKeeper = await loadStored({ ...core, store, clock, log, wanted: config.schedules })
     apiTokens = openApiTokens(config, log)
+    bridges = composeBridges(config, { engine, guard: core.bridgeGuard, log })
+    bridges.change(config)
   } catch (error) {
     await store.close().catch(() => {})
     throw error
@@ -90,17 +95,12 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
   const history = new MetricsHistory(() => mainFigures(broker))
   const traces = composeTraces(config, engine, traced, log)
   const answers = composeApi(inForce, apiTokens, {
-    ...{ ...core, queues, streams, traces, clock, log, history, durable: store.durable, reload: world.reload },
+    ...{ ...core, queues, streams, bridges, traces, clock, log, history, durable: store.durable, reload: world.reload },
     sourceOf: world.sourceOf ?? (() => undefined),
     listeners: () => listeners.set.all,
   })
   const listeners: ComposedListeners = createListeners(config, {
-    broker,
-    engine,
-    queues,
-    streams,
-    health,
-    log,
+    ...{ broker, engine, queues, streams, bridges, health, log },
     ...answers,
   })
   return {
@@ -121,6 +121,7 @@ export async function composeGateway(config: GatewayConfig, world: GatewayWorld)
     apiTokens,
     history,
     traces,
+    bridges,
   }
 }
 

@@ -5,6 +5,7 @@
 import type { ApiRole } from './auth/api-tokens.ts'
 import type { Grant } from './auth/authenticator.ts'
 import { guardedGrant } from './auth/guarded-grant.ts'
+import type { BridgeView } from './bridges/view.ts'
 import { composeGateway, type GatewayParts } from './compose.ts'
 import { allMetrics } from './compose-declared.ts'
 import { Reload } from './compose-reload.ts'
@@ -44,6 +45,7 @@ export type {
   ClientLimits,
   Grant,
 } from './auth/authenticator.ts'
+export type { BridgeView } from './bridges/view.ts'
 export { ConfigError } from './config/config-error.ts'
 export type { GatewayConfig, GatewayOptions } from './config/schema.ts'
 export { BundleRefusedError } from './engine/bundle-refused-error.ts'
@@ -132,6 +134,7 @@ export class Gateway {
     health.listeners = 'ok'
     this.#parts.clockKeeper?.start()
     this.#sysTopics.start()
+    this.#parts.bridges.set.start()
     this.#stopHistory = this.#parts.history.start(Date.now)
     await diskWatch?.start()
   }
@@ -222,6 +225,11 @@ export class Gateway {
     const checked = checkedOptions(options)
     const parts = { engine, committer, durability: config.durability, onError: onHandlerError }
     return await engine.call(() => new LocalConsumer(parts, namespace, filters, checked, handler)).started()
+  }
+
+  /** Bridges to other brokers, with their state and what waits for them. */
+  get bridges(): BridgeView[] {
+    return this.#parts.bridges.views()
   }
 
   /** A queue of the configuration, or one of dead letters. @throws RangeError where there is none of that name */
@@ -332,6 +340,7 @@ export class Gateway {
     const { engine, store, listeners, health, diskWatch } = this.#parts
     await this.#reloading
     await this.#drain()
+    this.#parts.bridges.set.stop()
     this.#sysTopics.stop()
     this.#stopHistory?.()
     this.#parts.clockKeeper?.stop()

@@ -14,6 +14,7 @@ import { Pages } from './listing.ts'
 import { loginOf } from './login.ts'
 import { Problem, problemAnswer } from './problem.ts'
 import { type Api, createApp } from './route.ts'
+import { addBridges } from './routes/bridges.ts'
 import { addClients } from './routes/clients.ts'
 import { addConfiguration } from './routes/configuration.ts'
 import { addDelayed } from './routes/delayed.ts'
@@ -72,6 +73,7 @@ export function createApi(sources: ApiSources): Api {
   addQueues(api, pages)
   addQueueWork(api)
   addStreams(api, pages)
+  addBridges(api, pages)
   addReadings(api)
   addHistory(api)
   addIdentity(api)

@@ -31,7 +31,7 @@ export function namedIn(
   return { namespace: namespaceOf(context, asked.namespace), name }
 }
 
-export type NamedKind = 'queue' | 'stream'
+export type NamedKind = 'queue' | 'stream' | 'bridge'
 
 /** @throws Problem 404 */
 export function known<Found>(found: Found | undefined, kind: NamedKind): Found {

@@ -1,4 +1,6 @@
 /** What the API asks of the gateway: the composition root brings it together. */
+
+import type { BridgeView } from '../bridges/view.ts'
 import type { StreamStart } from '../core/logs/stream-start.ts'
 import type { Admission } from '../core/ports/authority.ts'
 import type { BundledVerdict, BundleRefusal } from '../core/ports/bundle.ts'
@@ -137,6 +139,20 @@ export interface ApiStreams extends Pick<Streams, 'list' | 'state' | 'groups' | 
   deleteCursor(stream: StreamName, group: StreamGroupName): Promise<CursorOutcome>
 }
 
+/** Bridges to other brokers. Those of the configuration are changed there. */
+export interface ApiBridges {
+  list(): Iterable<BridgeView>
+  find(bridge: QueueName): BridgeView | undefined
+  /** What is wrong with the options, with the path of each. */
+  put(
+    bridge: QueueName,
+    options: Readonly<Record<string, unknown>>,
+  ): 'done' | 'configured' | 'no-namespace' | readonly { path: readonly PropertyKey[]; message: string }[]
+  remove(bridge: QueueName): 'done' | 'configured' | 'unknown'
+  /** False: there is none. */
+  restart(bridge: QueueName): boolean
+}
+
 export interface ReloadResult {
   /** Why nothing has changed; empty: the configuration is in force. */
   faults: readonly string[]
@@ -244,6 +260,7 @@ export interface ApiSources {
   actions: ApiActions
   queues: ApiQueues
   streams: ApiStreams
+  bridges: ApiBridges
   readings: ApiReadings
   settings: ApiSettings
   tokens: { find(token: string): Bearer | undefined }

@@ -6,6 +6,7 @@ import type { Command } from 'commander'
 import { logLevels } from '../config/schema.ts'
 import { ApiClient, type ApiFlags, inPath, withApiOptions } from './api-client.ts'
 import { addList, type ListFlags, withLimit, withOwner, writeJson, writeRows } from './api-output.ts'
+import { registerBridges } from './bridge-commands.ts'
 import type { CliContext } from './context.ts'
 import { registerQueues } from './queue-commands.ts'
 import { registerStreams } from './stream-commands.ts'
@@ -19,6 +20,7 @@ export function registerApiCommands(program: Command, context: CliContext): void
   registerRetained(program, context)
   registerQueues(program, context)
   registerStreams(program, context)
+  registerBridges(program, context)
   registerDelayed(program, context)
   registerRouting(program, context)
   registerSettings(program, context)

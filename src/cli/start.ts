@@ -343,6 +343,7 @@ const reloaded = new Set([
     'schedules',
     'queues',
     'streams',
+    'bridges',
   ],
   ...[
     'listeners',
@@ -361,7 +362,7 @@ const reloaded = new Set([
 function isTakenOfNamespace(name: string, was: unknown, value: unknown): boolean {
   if (!name.startsWith('namespaces.')) return false
   if (name.endsWith('.users') || name.endsWith('.quotas')) return true
-  if (name.endsWith('.queues') || name.endsWith('.streams')) return true
+  if (name.endsWith('.queues') || name.endsWith('.streams') || name.endsWith('.bridges')) return true
   const isNew = was === undefined && value !== undefined
   return isNew && (value as { exports: unknown[] }).exports?.length === 0
 }

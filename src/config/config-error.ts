@@ -71,12 +71,14 @@ function ofTheOneMeant(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
 }
 
 /** An item of a list, and what has a name of the user's own. */
+/** What holds things by names that are the user's. */
+const sectionsByName: ReadonlySet<PropertyKey | undefined> = new Set(['namespaces', 'queues', 'streams', 'bridges'])
+
 function anyItem(key: PropertyKey, index: number, path: readonly PropertyKey[]): PropertyKey {
   if (typeof key === 'number') return '*'
   const before = path[index - 1]
-  const isDeclared = before === 'queues' || before === 'streams'
-  const isNamed = index === 1 ? before === 'namespaces' || isDeclared : index === 3 && isDeclared
-  return isNamed ? '*' : key
+  const isOfNamespace = index === 3 && path[0] === 'namespaces'
+  return (index === 1 || isOfNamespace) && sectionsByName.has(before) ? '*' : key
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {

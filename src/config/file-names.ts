@@ -9,7 +9,7 @@ const names = new Set([
   ...['passwordFile', 'aclFile', 'secretFile', 'publicKeyFile', 'jwksFile'],
 ])
 /** Where such options may stand. */
-const sections = new Set(['listeners', 'authentication', 'authorization'])
+const sections = new Set(['listeners', 'authentication', 'authorization', 'bridges', 'namespaces'])
 
 /** The options of a file at `path`, with whole file names. */
 export function withWholeFileNames<T extends Record<string, unknown>>(options: T, path: string): T {

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import type { NamespaceQuotas } from '../core/options.ts'
 import type { ExportRule } from '../core/publish/export.ts'
 import { isValidTopicName, parseTopicFilter } from '../mqtt/topic.ts'
+import { bridgesOption } from './bridges.ts'
 import type { ConfigIssue } from './config-error.ts'
 import { GiB, namespaceName, text, wholeNumber } from './fields.ts'
 import type { OptionsWithListeners } from './listeners.ts'
@@ -72,6 +73,7 @@ export const exportSchema = z.strictObject(
 
 export const namespaceSchema = z.strictObject(
   {
+    bridges: bridgesOption('Its bridges to other brokers'),
     users: z
       .array(text(1024), 'expected a list of user names')
       .max(1_000_000)
@@ -88,7 +90,7 @@ export const namespaceSchema = z.strictObject(
       .default([])
       .describe('What another namespace gets of this one, to read; see tenants.md.'),
   },
-  'expected users, quotas, queues, rewrite, streams and exports of this namespace, or {} for none',
+  'expected users, quotas, queues, bridges, rewrite, streams and exports of this namespace, or {} for none',
 )
 
 export const namespacesSchema = z

@@ -22,6 +22,7 @@ import {
   withChain,
 } from './authentication.ts'
 import { authorizationIssues, authorizationSchema, ruleSchema } from './authorization.ts'
+import { bridgeIssues, bridgeSchema, bridgesOption, bridgeTlsSchema, bridgeTopicSchema } from './bridges.ts'
 import { userLimitsSchema } from './client-limit-fields.ts'
 import { ConfigError, type ConfigIssue, describeIssues } from './config-error.ts'
 import { flag, oneOf, portOrOff, text, wholeNumber } from './fields.ts'
@@ -165,6 +166,7 @@ export const gatewayOptionsSchema = z.strictObject(
         'Pages that may ask the HTTP port besides our own and those of this machine (localhost), by origin as in ' +
           'https://panel.example; * allows all.',
       ),
+    bridges: bridgesOption('Bridges to other brokers'),
     drainMs: wholeNumber(0, 600_000)
       .default(0)
       .describe(
@@ -231,6 +233,7 @@ type ParsedOptions = z.output<typeof gatewayOptionsSchema>
 /** Faults that no single value has. */
 function jointIssues(parsed: ParsedOptions, given: GatewayOptions): ConfigIssue[] {
   return [
+    ...bridgeIssues(parsed),
     ...hostIssues(parsed),
     ...listenerIssues(parsed, { ...given }),
     ...namespaceIssues(parsed),
@@ -320,6 +323,11 @@ function knownNames(): ReadonlyMap<string, readonly string[]> {
       '',
       [...Object.keys(gatewayOptionsSchema.shape), 'authenticator', 'authenticationMethods', ...Object.keys(hookNames)],
     ],
+    ...['bridges.*', 'namespaces.*.bridges.*'].flatMap((path): [string, string[]][] => [
+      [path, Object.keys(bridgeSchema.shape)],
+      [`${path}.tls`, Object.keys(bridgeTlsSchema.shape)],
+      [`${path}.topics.*`, Object.keys(bridgeTopicSchema.shape)],
+    ]),
     ['limits', Object.keys(limitsSchema.shape)],
     ['telemetry', Object.keys(telemetrySchema.shape)],
     ['limits.users.*', Object.keys(userLimitsSchema.shape)],

@@ -9,10 +9,10 @@ function isAddress(path: readonly PropertyKey[]): boolean {
   return /url$/i.test(String(path.at(-1)))
 }
 
-/** A shared secret, or a header, which may hold one. */
+/** A shared secret, a password, or a header, which may hold one. */
 export function isSecret(path: readonly PropertyKey[]): boolean {
   const name = path.at(-1)
-  return name === 'secret' || name === 'headers' || path.at(-2) === 'headers'
+  return name === 'secret' || name === 'password' || name === 'headers' || path.at(-2) === 'headers'
 }
 
 /** The same options with such values replaced by stars. */

@@ -131,6 +131,8 @@ export class Broker {
   faultyClient: Client | null = null
   /** From `shutDown` on. */
   shuttingDown = false
+  /** What it is called by other gateways' bridges; empty: nothing. Set by the driver. */
+  gatewayId = ''
   connections = 0
   nextSessionNumber = 1
   nextInProcessNumber = 1

@@ -203,7 +203,7 @@ export class Namespace {
 
   /** Only the server publishes there, and nothing of it is stored. */
   isReadOnly(topic: string): boolean {
-    if (topic.charCodeAt(0) === 0x24 && topic.startsWith('$SYS/')) return true
+    if (topic.charCodeAt(0) === 0x24 && topic.startsWith('$SYS/')) return !isBridgeState(topic)
     return this.isImported(topic)
   }
 
@@ -265,4 +265,10 @@ export class Namespace {
     this.#subscriptions = count
     this.#subscriptionBytes = bytes
   }
+}
+
+/** Where the bridges of other brokers say, retained and by their will, whether they are connected, as Mosquitto's do. */
+function isBridgeState(topic: string): boolean {
+  const levels = topic.split('/')
+  return levels.length === 5 && topic.startsWith('$SYS/broker/connection/') && levels[4] === 'state'
 }

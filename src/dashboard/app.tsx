@@ -3,6 +3,7 @@ import type { ComponentType } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { type ApiError, login, usePolled } from './api.ts'
 import { type Identity, IdentityContext, useIdentity } from './identity.ts'
+import { Bridges } from './pages/bridges.tsx'
 import { Clients } from './pages/clients.tsx'
 import { Configuration } from './pages/configuration.tsx'
 import { Console } from './pages/console.tsx'
@@ -28,6 +29,7 @@ const pages: Partial<Record<PageName, ComponentType>> = {
   retained: Retained,
   queues: Queues,
   streams: Streams,
+  bridges: Bridges,
   drops: Drops,
   console: Console,
   explain: Explain,

@@ -30,6 +30,8 @@ export class UnsupportedProtocolVersion extends ProtocolError {
   }
 }
 
+const bridgeBit = 0x80
+
 const flagCleanStart = 0x02
 const flagWill = 0x04
 const flagWillRetain = 0x20
@@ -43,13 +45,14 @@ export function readProtocolVersion(reader: PacketReader): ProtocolVersion {
     throw protocolFault(`CONNECT has the protocol name ${JSON.stringify(name.slice(0, 40))} [MQTT-3.1.2-1]`)
   const level = reader.uint8('Protocol Version')
   // Mosquitto's bridges set bit 7 of the level of 3.1 and 3.1.1 to say that they are bridges.
-  const version = level === 0x83 || level === 0x84 ? level & 0x7f : level
+  const version = level === 0x83 || level === 0x84 ? level & ~bridgeBit : level
   if (name === 'MQIsdp' ? version === 3 : version === 4 || version === 5) return version as ProtocolVersion
   throw new UnsupportedProtocolVersion(name, level)
 }
 
-/** @param reader stands at the Connect Flags */
+/** @param reader stands at the Connect Flags, behind the level */
 export function readConnect(reader: PacketReader, version: ProtocolVersion): ConnectPacket {
+  const isBridge = (reader.bytes[reader.at - 1]! & bridgeBit) !== 0
   const flags = reader.uint8('Connect Flags')
   refuseBadConnectFlags(flags, version)
   const keepAlive = reader.uint16('Keep Alive')
@@ -69,6 +72,7 @@ export function readConnect(reader: PacketReader, version: ProtocolVersion): Con
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(will !== undefined && { will }),
+    ...(isBridge && { bridge: true as const }),
     properties,
   }
 }

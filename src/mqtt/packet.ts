@@ -86,6 +86,8 @@ export interface ConnectPacket {
   username?: string
   password?: Uint8Array
   will?: Will
+  /** Of 3.x: it says that it is a bridge, by bit 7 of the protocol level. */
+  bridge?: true
   properties: Properties
 }
 

@@ -3,6 +3,9 @@ import { PropertyId } from './properties.ts'
 import { publishProperties } from './publish.ts'
 import { encodeUtf8 } from './utf8.ts'
 
+/** In CONNECT of a gateway's bridge, and in the CONNACK that answers one: the gateway's id. */
+export const gatewayProperty = 'mqtide-gateway'
+
 /** Encoded properties to which user properties are added, whose order stays [MQTT-3.3.2-18]. */
 export class UserPropertyBytes {
   readonly #parts: Uint8Array[]

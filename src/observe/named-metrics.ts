@@ -13,10 +13,12 @@ export interface NamedMetric<Reading> {
   name: string
   help: string
   type: 'gauge' | 'counter'
-  /** By the label `state`, or one value; undefined: not known. */
+  /** By the label `state` or `by`, or one value; undefined: not known. */
   read(thing: Reading): number | undefined | Readonly<Record<string, number>>
   /** It has the label `state`. */
   byState?: true
+  /** The same, of another name. */
+  by?: string
 }
 
 /** The metrics of one kind of things, and the things as they are now. */
@@ -31,12 +33,12 @@ export function familyOf<Reading extends Named>(
   metrics: readonly NamedMetric<Reading>[],
   things: Iterable<Reading>,
 ): MetricFamily {
-  const valuesOf = function* ({ read }: NamedMetric<Reading>, found: readonly Reading[]) {
+  const valuesOf = function* ({ read, by = 'state' }: NamedMetric<Reading>, found: readonly Reading[]) {
     for (const thing of found) {
       const labels = { namespace: thing.namespace, [label]: thing.name }
       const value = read(thing)
       if (typeof value === 'object') {
-        for (const [state, one] of Object.entries(value)) yield [{ ...labels, state }, one] as const
+        for (const [state, one] of Object.entries(value)) yield [{ ...labels, [by]: state }, one] as const
       } else if (value !== undefined) yield [labels, value] as const
     }
   }
@@ -56,8 +58,8 @@ export function familyOf<Reading extends Named>(
       const found = [...things]
       if (found.length === 0) return
       for (const metric of metrics) {
-        const { name, help, type, byState } = metric
-        const labelNames = byState ? ['namespace', label, 'state'] : ['namespace', label]
+        const { name, help, type, byState, by = byState ? 'state' : undefined } = metric
+        const labelNames = ['namespace', label, ...(by === undefined ? [] : [by])]
         const options = { name, help, labelNames, registers: [registry] }
         const made = type === 'gauge' ? new Gauge(options) : new Counter(options)
         for (const [labels, value] of valuesOf(metric, found)) made.inc(labels, value)

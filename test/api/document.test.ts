@@ -246,6 +246,23 @@ async function streamEverything(api: Api): Promise<void> {
   for (const query of ['group=g', 'group=g', '']) await admin(`/streams/meters/cursors?${query}`, { method: 'DELETE' })
 }
 
+async function bridgeEverything(api: Api): Promise<void> {
+  const { admin, call } = api
+  const topics = [{ filter: 'a', direction: 'out' }]
+  await callWithBody(api, '/bridges', 'POST', { name: 'made', url: 'mqtt://127.0.0.1:1', topics })
+  await admin('/bridges', { method: 'POST', body: { name: 'given', url: 'mqtt://127.0.0.1:1', topics } })
+  await admin('/bridges', { method: 'POST', body: { name: 'made', namespace: 'nowhere' } })
+  for (const path of ['/bridges', '/bridges/made', '/bridges/none']) {
+    for (const query of ['', '?limit=0&namespace=a&namespace=b']) await call(path + query)
+  }
+  for (const name of ['none', 'made', 'made?namespace=a&namespace=b']) {
+    const [path, query = ''] = name.split('?')
+    await admin(`/bridges/${path}/restart?${query}`, { method: 'POST' })
+  }
+  for (const path of ['given', 'none', 'made?namespace=a&namespace=b', 'made'])
+    await admin(`/bridges/${path}`, { method: 'DELETE' })
+}
+
 async function publishEverything({ call, gateway }: Api): Promise<void> {
   const publish = (body: unknown, headers = {}) => call('/publish', { method: 'POST', body, headers })
   const client = await connectClient(gateway, { clean: false, clientId: 'away' })
@@ -320,6 +337,7 @@ it('answers each call as its document says: every status, every shape', async ()
     sessionQueueFull: 'reject',
     queues: { jobs: {} },
     streams: { meters: { filter: 'meters/#' } },
+    bridges: { given: { url: 'mqtt://127.0.0.1:1', topics: [{ filter: 'a', direction: 'out' }] } },
   })
   const document = await documentOf(api)
   expect(document.openapi).toBe('3.1.0')
@@ -329,6 +347,7 @@ it('answers each call as its document says: every status, every shape', async ()
   await askEverything(api)
   await queueEverything(api)
   await streamEverything(api)
+  await bridgeEverything(api)
   await setEverything(api)
   await setEverythingStored(dataDir)
   await callWithoutRights(document)

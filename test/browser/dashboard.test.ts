@@ -215,6 +215,25 @@ describePeer('a browser', ['chromium'], (programs) => {
       await dashboard.close(/404/)
     })
 
+    test('a bridge that is not connected says why, and is connected anew with a token only', async () => {
+      const topics = [{ filter: 'plant/#', direction: 'out', remotePrefix: 'site7/' }] as const
+      const url = 'mqtt://127.0.0.1:1'
+      const gateway = await startGateway({ bridges: { cloud: { url, topics: [...topics], reconnectMs: 60_000 } } })
+      await gateway.publish({ topic: 'plant/a', payload: 'x', qos: 1 })
+      const dashboard = await openDashboard(browser, gateway, 'bridges')
+      const { page } = dashboard
+      await page.getByText('ECONNREFUSED').waitFor()
+      await page.getByRole('link', { name: 'cloud', exact: true }).click()
+      await page.getByRole('region', { name: 'Topics' }).getByText('site7/').waitFor()
+      await page.getByText('Failed: connection').waitFor()
+      expect(await page.getByRole('button', { name: 'Connect anew' }).isDisabled()).toBe(true)
+      await signIn(dashboard, await gateway.addApiToken('panel', 'operator'))
+      await page.getByRole('button', { name: 'Connect anew' }).click()
+      await page.getByRole('dialog').getByRole('button', { name: 'Connect anew' }).click()
+      await page.getByText('It connects.').waitFor()
+      await dashboard.close()
+    })
+
     test('the console lists what arrives, sends, and keeps a message to be sent again', async () => {
       const gateway = await startGateway()
       const dashboard = await openDashboard(browser, gateway, 'console')

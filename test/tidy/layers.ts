@@ -60,19 +60,21 @@ export const layers: readonly Layer[] = [
   {
     of: 'src/api/',
     imports: ['src/mqtt/', 'src/json/', 'src/auth/wildcard.ts', 'src/core/logs/stream-start.ts'],
-    types: ['src/core/ports/', 'src/trace/views.ts'],
+    types: ['src/core/ports/', 'src/trace/views.ts', 'src/bridges/view.ts'],
   },
   // It looks on where the engine lets it, and writes what it saw.
   { of: 'src/trace/', imports: ['src/mqtt/'], types: ['src/engine/tap.ts'] },
   // The page in the browser: the API's answers are typed by the schemas that they are made by.
   { of: 'src/dashboard/', imports: [], types: ['src/api/schemas.ts'] },
   // Metrics, $SYS and the log put names to what the core counts, at the level that the configuration gives.
-  { of: 'src/observe/', imports: ['src/mqtt/'], types: ['src/core/', 'src/config/schema.ts'] },
+  { of: 'src/observe/', imports: ['src/mqtt/'], types: ['src/core/', 'src/config/schema.ts', 'src/bridges/view.ts'] },
   // Defaults, strategies and levels are said once, by who lives by them; the configuration gives them words and bounds.
   {
     of: 'src/config/',
     imports: [
       'src/mqtt/',
+      'src/bridges/settings.ts',
+      'src/bridges/overlap.ts',
       'src/core/options.ts',
       'src/core/subscriptions/shared-group.ts',
       'src/core/logs/address.ts',
@@ -90,6 +92,8 @@ export const layers: readonly Layer[] = [
     ],
     types: [...ports, 'src/auth/access-files.ts', 'src/core/publish/export.ts', 'src/engine/hooks.ts'],
   },
+  // A client of other brokers, and of our own like any other: it meets the core as packets.
+  { of: 'src/bridges/', imports: ['src/mqtt/'], types: ['src/core/ports/'] },
   // What runs in browsers: nothing of the gateway, nothing of Node. React is the peer of one file.
   { of: 'src/client/', imports: [] },
   // What programs import that work on queues: it knows of the gateway what its public interface and MQTT say.

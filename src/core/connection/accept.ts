@@ -4,6 +4,7 @@
 import { encodeConnack } from '../../mqtt/encoder.ts'
 import type { ConnectPacket, Properties } from '../../mqtt/packet.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
+import { gatewayProperty } from '../../mqtt/user-property.ts'
 import type { Broker } from '../broker.ts'
 import type { Namespace } from '../namespace.ts'
 import type { BrokerOptions } from '../options.ts'
@@ -109,6 +110,7 @@ function accept(broker: Broker, client: Client, packet: ConnectPacket): void {
   if (sessionPresent && packet.version > 3) connack[connack[1]! < 0x80 ? 2 : 3] = 1
   session.expiryInterval = expiryInterval
   session.username = packet.username ?? ''
+  session.bridge = packet.bridge === true
   applyLimits(broker, client, packet)
   client.session = session
   client.connected = true
@@ -219,6 +221,13 @@ function connackProperties(
   if (keepAlive !== packet.keepAlive) properties.serverKeepAlive = keepAlive
   if (packet.properties.requestResponseInformation === 1 && options.responseInformation !== undefined) {
     properties.responseInformation = options.responseInformation
+  }
+  // A bridge takes no message back to a gateway that has had it.
+  if (
+    broker.gatewayId !== '' &&
+    packet.properties.userProperties?.some(([name]) => name === gatewayProperty) === true
+  ) {
+    properties.userProperties = [[gatewayProperty, broker.gatewayId]]
   }
   if (client.authenticationMethod !== undefined) properties.authenticationMethod = client.authenticationMethod
   if (client.finalAuthenticationData !== undefined) properties.authenticationData = client.finalAuthenticationData

@@ -16,6 +16,8 @@ export interface Peer {
   readonly ticket?: TicketPeer
   /** What is known of it already, so that the authority is not asked. */
   readonly admission?: Admission
+  /** A bridge of ours, which passes on what another broker sends: that was told no Receive Maximum of ours where it speaks 3.1.1. */
+  readonly relays?: true
 }
 
 export interface TicketPeer {

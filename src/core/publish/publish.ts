@@ -217,7 +217,7 @@ function hasNoRoom(broker: Broker, message: Dispatched, { recipients, groups, ow
   if (broker.storeFull && (recipients.some(isStored) || groups.some(({ members }) => members.some(isStored))))
     return true
   const { sessionQueueFull } = broker.options
-  if (ownPolicies && isQueueFull(broker, recipients)) return true
+  if (ownPolicies && isOwnFull(broker, recipients)) return true
   if (sessionQueueFull === 'reject') {
     if (recipients.some(({ qos, destination }) => qos > 0 && destination.refuses && !destination.hasRoom)) return true
     if (groups.some((group) => isGroupFull(group, message))) return true
@@ -227,13 +227,15 @@ function hasNoRoom(broker: Broker, message: Dispatched, { recipients, groups, ow
   )
 }
 
-/** Whether a queue that refuses then is full, and does not have the message already; counted. */
-function isQueueFull({ publication }: Broker, recipients: readonly Subscription[]): boolean {
+/** Whether one that has a policy of its own, and refuses then, is full, and does not have the message already; counted. */
+function isOwnFull({ publication }: Broker, recipients: readonly Subscription[]): boolean {
   let full = false
-  for (const { destination } of recipients) {
-    if (!(destination instanceof Queue) || !destination.refuses || destination.hasRoom) continue
-    if (destination.seen?.knows(publication.message, publication.frame !== null)) continue
-    destination.totals.refused++
+  for (const { destination, qos } of recipients) {
+    if (!destination.ownPolicy || !destination.refuses || destination.hasRoom) continue
+    if (destination instanceof Queue) {
+      if (destination.seen?.knows(publication.message, publication.frame !== null)) continue
+      destination.totals.refused++
+    } else if (qos === 0) continue
     full = true
   }
   return full

@@ -142,11 +142,15 @@ function topicOf(broker: Broker, client: Client, frame: PublishFrame): TopicEntr
 /** [MQTT-3.3.4-9] of the client's side: it may not have more unanswered than it was told. */
 function enterWindow(broker: Broker, client: Client): void {
   const { link } = client
-  // A client of JSON was told of none.
-  if (client.version === 5 && client.payloadForm === null && link.inboundInflight >= broker.options.receiveMaximum) {
+  if (link.inboundInflight >= broker.options.receiveMaximum && wasTold(client)) {
     throw new ProtocolError(ReasonCode.receiveMaximumExceeded, 'more PUBLISH packets unanswered than Receive Maximum')
   }
   link.inboundInflight++
+}
+
+/** Whether it knows Receive Maximum: a client of JSON was told of none. */
+function wasTold({ version, payloadForm, peer }: Client): boolean {
+  return version === 5 && payloadForm === null && peer.relays === undefined
 }
 
 /**

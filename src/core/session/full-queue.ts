@@ -8,6 +8,7 @@
  */
 import type { Broker } from '../broker.ts'
 import { drop } from '../drop.ts'
+import type { QueueFullPolicy } from '../options.ts'
 import type { RecoveredPage } from '../ports/recovered.ts'
 import { discard } from '../publish/deliver.ts'
 import { DeliveryState } from './delivery.ts'
@@ -29,7 +30,7 @@ export function makeRoom(broker: Broker, session: Session): boolean {
   logFullQueue(broker, session)
   expire(broker, session)
   while (!session.hasRoom) {
-    if (broker.options.sessionQueueFull !== 'drop-oldest') return false
+    if (policyOf(broker, session) !== 'drop-oldest') return false
     if (dropOldestResident(broker, session)) continue
     const dropped = dropOldestStored(broker, session)
     if (dropped !== 'dropped') return dropped === 'later'
@@ -37,11 +38,15 @@ export function makeRoom(broker: Broker, session: Session): boolean {
   return true
 }
 
+function policyOf({ options }: Broker, { bounds }: Session): QueueFullPolicy {
+  return bounds === null ? options.sessionQueueFull : bounds.full
+}
+
 function logFullQueue(broker: Broker, session: Session): void {
   if (session.dropLogged) return
   session.dropLogged = true
   broker.log.warn(
-    { clientId: session.clientId, waiting: session.queue.waiting, policy: broker.options.sessionQueueFull },
+    { clientId: session.clientId, waiting: session.queue.waiting, policy: policyOf(broker, session) },
     'session queue is full: messages are dropped until it drains',
   )
 }
@@ -153,7 +158,7 @@ function onFound(broker: Broker, session: Session, page: RecoveredPage, end: num
     if (position < first) continue
     if (message.expiresAt > broker.now) {
       queue.foundExpiry = Math.min(queue.foundExpiry, message.expiresAt)
-      if (broker.options.sessionQueueFull === 'drop-oldest') queue.found.push(position)
+      if (policyOf(broker, session) === 'drop-oldest') queue.found.push(position)
       continue
     }
     drop('', 'expired', session)

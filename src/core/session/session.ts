@@ -9,6 +9,7 @@ import type { DropLine } from '../drop-ledger.ts'
 import type { Consumer } from '../logs/consumer.ts'
 import type { StreamReader } from '../logs/stream-reader.ts'
 import type { Namespace } from '../namespace.ts'
+import type { QueueFullPolicy } from '../options.ts'
 import type { SentMark } from '../ports/journal.ts'
 import type { Link } from '../ports/link.ts'
 import type { RecoveredPage } from '../ports/recovered.ts'
@@ -30,6 +31,13 @@ export const neverExpires = 0xffffffff
 
 /** What a session may keep in memory though all together keep more than they may. */
 const fairShareBytes = 64 * 1024
+
+/** Limits of one session's queue, and what happens at them. */
+export interface QueueBounds {
+  readonly messagesMax: number
+  readonly bytesMax: number
+  readonly full: QueueFullPolicy
+}
 
 export class Session implements Destination {
   readonly number: number
@@ -57,6 +65,10 @@ export class Session implements Destination {
   readonly window: Window
   /** QoS 2 packet identifiers received and not yet released -> the turn that recorded them (0: none). */
   incoming: Map<number, number> | null = null
+  /** Its client said, in 3.x, that it is another broker's bridge: to its subscriptions No Local and Retain As Published apply. */
+  bridge = false
+  /** Of its queue, where they are not those of all sessions. */
+  bounds: QueueBounds | null = null
   expiry: Deadline | null = null
   will: PendingWill | null = null
   /** A page of its queue was asked of the store, for this. */
@@ -110,11 +122,11 @@ export class Session implements Destination {
   }
 
   get refuses(): boolean {
-    return true
+    return this.bounds === null || this.bounds.full === 'reject'
   }
 
   get ownPolicy(): boolean {
-    return false
+    return this.bounds !== null
   }
 
   get online(): boolean {
@@ -142,8 +154,10 @@ export class Session implements Destination {
     const { waiting, bytes, residentBytes } = this.queue
     const { options, budgets, quotas } = this.namespace
     if (quotas.queuedBytes.used + ahead.namespaceBytes >= quotas.queuedBytes.max) return false
-    if (waiting + ahead.messages >= options.sessionQueueMessagesMax) return false
-    if (bytes + ahead.bytes >= options.sessionQueueBytesMax) return false
+    const { bounds } = this
+    if (waiting + ahead.messages >= (bounds === null ? options.sessionQueueMessagesMax : bounds.messagesMax))
+      return false
+    if (bytes + ahead.bytes >= (bounds === null ? options.sessionQueueBytesMax : bounds.bytesMax)) return false
     if (this.stored || residentBytes + ahead.bytes < fairShareBytes) return true
     // What the store does not hold too has nowhere else to go.
     return budgets.queueBytes.used + ahead.heldBytes < budgets.queueBytes.max

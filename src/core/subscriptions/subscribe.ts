@@ -62,7 +62,9 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
   yieldWhereDue(broker.cost, client.link)
 }
 
-function rewritten({ namespace }: Session, request: SubscriptionRequest): SubscriptionRequest {
+/** A bridge of ours names topics as they are here. */
+function rewritten({ namespace, client }: Session, request: SubscriptionRequest): SubscriptionRequest {
+  if (client?.peer.relays === true) return request
   const topicFilter = rewrittenFilter(namespace, request.topicFilter)
   return topicFilter === request.topicFilter ? request : { ...request, topicFilter }
 }
@@ -146,8 +148,8 @@ export function subscribe(
   if (existing !== undefined && changed === undefined) remove(broker, session, existing)
   const subscription = changed ?? shaped?.subscription ?? new Subscription(session, topicFilter)
   subscription.qos = qos
-  subscription.noLocal = request.noLocal
-  subscription.retainAsPublished = request.retainAsPublished
+  subscription.noLocal = request.noLocal || (session.bridge && parsed.shared === undefined)
+  subscription.retainAsPublished = request.retainAsPublished || session.bridge
   subscription.retainHandling = request.retainHandling
   subscription.identifiers = identifier > 0 ? [identifier] : noIdentifiers
   if (changed === undefined) {

@@ -1,4 +1,5 @@
 /** Die Wörter der Seite auf Deutsch. */
+import { bridges } from './de-bridges.ts'
 import { queues } from './de-queues.ts'
 import { streams } from './de-streams.ts'
 import type { Text } from './en.ts'
@@ -12,6 +13,7 @@ export const de: Text = {
     retained: 'Retained',
     queues: 'Warteschlangen',
     streams: 'Ströme',
+    bridges: 'Bridges',
     drops: 'Verluste',
     console: 'Konsole',
     explain: 'Erklären',
@@ -291,6 +293,7 @@ export const de: Text = {
   },
   queues,
   streams,
+  bridges,
   drops: {
     search: 'Teil der Client-ID, oder reason:queue_full, topic:plant',
     nobody: 'niemand Bestimmtes',

@@ -1,4 +1,5 @@
 /** The page's words, in English; other languages have the same ones, by the type of this. */
+import { bridges } from './en-bridges.ts'
 import { queues } from './en-queues.ts'
 import { streams } from './en-streams.ts'
 
@@ -11,6 +12,7 @@ export const en = {
     retained: 'Retained',
     queues: 'Queues',
     streams: 'Streams',
+    bridges: 'Bridges',
     drops: 'Drops',
     console: 'Console',
     explain: 'Explain',
@@ -290,6 +292,7 @@ export const en = {
   },
   queues,
   streams,
+  bridges,
   drops: {
     search: 'Part of a client id, or reason:queue_full, topic:plant',
     nobody: 'nobody in particular',

@@ -1,0 +1,50 @@
+/** Words about bridges, in German. */
+import type { bridges as english } from './en-bridges.ts'
+
+export const bridges: typeof english = {
+  none: 'Es gibt keine: bridges in der Konfiguration verbinden dieses Gateway mit anderen Brokern.',
+  notFound: (filter) => `Keine Bridge passt zu „${filter}“.`,
+  gone: 'Eine Bridge dieses Namens gibt es nicht.',
+  restart: 'Neu verbinden',
+  restartTitle: 'Neu verbinden?',
+  restartMore: 'Ihre Verbindungen enden und werden neu aufgebaut. Was wartet, bleibt.',
+  restarted: 'Sie verbindet sich.',
+  clientId: 'Client-ID dort',
+  since: 'Verbunden seit',
+  next: 'Nächster Versuch',
+  failedAt: 'Fehlgeschlagen vor',
+  messages: 'Nachrichten',
+  inflight: 'Nicht bestätigt',
+  dropped: 'Verworfen',
+  states: {
+    connecting: 'verbindet sich',
+    connected: 'verbunden',
+    waiting: 'wartet auf den nächsten Versuch',
+    refused: 'führt zu diesem Gateway',
+    stopped: 'angehalten',
+  },
+  counted: {
+    skippedOut: 'Nicht gesendet',
+    skippedIn: 'Nicht eingelassen',
+    refused: 'Dort abgelehnt',
+    failures: 'Fehlgeschlagen',
+  },
+  columns: {
+    name: 'Name',
+    state: 'Zustand',
+    url: 'Adresse',
+    waiting: 'Wartend',
+    sent: 'Gesendet',
+    received: 'Empfangen',
+    failure: 'Letzter Fehler',
+  },
+  topics: {
+    title: 'Topics',
+    filter: 'Filter',
+    direction: 'Richtung',
+    directions: { in: 'herein', out: 'hinaus', both: 'beide' },
+    localPrefix: 'Hier',
+    remotePrefix: 'Dort',
+    except: 'Ausgenommen',
+  },
+}
