@@ -13,6 +13,9 @@ beforeAll(() => {
   writeFileSync(
     config,
     `queues: { orders: { filter: shop/+/orders }, jobs: {} }
+streams:
+  sales: { filter: shop/+/orders }
+  all: { filter: '#' }
 authorization:
   rules:
     - { allow: [publish, subscribe], topic: 'shop/#' }
@@ -33,6 +36,15 @@ describe('mqtide explain', () => {
     expect(await explain('--consume', 'orders')).toMatch(/^allowed\n.*rules\[0\]/)
     expect(await explain('--subscribe', '$queue/orders/shop/+/orders')).toMatch(/^allowed\n/)
     expect(await explain('--consume', 'orders.dead')).toMatch(/^denied\n.*no rule is about it/)
+  })
+
+  it('says who may read a stream: all of it, or what a filter leaves', async () => {
+    expect(await explain('--consume', '$stream/sales')).toMatch(/^allowed\n.*rules\[0\]/)
+    expect(await explain('--consume', '$stream/all')).toMatch(/^denied\n/)
+    expect(await explain('--consume', '$stream/all@-1h/shop/7/#')).toMatch(/^allowed\n.*rules\[0\]/)
+    expect(await explain('--subscribe', '$share/g/$stream/sales')).toMatch(/^allowed\n/)
+    expect(await explain('--consume', '$stream/other')).toMatch(/^denied\nno stream is called other/)
+    expect(await explain('--consume', '$stream/all@soon')).toMatch(/^denied\nexpected behind @ earliest/)
   })
 
   it('says who may publish to one, and why nobody may subscribe', async () => {
