@@ -101,6 +101,13 @@ describe('an import', () => {
     expect(existsSync(join(dataDir, 'mqtide.db'))).toBe(false)
   })
 
+  it('refuses to say whose sessions are, where the lines say it', () => {
+    writeFileSync(file, `${textOf(header)}\n${textOf(one)}\n${textOf(end)}\n`)
+    const order = { dataDir, file, into: undefined, dryRun: false }
+    expect(() => importInto(order, sourceOf({ ownedByUsers: true }))).toThrow('--owners is for mosquitto.db')
+    expect(imported().counts.sessions).toBe(1)
+  })
+
   it('takes lines that were changed on purpose, without their checksum', async () => {
     const lines = [textOf(header), JSON.stringify({ ...one, clientId: 'renamed' }), JSON.stringify(end)]
     writeFileSync(file, lines.map((line) => `${line}\n`).join(''))

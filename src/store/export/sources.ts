@@ -15,6 +15,8 @@ export function sourceOf(options: MosquittoOptions): ImportSource {
         'it is a database: `mqtide restore` puts a backup in place, `mqtide export --from` makes lines of it',
       )
     }
+    if (options.ownedByUsers)
+      throw new SourceFault('an export says whose each session is: --owners is for mosquitto.db')
     return importLines(file, target)
   }
 }
