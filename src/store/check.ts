@@ -30,7 +30,10 @@ export interface StoreCounts {
   sessions: number
   subscriptions: number
   retained: number
+  /** For sessions, and in queues. */
   queued: number
+  /** Messages of streams. */
+  streamed: number
   messages: number
   wills: number
 }
@@ -133,6 +136,7 @@ export function countsOf(database: Database.Database): StoreCounts {
     subscriptions: count('subscription'),
     retained: count('retained'),
     queued: countQueued(database),
+    streamed: countStreamed(database),
     messages: count('message'),
     wills: count('will'),
   }
@@ -142,7 +146,16 @@ function countQueued(database: Database.Database): number {
   const waiting = `
     SELECT coalesce(sum(messages), 0) - (SELECT coalesce(sum(messages), 0) FROM queue_taken) FROM queue_run`
   try {
-    return database.prepare(waiting).pluck().get() as number
+    return (database.prepare(waiting).pluck().get() as number) - Math.max(0, countStreamed(database))
+  } catch {
+    return -1
+  }
+}
+
+function countStreamed(database: Database.Database): number {
+  const kept = 'SELECT coalesce(sum(messages), 0) FROM queue_run WHERE session IN (SELECT number FROM stream)'
+  try {
+    return database.prepare(kept).pluck().get() as number
   } catch {
     return -1
   }

@@ -184,7 +184,15 @@ describe('a check', () => {
     expect(checkStore(dataDir, { repair: true })).toMatchObject({ disagreements: found, repaired: true })
     const after = checkStore(dataDir)
     expect(after).toMatchObject({ findings: [], disagreements: clean })
-    expect(after.counts).toEqual({ sessions: 4, subscriptions: 4, retained: 39, queued: 397, messages: 397, wills: 4 })
+    expect(after.counts).toEqual({
+      sessions: 4,
+      subscriptions: 4,
+      retained: 39,
+      queued: 397,
+      streamed: 0,
+      messages: 397,
+      wills: 4,
+    })
   })
 
   it('works beside a running store, but does not repair it', async () => {
