@@ -11,6 +11,7 @@ import type { ByteStream } from '../../src/engine/byte-stream.ts'
 import type { Clock } from '../../src/engine/clock.ts'
 import { Connection } from '../../src/engine/connection.ts'
 import { LocalSubscription } from '../../src/engine/local-subscription.ts'
+import { type OwnBundle, publishAllOwn } from '../../src/engine/own-bundle.ts'
 import type { Store } from '../../src/store/store.ts'
 
 export interface ProcessOptions {
@@ -93,6 +94,11 @@ export class Process {
   streams<T>(use: (streams: Streams) => T): T {
     const { engine, broker } = this.#parts
     return engine.call(() => use(new BrokerStreams(broker)))
+  }
+
+  /** Within this call; resolves when it is committed. */
+  bundle(bundle: OwnBundle): ReturnType<typeof publishAllOwn> {
+    return publishAllOwn(this.#parts, bundle)
   }
 
   subscribe(filter: string): LocalSubscription {

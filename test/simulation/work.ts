@@ -4,6 +4,7 @@
  * is given what another one has.
  */
 import { type Books, idOf, matches } from './books.ts'
+import { Bundles, results } from './bundles.ts'
 import type { Process, ProcessOptions } from './process.ts'
 import { Random } from './random.ts'
 
@@ -24,6 +25,7 @@ export class Work {
   readonly #isThere: boolean
   readonly #books: Books
   readonly #random: Random
+  readonly #bundles: Bundles
   /** By delivery: which message somebody has. */
   readonly #has = new Map<string, string>()
   readonly #done = new Set<string>()
@@ -35,8 +37,9 @@ export class Work {
   constructor(seed: number, books: Books, process: ProcessOptions) {
     this.#random = new Random(seed ^ 0x5eed)
     this.#books = books
+    this.#bundles = new Bundles(seed, books)
     this.#isThere = this.#random.chance(0.6)
-    if (this.#isThere) process.gateway = { ...process.gateway, queues: { work: workQueue } }
+    if (this.#isThere) process.gateway = { ...process.gateway, queues: { work: workQueue, results: {} } }
   }
 
   /** Somebody takes some, or says what became of one. */
@@ -63,6 +66,10 @@ export class Work {
     const verdict = this.#random.weighted({ ack: 6, nack: 3, release: 1, reject: 1 })
     this.#books.note(`work -> ${verdict} ${id} ${delivery}`)
     this.#has.delete(delivery)
+    if (verdict === 'ack' && this.#bundles.wants()) {
+      this.#bundles.settle(process, { queue: work, delivery }, id, () => this.#has.set(delivery, id))
+      return
+    }
     if (verdict === 'ack') this.#done.add(id)
     else if (verdict !== 'release') this.#failed.set(id, this.#books.moment())
     const [outcome] = process.queues((queues) => queues.settle(work, [{ delivery, verdict }]))
@@ -82,6 +89,8 @@ export class Work {
     this.#has.clear()
     this.#isOver = true
     const left = [...(await this.#drain(process, work, pass)), ...(await this.#drain(process, dead, pass))]
+    const ended = this.#bundles.judge(await this.#drain(process, results, pass))
+    for (const id of ended) this.#done.add(id)
     const counted = new Map<string, number>()
     for (const id of left) counted.set(id, (counted.get(id) ?? 0) + 1)
     for (const {
@@ -96,13 +105,14 @@ export class Work {
     } of this.#books.publications.values()) {
       if (!matches(filter, topic) || empty || expirySeconds > 0) continue
       const count = counted.get(id) ?? 0
+      if (count === transmissions && ended.has(id)) this.#books.fault(`work: ${id} is there, and so are its results`)
       if (count > transmissions) this.#books.fault(`work: ${id} is there ${count} times`)
       const isPromised = qos > 0 && answered < Number.POSITIVE_INFINITY && !refused
       const failed = this.#failed.get(id) ?? Number.POSITIVE_INFINITY
       const mayBeOld = this.#books.jumps.some((jump) => jump > failed)
       if (isPromised && count === 0 && !mayBeOld && !this.#done.has(id)) this.#books.fault(`work: ${id} is lost`)
     }
-    for (const name of [work, dead]) {
+    for (const name of [work, dead, results]) {
       const { ready, leased, waiting, bytes } = process.queues((queues) => queues.state(name))!
       if (ready + leased + waiting + bytes > 0)
         this.#books.fault(`work: ${name.name} is empty and counts ${ready} ready, ${bytes} bytes`)
