@@ -178,6 +178,34 @@ export const mutations: readonly Mutation[] = [
     to: 'this.#room.look(this.#unusedBytes(), performance.now())',
     test: ['test/store/disk-room.test.ts'],
   },
+  {
+    name: 'a job that is settled together with its results is elided, so that its publisher is told before they are stored',
+    file: 'src/core/publish/bundle.ts',
+    from: '  for (const queued of leased) queued.record = -1\n',
+    to: '',
+    test: ['test/core/bundles.test.ts'],
+  },
+  {
+    name: 'messages of a bundle are judged one by one, not together',
+    file: 'src/core/publish/bundle-room.ts',
+    from: '    load.messages += messages\n',
+    to: '',
+    test: ['test/core/bundles.test.ts'],
+  },
+  {
+    name: 'a duplicate is acknowledged before the message is stored',
+    file: 'src/core/logs/queue.ts',
+    from: '      seen.repeat(message)\n',
+    to: '',
+    test: ['test/core/duplicates.test.ts'],
+  },
+  {
+    name: 'how far a publisher has counted is stored with an earlier turn',
+    file: 'src/core/logs/seen.ts',
+    from: 'before.ticket === journal.ticket',
+    to: 'before.ticket > journal.committed',
+    test: ['test/core/duplicates.test.ts'],
+  },
 ]
 
 /** How often the text that a mutation replaces is found. */

@@ -10,6 +10,7 @@ import type { Qos } from '../../src/mqtt/packet.ts'
 import { UserPropertyBytes } from '../../src/mqtt/user-property.ts'
 import { DurableWorld, lasting, SlowStore } from './durable-world.ts'
 import { declared, queueOf, queueWorld, stateOf, worker } from './queue-world.ts'
+import { declaredStream } from './stream-world.ts'
 import { World } from './world.ts'
 
 const jobs = { namespace: 'default', name: 'jobs' }
@@ -184,6 +185,11 @@ describe('a bundle', () => {
       expect(bundle(world, [['free', 'x'], item])).toMatchObject({ index: 1, reason: 'no_room' })
     }
     expect(bundle(world, [['free', 'x']])).toEqual({ outcomes: ['no-subscribers'] })
+    const streams = new DurableWorld(undefined, 0, undefined, {}, { streams: [declaredStream('meters')] })
+    streams.broker.storeFull = true
+    for (const qos of [0, 1] as const) {
+      expect(bundle(streams, [['meters/1', 'x', { qos }]])).toMatchObject({ index: 0, reason: 'no_room' })
+    }
   })
 
   it('settles what its worker still holds, and nothing else', () => {

@@ -11,6 +11,7 @@ import { heldBytes } from '../budgets.ts'
 import type { Address } from '../logs/address.ts'
 import { Queue } from '../logs/queue.ts'
 import type { QueuedMessage } from '../logs/queued-message.ts'
+import { Stream } from '../logs/stream.ts'
 import type { Namespace } from '../namespace.ts'
 import { retainRefusal } from '../retained/retained-changes.ts'
 import { Session } from '../session/session.ts'
@@ -103,7 +104,7 @@ export class BundleRoom {
 
   #at(destination: Destination, namespace: Namespace, message: Message, qos: Qos): string {
     const { storeFull: isFull, options } = this.#broker
-    if (isFull && destination.stored && qos > 0) return storeFull
+    if (isFull && destination.stored && (qos > 0 || destination instanceof Stream)) return storeFull
     if (destination instanceof Queue) return this.#inQueue(destination, message)
     if (destination instanceof Export) return this.#exported(destination, message)
     if (qos === 0) return ''

@@ -128,7 +128,7 @@ function judgeMessage(
       return { reason: 'not_authorized', text: `${message.name} may not be published to` }
     const { address } = entry
     if (address !== null) return judgeAddressed(room, bundled, address)
-    const finding = idFinding(broker.topics.route(entry), message.forwardProperties)
+    const finding = idFinding(broker.topics.route(entry), { parts: message })
     if (finding !== '') return { reason: 'malformed', text: finding }
     const text = room.routed(bundled, entry)
     return text === '' ? null : { reason: 'no_room', text }

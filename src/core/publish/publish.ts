@@ -110,7 +110,7 @@ function routeOn(broker: Broker, publication: Publication): PublishOutcome {
   const found = broker.topics.route(publication.entry!)
   if (found.ownPolicies) {
     broker.cameBefore = false
-    if (idFinding(found, publication.parts.forwardProperties) !== '') {
+    if (idFinding(found, publication) !== '') {
       publication.end()
       return 'malformed-id'
     }
@@ -133,10 +133,12 @@ function routeOn(broker: Broker, publication: Publication): PublishOutcome {
 }
 
 /** What is wrong with the properties by which a queue among the recipients would know the message; empty: nothing. */
-export function idFinding({ recipients, ownPolicies }: Route, properties: Uint8Array): string {
-  if (!ownPolicies || properties.length === 0) return ''
+export function idFinding({ recipients, ownPolicies }: Route, message: Pick<Publication, 'parts'>): string {
+  if (!ownPolicies) return ''
   for (const { destination } of recipients) {
-    const finding = destination instanceof Queue ? (destination.seen?.findingOf(properties) ?? '') : ''
+    // Its parts are made when somebody asks for them.
+    if (!(destination instanceof Queue) || destination.seen === null) continue
+    const finding = destination.seen.findingOf(message.parts.forwardProperties)
     if (finding !== '') return finding
   }
   return ''
