@@ -65,6 +65,34 @@ test('onPublish lets a message go on, changes it, or refuses it with a reason co
   expect(metrics['mqtt_messages_dropped_total{reason="hook_refused"}']).toBe(2)
 })
 
+test('a verdict on a message of a queue is no message: it is not asked about, and counts', async () => {
+  const asked: string[] = []
+  const gateway = await startGateway({
+    queues: { jobs: {} },
+    onPublish({ topic }) {
+      asked.push(topic)
+      return { properties: { userProperties: [['seen', 'yes']] } }
+    },
+  })
+  // It does not acknowledge by itself.
+  const worker = await connectRaw(gateway, 'TCP', 5)
+  const own = { clientId: 'worker', clean: true, keepalive: 0 } as const
+  worker.sendPacket({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, ...own })
+  const subscriptions = [{ topic: '$queue/jobs', qos: 1 as const }]
+  worker.sendPacket({ cmd: 'subscribe', messageId: 1, subscriptions })
+  const writer = await connectClient(gateway, { protocolVersion: 5 })
+  await writer.mqtt.publishAsync('$queue/jobs', 'one', { qos: 1 })
+  await worker.until(() => worker.packets.some(({ cmd }) => cmd === 'publish'))
+  const verdict = { topic: '$queue/jobs/$ack', payload: '', qos: 1, messageId: 7, retain: false, dup: false } as const
+  worker.sendPacket({ cmd: 'publish', ...verdict })
+  await worker.until(() => worker.packets.some(({ cmd }) => cmd === 'puback'))
+  expect(worker.packets.find(({ cmd }) => cmd === 'puback')).toMatchObject({ messageId: 7, reasonCode: 0 })
+  await expect(writer.mqtt.publishAsync('$queue/none', 'x', { qos: 1 })).rejects.toThrow('Topic Name invalid')
+  expect(asked).toEqual(['$queue/jobs'])
+  const settled = Object.entries(gateway.metrics()).filter(([name]) => name.startsWith('mqtt_queue_settled_total'))
+  expect(settled.map(([, count]) => count)).toContain(1)
+})
+
 test('a message sent again at QoS 2 is asked about once', async () => {
   const asked: string[] = []
   const gateway = await startGateway({

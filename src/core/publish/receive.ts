@@ -192,6 +192,10 @@ function routeAsked(broker: Broker, publish: IncomingPublish): number {
   const session = publish.session!
   const client = publish.client!
   const entry = publish.entry!
+  if (!isMessage(entry)) {
+    publish.refusal = ReasonCode.success
+    return route(broker, publish)
+  }
   const { namespace } = client
   const message = messageFromFrame(publish.frame!, entry, session.clientId, broker.now)
   const answer = broker.hooks!.incoming(session, { message, retain: publish.frame!.retain }, false)
@@ -207,6 +211,13 @@ function routeAsked(broker: Broker, publish: IncomingPublish): number {
   publish.refusal = ReasonCode.success
   if (refusal === null) return route(broker, publish)
   return answerTo(broker, publish, publishMessage(broker, namespace, refusal.message, refusal.retain, session))
+}
+
+/** A verdict, what takes a delayed message back, and what is no address are not. */
+function isMessage({ address, namespace }: TopicEntry): boolean {
+  if (address === null || address.kind === 'delayed') return true
+  if (address.kind === 'queue') return namespace.queues.get(address.queue)?.declared === true
+  return address.kind !== 'verdict' && address.kind !== 'malformed' && address.kind !== 'cancel'
 }
 
 function answerTo(broker: Broker, publish: IncomingPublish, outcome: PublishOutcome): number {
