@@ -7,7 +7,7 @@ import type { Context } from './context.ts'
 import type { GroupLayout } from './layout.ts'
 import { emptyEnvelope, findEnvelope, readEnvelope } from './payload/envelope.ts'
 import { Random } from './random.ts'
-import type { Protocol } from './scenario/schema.ts'
+import type { Protocol, SubscriptionSpec } from './scenario/schema.ts'
 import { fillTemplate, type Variables } from './template.ts'
 import { Receiver, type ReceiverIdentity, streamKey } from './verdict/receiver.ts'
 import { filterMatches, splitShare } from './verdict/topic.ts'
@@ -22,6 +22,8 @@ interface Subscribed {
   isOpen: boolean
   /** As the last SUBACK says; -1 before any. */
   granted: number
+  /** What was not sent yet is kept and comes later, whoever was away. */
+  isStream: boolean
 }
 
 /** What tells one device of a group from the others. */
@@ -57,9 +59,9 @@ export class Inbox {
     this.#device = owner.device
     this.#broker = context.layout.brokerOf(group)
     this.#durable = group.spec.session === 'durable'
-    const own = group.spec.subscriptions.map((spec) => ({ spec, text: fillTemplate(spec.filter, variables) }))
+    const own = group.spec.subscriptions.map((spec) => addressOf(spec, fillTemplate(spec.filter, variables)))
     const allModern = [group.spec.protocol].flat().every((version) => version === '5.0')
-    const plain = own.filter(({ text }) => splitShare(text).share === undefined)
+    const plain = own.filter(({ share }) => share === undefined)
     const base = {
       group: group.name,
       broker: this.#broker,
@@ -71,11 +73,10 @@ export class Inbox {
         ? undefined
         : new Receiver(
             { ...base, id: clientId, shared: false },
-            plain.map(({ spec, text }) => ({ filter: text, noLocal: spec.noLocal ?? false })),
+            plain.map(({ spec, filter }) => ({ filter, noLocal: spec.noLocal ?? false })),
           )
     if (personal !== undefined) this.receivers.push(personal)
-    for (const { spec, text } of own) {
-      const { filter, share } = splitShare(text)
+    for (const { spec, text, filter, share } of own) {
       const receiver = share === undefined ? personal! : this.#sharedReceiver(shared, base, text, filter, allModern)
       this.#subscribed.push({
         request: {
@@ -91,6 +92,7 @@ export class Inbox {
         work: spec.work,
         isOpen: false,
         granted: -1,
+        isStream: spec.stream !== undefined,
       })
     }
     this.requests = this.#subscribed.map(({ request }) => request)
@@ -197,12 +199,12 @@ export class Inbox {
   /** It comes with the lower one of the QoS published and granted; where subscriptions overlap, with that of any of them. */
   #checkQos(receiver: Receiver, topic: string, published: number, qos: number): void {
     const [only, second] = this.#subscribed
-    if (second === undefined && !only!.request.noLocal && Math.min(published, only!.granted) === qos) return
+    if (second === undefined && !only!.request.noLocal && expectedQos(only!, published) === qos) return
     const matching = this.#subscribed.filter(({ filter }) => filterMatches(filter, topic))
     const wanted = matching.filter(({ request }) => !this.#isOwn(request.noLocal))
     if (wanted.length === 0) {
       receiver.misroute(`${topic} (its own message, in spite of No Local)`)
-    } else if (!wanted.some(({ granted }) => granted < 0 || granted > 2 || Math.min(published, granted) === qos)) {
+    } else if (!wanted.some((one) => one.granted < 0 || one.granted > 2 || expectedQos(one, published) === qos)) {
       receiver.mistakeQos(`${topic}: published with QoS ${published}, came with QoS ${qos}`)
     }
   }
@@ -254,7 +256,8 @@ export class Inbox {
     return this.#subscribed.some(({ request, filter }) => request.retainAsPublished && filterMatches(filter, topic))
   }
 
-  #excuse({ receiver, filter }: Subscribed): void {
+  #excuse({ receiver, filter, isStream }: Subscribed): void {
+    if (isStream) return
     const { layout, ledger } = this.#context
     for (const { device, stream } of layout.topicsAt(this.#broker).matching(filter)) {
       const group = layout.groupOf(device)!
@@ -280,4 +283,25 @@ export class Inbox {
     }
     return receiver
   }
+}
+
+/** A stream gives its messages at the QoS that it granted. */
+function expectedQos({ granted, isStream }: Subscribed, published: number): number {
+  return isStream ? granted : Math.min(published, granted)
+}
+
+interface Addressed {
+  spec: SubscriptionSpec
+  /** What SUBSCRIBE says. */
+  text: string
+  /** Which topics that is about. */
+  filter: string
+  share: string | undefined
+}
+
+function addressOf(spec: SubscriptionSpec, text: string): Addressed {
+  const { stream, group } = spec
+  if (stream === undefined) return { spec, text, ...splitShare(text) }
+  const address = `$stream/${stream}@earliest/${text}`
+  return { spec, text: group === undefined ? address : `$share/${group}/${address}`, filter: text, share: group }
 }

@@ -310,7 +310,12 @@ function checkReferences(scenario: Scenario): Finding[] {
 /** Verdicts need what only MQTT 5.0 has, and a session that ends with its connection. */
 function consumerFindings(name: string, { groups }: Scenario): Finding[] {
   const { consumes, protocol, session, subscriptions } = groups[name]!
-  if (consumes === undefined) return []
+  if (consumes === undefined) {
+    return subscriptions.flatMap(({ stream, group }, i) => {
+      const path = ['groups', name, 'subscriptions', i, 'group']
+      return group !== undefined && stream === undefined ? [{ path, message: 'a group reads a stream: name it' }] : []
+    })
+  }
   const path = ['groups', name, 'consumes']
   const found: Finding[] = []
   const fault = (message: string) => found.push({ path, message })

@@ -116,6 +116,12 @@ const subscription = z.strictObject({
   noLocal: z.boolean().optional(),
   retainAsPublished: z.boolean().optional(),
   retainHandling: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
+  stream: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: 'Read this stream from its beginning; filter says which of its messages' }),
+  group: z.string().min(1).optional().meta({ description: 'The group that reads the stream together' }),
   work: z
     .strictObject({ mean: duration, deviation: duration.default(0) })
     .optional()

@@ -13,19 +13,20 @@ const names = readdirSync(folder).map((file) => file.replace('.yaml', ''))
 
 /** What the scenarios' own brokers would have. */
 const queues = { orders: { filter: 'orders/#', orderBy: 'topic', retry: { firstMs: 100, maxMs: 500 } } }
+const streams = { readings: { filter: 'readings/#' } }
 let gateway: Broker
 
 vi.setConfig({ testTimeout: runTimeoutMs, hookTimeout: runTimeoutMs })
 
 beforeAll(async () => {
-  gateway = await openBroker('gateway', { gateway: { arguments: [], options: { queues } } }, false)
+  gateway = await openBroker('gateway', { gateway: { arguments: [], options: { queues, streams } } }, false)
 })
 afterAll(() => gateway.close())
 
 describe('the scenarios that come along', () => {
-  test('are eleven, each with a description', () => {
+  test('are twelve, each with a description', () => {
     expect(listScenarios().map(({ name }) => name)).toEqual(names.toSorted())
-    expect(names.length).toBe(11)
+    expect(names.length).toBe(12)
     for (const { description } of listScenarios()) expect(description.length).toBeGreaterThan(40)
   })
 
