@@ -60,7 +60,7 @@ export const connectVectors: readonly Vector[] = [
     role: 'server',
     versions: v4,
     bytes: '10 [ "MQTT" 84 02 003c "c" ]',
-    seen: connect({}),
+    seen: connect({ bridge: true }),
     foreign: true,
   },
   {
@@ -68,7 +68,7 @@ export const connectVectors: readonly Vector[] = [
     role: 'server',
     versions: v3,
     bytes: '10 [ "MQIsdp" 83 02 003c "c" ]',
-    seen: connect({ version: 3 }),
+    seen: connect({ version: 3, bridge: true }),
     foreign: true,
   },
   {
