@@ -15,6 +15,7 @@ import { Queues } from './pages/queues.tsx'
 import { Retained } from './pages/retained.tsx'
 import { Streams } from './pages/streams.tsx'
 import { Topics } from './pages/topics.tsx'
+import { Trace } from './pages/trace.tsx'
 import { linkTo, usePlace } from './routes.ts'
 import { chooseLanguage, languageInUse, languages, text } from './text/text.ts'
 import { chooseTheme, themeInUse, themes } from './theme.ts'
@@ -33,6 +34,7 @@ const pages: Partial<Record<PageName, ComponentType>> = {
   drops: Drops,
   console: Console,
   explain: Explain,
+  trace: Trace,
   listeners: Listeners,
   configuration: Configuration,
 }

@@ -31,6 +31,11 @@ export function bytesInShort(value: number): string {
   return bytes(value).replace('.0 ', ' ')
 }
 
+/** Two digits that count, however short. */
+export function milliseconds(value: number): string {
+  return `${value >= 100 ? whole.format(value) : trimmed(Number(value.toPrecision(2)))} ms`
+}
+
 /** For the axis of a plot. */
 export function compact(value: number): string {
   const size = Math.abs(value)

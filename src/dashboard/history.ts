@@ -36,6 +36,15 @@ export function ratesOf(times: readonly number[], values: readonly number[] = []
   })
 }
 
+/** What a commit took, of those that ended between two samples; null: there was none. */
+export function commitMs({ times, series }: History): (number | null)[] {
+  const { storage_commit_seconds_sum: sums = [], storage_commit_seconds_count: counts = [] } = series
+  return times.map((_, index) => {
+    const commits = (counts[index] ?? 0) - (counts[index - 1] ?? Infinity)
+    return commits > 0 ? (((sums[index] ?? 0) - sums[index - 1]!) / commits) * 1000 : null
+  })
+}
+
 export function useHistory(step: Step): History | undefined {
   const [history, setHistory] = useState<{ step: Step; history: History }>()
   useEffect(() => {

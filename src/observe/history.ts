@@ -79,11 +79,20 @@ export class MetricsHistory {
   /** Keeps nobody's process alive. Returns what ends it. */
   start(now: () => number): () => void {
     this.sample(now())
-    const timer = setInterval(() => this.sample(now()), secondMs)
+    let due = performance.now() + secondMs
+    const timer = setInterval(() => {
+      const at = performance.now()
+      eventLoopDelay.seconds = Math.max(0, at - due) / 1000
+      due = at + secondMs
+      this.sample(now())
+    }, secondMs)
     timer.unref()
     return () => clearInterval(timer)
   }
 }
+
+/** By how much the timer of a second came late that sampled last: how long whatever else was due then had to wait, too. */
+const eventLoopDelay = { seconds: 0 }
 
 /** What the series are read from, none of it by walking anything. */
 export interface HistorySource {
@@ -111,6 +120,9 @@ export function mainFigures(source: HistorySource): Figures {
     mqtt_commit_pauses_total: totals.commitPauses,
     storage_disk_free_bytes: totals.store?.diskFreeBytes ?? 0,
     process_resident_memory_bytes: process.memoryUsage.rss(),
+    process_event_loop_delay_seconds: eventLoopDelay.seconds,
+    storage_commit_seconds_sum: totals.commitSeconds.sum,
+    storage_commit_seconds_count: totals.commitSeconds.count,
   }
 }
 

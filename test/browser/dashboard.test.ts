@@ -47,9 +47,9 @@ describePeer('a browser', ['chromium'], (programs) => {
       await eventually(() => figure(dashboard, 'Connections')).toBe('1')
       await eventually(() => figure(dashboard, 'Waiting')).toBe('2')
       await page.getByRole('link', { name: 'queue full' }).waitFor()
-      await eventually(() => page.locator('.plot canvas').count()).toBe(6)
+      await eventually(() => page.locator('.plot canvas').count()).toBe(8)
       await page.getByRole('button', { name: 'A day' }).click()
-      await eventually(() => page.locator('.plot canvas').count()).toBe(6)
+      await eventually(() => page.locator('.plot canvas').count()).toBe(8)
       await page.getByRole('link', { name: 'queue full' }).click()
       await page.getByRole('link', { name: 'worker' }).waitFor()
       await dashboard.close()
@@ -186,6 +186,7 @@ describePeer('a browser', ['chromium'], (programs) => {
         'Drops',
         'Console',
         'Explain',
+        'Trace',
       ])
       await dashboard.close()
     })
@@ -333,7 +334,10 @@ describePeer('a browser', ['chromium'], (programs) => {
     await page.getByRole('link', { name: 'Überblick' }).waitFor()
     await page.getByRole('button', { name: 'Alle Sitzungen' }).click()
     expect(await page.getAttribute('html', 'lang')).toBe('de')
-    await page.getByLabel('Sprache').selectOption('English')
+    await page.getByLabel('Sprache').selectOption('简体中文')
+    await page.getByRole('link', { name: '概览' }).waitFor()
+    expect(await page.getAttribute('html', 'lang')).toBe('zh')
+    await page.getByLabel('语言').selectOption('English')
     await page.getByRole('link', { name: 'Overview' }).waitFor()
     await dashboard.close()
   })
@@ -354,6 +358,7 @@ describePeer('a browser', ['chromium'], (programs) => {
       'Drops',
       'Console',
       'Explain',
+      'Trace',
       'Listeners',
     ]) {
       await dashboard.goTo(name)

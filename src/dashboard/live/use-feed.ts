@@ -1,9 +1,8 @@
 /** A feed for as long as a page is open, drawn a few times a second however much arrives. */
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { Drawing } from './drawing.ts'
 import { type FeedState, openFeed } from './feed.ts'
 import type { Arrival } from './topic-tree.ts'
-
-const drawIntervalMs = 250
 
 export interface Live {
   filter: string
@@ -24,22 +23,17 @@ export function useFeed(filter: string, onMessage: (arrival: Arrival) => void): 
   const take = useRef(onMessage)
   take.current = onMessage
   useEffect(() => {
-    let changed = false
+    const drawing = new Drawing(() => setDrawn((before) => before + 1))
     const feed = openFeed({
       filter,
       onState: (state, reason) => setKnown({ filter, state, reason }),
       onMessage(arrival) {
         take.current(arrival)
-        changed = true
+        drawing.changed = true
       },
     })
-    const timer = setInterval(() => {
-      if (!changed || document.hidden) return
-      changed = false
-      setDrawn((before) => before + 1)
-    }, drawIntervalMs)
     return () => {
-      clearInterval(timer)
+      drawing.end()
       feed.close()
     }
   }, [filter])

@@ -41,6 +41,7 @@ export function ClientDetail({ clientId, namespace }: Owner) {
           </a>{' '}
           <span class="mono">{shortName(clientId, 120)}</span>
         </h1>
+        <a href={linkTo('trace', '', { clientId })}>{text.trace.link}</a>
         <Buttons
           clientId={clientId}
           namespace={namespace}

@@ -2,8 +2,8 @@
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
 import { type Budget, usePolled } from '../api.ts'
-import { bytes, bytesInShort, compact, count, rate } from '../format.ts'
-import { type History, ratesOf, type Step, useHistory } from '../history.ts'
+import { bytes, bytesInShort, compact, count, milliseconds, rate } from '../format.ts'
+import { commitMs, type History, ratesOf, type Step, useHistory } from '../history.ts'
 import { byLabel, type Metrics, sumOf } from '../metrics.ts'
 import { Empty, Facts, Meter, Panel } from '../parts.tsx'
 import { type Line, Plot } from '../plot.tsx'
@@ -120,7 +120,7 @@ function Figures({ history, metrics }: { history: History | undefined; metrics: 
 function PlotsToCome() {
   return (
     <div class="plots">
-      {Array.from({ length: 6 }, (_, index) => (
+      {Array.from({ length: 8 }, (_, index) => (
         <div key={index} class="plot waiting">
           {index === 0 ? text.overview.collecting : ''}
         </div>
@@ -132,32 +132,36 @@ function PlotsToCome() {
 interface Drawn {
   title: string
   lines: Line[]
-  /** Bytes, not counts. */
-  sizes?: boolean
+  /** Bytes or milliseconds, not counts. */
+  unit?: keyof typeof formats
 }
 
 function Plots({ history }: { history: History }) {
   const drawn = useMemo(() => plotsOf(history), [history])
   return (
     <div class="plots">
-      {drawn.map(({ title, lines, sizes = false }) => (
+      {drawn.map(({ title, lines, unit = 'count' }) => (
         <Plot
           key={title}
           title={title}
           times={history.times}
           lines={lines}
-          format={sizes ? bytes : rate}
-          axisFormat={sizes ? bytesInShort : compact}
+          format={formats[unit]}
+          axisFormat={axisFormats[unit]}
         />
       ))}
     </div>
   )
 }
 
+const formats = { count: rate, bytes, ms: milliseconds }
+const axisFormats = { count: compact, bytes: bytesInShort, ms: milliseconds }
+
 function plotsOf({ times, series }: History): Drawn[] {
   const words = text.overview
   const rates = (name: string) => ratesOf(times, series[name])
   const levels = (name: string) => series[name] ?? []
+  const delays = levels('process_event_loop_delay_seconds')
   const of = words.series
   return [
     {
@@ -180,7 +184,7 @@ function plotsOf({ times, series }: History): Drawn[] {
     },
     {
       title: words.plots.bytes,
-      sizes: true,
+      unit: 'bytes',
       lines: [
         { label: of.in, color: 1, values: rates('mqtt_bytes_received_total'), filled: true },
         { label: of.out, color: 2, values: rates('mqtt_bytes_sent_total') },
@@ -188,13 +192,23 @@ function plotsOf({ times, series }: History): Drawn[] {
     },
     {
       title: words.plots.queues,
-      sizes: true,
+      unit: 'bytes',
       lines: [{ label: of.queued, color: 4, values: levels('mqtt_budget_used{kind="queueBytes"}'), filled: true }],
     },
     {
       title: words.plots.memory,
-      sizes: true,
+      unit: 'bytes',
       lines: [{ label: of.memory, color: 6, values: levels('process_resident_memory_bytes'), filled: true }],
+    },
+    {
+      title: words.plots.commits,
+      unit: 'ms',
+      lines: [{ label: of.commits, color: 2, values: commitMs({ times, series }), filled: true }],
+    },
+    {
+      title: words.plots.delay,
+      unit: 'ms',
+      lines: [{ label: of.delay, color: 5, values: delays.map((seconds) => seconds * 1000), filled: true }],
     },
   ]
 }

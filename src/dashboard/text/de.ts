@@ -2,6 +2,7 @@
 import { bridges } from './de-bridges.ts'
 import { queues } from './de-queues.ts'
 import { streams } from './de-streams.ts'
+import { trace } from './de-trace.ts'
 import type { Text } from './en.ts'
 
 export const de: Text = {
@@ -17,6 +18,7 @@ export const de: Text = {
     drops: 'Verluste',
     console: 'Konsole',
     explain: 'Erklären',
+    trace: 'Mitschnitt',
     listeners: 'Listener',
     configuration: 'Konfiguration',
   },
@@ -294,6 +296,7 @@ export const de: Text = {
   queues,
   streams,
   bridges,
+  trace,
   drops: {
     search: 'Teil der Client-ID, oder reason:queue_full, topic:plant',
     nobody: 'niemand Bestimmtes',
@@ -327,6 +330,8 @@ export const de: Text = {
       dropped: 'Verluste je Sekunde',
       queues: 'Bytes in Warteschlangen',
       memory: 'Speicher des Prozesses',
+      commits: 'Commit, im Mittel',
+      delay: 'Verzug der Ereignisschleife',
     },
     series: {
       in: 'herein',
@@ -336,6 +341,8 @@ export const de: Text = {
       dropped: 'verloren',
       queued: 'wartend',
       memory: 'Speicher',
+      commits: 'von Übergabe bis Platte',
+      delay: 'eine Sekunde kam später um',
     },
     range: 'Zeitraum',
     ranges: { '1s': 'Zehn Minuten', '1m': 'Ein Tag' },

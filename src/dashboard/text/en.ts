@@ -2,6 +2,7 @@
 import { bridges } from './en-bridges.ts'
 import { queues } from './en-queues.ts'
 import { streams } from './en-streams.ts'
+import { trace } from './en-trace.ts'
 
 export const en = {
   name: 'English',
@@ -16,6 +17,7 @@ export const en = {
     drops: 'Drops',
     console: 'Console',
     explain: 'Explain',
+    trace: 'Trace',
     listeners: 'Listeners',
     configuration: 'Configuration',
   },
@@ -293,6 +295,7 @@ export const en = {
   queues,
   streams,
   bridges,
+  trace,
   drops: {
     search: 'Part of a client id, or reason:queue_full, topic:plant',
     nobody: 'nobody in particular',
@@ -326,6 +329,8 @@ export const en = {
       dropped: 'Dropped per second',
       queues: 'Bytes in queues',
       memory: 'Memory of the process',
+      commits: 'Commit, mean',
+      delay: 'Delay of the event loop',
     },
     series: {
       in: 'in',
@@ -335,6 +340,8 @@ export const en = {
       dropped: 'dropped',
       queued: 'queued',
       memory: 'memory',
+      commits: 'from hand-over to disk',
+      delay: 'a second came late by',
     },
     range: 'Range',
     ranges: { '1s': 'Ten minutes', '1m': 'A day' },

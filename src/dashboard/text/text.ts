@@ -4,7 +4,7 @@ import { en, type Text } from './en.ts'
 const languageKey = 'mqtide-language'
 
 /** By their own names. */
-export const languages: Readonly<Record<string, string>> = { en: 'English', de: 'Deutsch' }
+export const languages: Readonly<Record<string, string>> = { en: 'English', de: 'Deutsch', zh: '简体中文' }
 
 export let text: Text = en
 
@@ -23,6 +23,7 @@ export function chooseLanguage(language: string): void {
 /** Languages beside English are files of their own, loaded where they are wanted. */
 export async function loadText(): Promise<void> {
   const language = languageInUse()
-  text = language === 'de' ? (await import('./de.ts')).de : en
+  if (language === 'de') text = (await import('./de.ts')).de
+  else if (language === 'zh') text = (await import('./zh.ts')).zh
   document.documentElement.lang = language
 }

@@ -1,0 +1,45 @@
+/** 桥接的文字。 */
+import type { bridges as words } from './en-bridges.ts'
+
+export const bridges: typeof words = {
+  none: '没有桥接：配置中的 bridges 把这个网关与其他代理连接起来。',
+  notFound: (filter) => `没有符合“${filter}”的桥接。`,
+  gone: '没有这个名字的桥接。',
+  restart: '重新连接',
+  restartTitle: '重新连接？',
+  restartMore: '它的连接结束后重新建立。等待的消息保留。',
+  restarted: '正在连接。',
+  clientId: '对方的客户端标识',
+  since: '连接时长',
+  next: '下次尝试',
+  failedAt: '上次失败距今',
+  messages: '消息',
+  inflight: '未确认',
+  dropped: '丢弃',
+  states: {
+    connecting: '连接中',
+    connected: '已连接',
+    waiting: '等待重试',
+    refused: '指向本网关',
+    stopped: '已停止',
+  },
+  counted: { skippedOut: '未发送', skippedIn: '未放入', refused: '对方拒绝', failures: '失败' },
+  columns: {
+    name: '名称',
+    state: '状态',
+    url: '地址',
+    waiting: '等待',
+    sent: '发送',
+    received: '接收',
+    failure: '最近的失败',
+  },
+  topics: {
+    title: '主题',
+    filter: '过滤器',
+    direction: '方向',
+    directions: { in: '进', out: '出', both: '双向' },
+    localPrefix: '本地',
+    remotePrefix: '对方',
+    except: '除外',
+  },
+}
