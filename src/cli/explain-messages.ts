@@ -71,6 +71,7 @@ const versions: Readonly<Record<number, string>> = { 3: '3.1', 4: '3.1.1', 5: '5
 
 const reasons: Readonly<Record<string, string>> = {
   no_local: 'its own message, and No Local is set',
+  shaped: 'its subscription wants less than everything',
   not_connected: 'its client is not connected',
   not_subscribed: 'no subscription of this client matches',
   no_session: 'there is no session of this client id',

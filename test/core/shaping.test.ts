@@ -1,5 +1,6 @@
 /** Shaped subscriptions on a fake clock: what is sent, what is left out and counted, and what is kept meanwhile. */
 import { describe, expect, test } from 'vitest'
+import { follow } from '../../src/core/explain/explainer.ts'
 import { latestTopicsMax, shapedSubscriptionsMax } from '../../src/core/shaping/shaper.ts'
 import type { Properties } from '../../src/mqtt/packet.ts'
 import { type Device, World } from './world.ts'
@@ -178,6 +179,18 @@ describe('a shaped subscription', () => {
     world.advance(2000)
     expect(got(page)).toEqual(['a/1=open'])
     expect(world.broker.counters.messagesDropped.get('not_authorized')).toBe(2)
+  })
+
+  test('is explained: what is sent, what is kept for later and what is left out', () => {
+    const { world, publisher } = shaped({ where: 'n > 0', 'max-per-second': '1', latest: 'true' })
+    const states: string[] = []
+    const following = follow(world.broker, { namespace: 'default', filter: '#', waitMs: 0 }, ({ recipients }) => {
+      for (const { kind, name, state, because } of recipients) states.push(`${kind} ${name} ${state} ${because}`)
+    })
+    for (const n of [1, 0, 2]) publisher.publish('a/1', JSON.stringify({ n }))
+    world.advance(60_000)
+    following?.end()
+    expect(states.toSorted()).toEqual(['client page not_sent shaped', 'client page queued shaped', 'client page sent '])
   })
 
   test('obeys No Local', () => {

@@ -10,6 +10,7 @@ import type { RecipientView } from '../ports/explanation.ts'
 import { Export } from '../publish/export.ts'
 import type { Publication } from '../publish/publication.ts'
 import { Session } from '../session/session.ts'
+import { Shaper } from '../shaping/shaper.ts'
 import type { Destination } from '../subscriptions/destination.ts'
 import { InProcessSubscriber } from '../subscriptions/in-process.ts'
 import { chooseMember } from '../subscriptions/shared-group.ts'
@@ -49,6 +50,10 @@ export function acceptAndJudge(broker: Broker, explainer: Explainer, routed: Rou
 function judge(broker: Broker, explainer: Explainer, { publication, explained }: Routed, taken: Subscription): void {
   const { destination } = taken
   explainer.lastDrop = ''
+  if (destination instanceof Shaper) {
+    list(explained, { ...viewOf(taken), ...judgeShaped(broker, explainer, publication, destination) })
+    return
+  }
   if (!(destination instanceof Session)) {
     destination.accept(broker, publication, taken)
     list(explained, { ...viewOf(taken), state: 'passed_on', because: '' })
@@ -74,6 +79,24 @@ function judge(broker: Broker, explainer: Explainer, { publication, explained }:
   } else if (qos === 0 && namespace.traffic.messagesSent[0]! > sentAtQos0) {
     list(explained, { ...view, state: 'sent', because: '' })
   } else list(explained, { ...view, state: 'not_sent', because: 'not_connected' })
+}
+
+/** Of a shaped subscription: what it leaves out was asked for, what it keeps comes later. */
+function judgeShaped(
+  broker: Broker,
+  explainer: Explainer,
+  publication: Publication,
+  shaper: Shaper,
+): Pick<RecipientView, 'state' | 'because'> {
+  const { session, subscription } = shaper
+  const { messagesSent } = session.namespace.traffic
+  const sentBefore = messagesSent[0]! + messagesSent[1]! + messagesSent[2]!
+  const { nextPosition } = session.queue
+  shaper.accept(broker, publication, subscription)
+  if (session.queue.nextPosition > nextPosition) return stateAt(broker, session, nextPosition, explainer.lastDrop)
+  if (explainer.lastDrop !== '') return { state: 'dropped', because: explainer.lastDrop }
+  if (messagesSent[0]! + messagesSent[1]! + messagesSent[2]! > sentBefore) return { state: 'sent', because: '' }
+  return { state: shaper.keeps(publication.topicName) ? 'queued' : 'not_sent', because: 'shaped' }
 }
 
 function stateAt(
@@ -119,7 +142,7 @@ function viewOf({ destination, filter, group, qos, merged }: Subscription): Reci
 }
 
 function kindOf(destination: Destination): RecipientView['kind'] {
-  if (destination instanceof Session) return 'client'
+  if (destination instanceof Session || destination instanceof Shaper) return 'client'
   if (destination instanceof Export) return 'namespace'
   if (destination instanceof Queue) return 'queue'
   if (destination instanceof Stream) return 'stream'

@@ -127,6 +127,11 @@ export class Shaper implements Destination {
     }
   }
 
+  /** Whether a message of this topic waits for its turn. */
+  keeps(topic: string): boolean {
+    return this.#kept.has(topic)
+  }
+
   /** Retained messages of a new subscription come as they are, but for those that are not wanted. */
   wantsRetained(message: Message): boolean {
     if (this.where === null || this.#broker.contentFilters.matchesMessage(this.where, message)) return true
