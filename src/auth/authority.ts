@@ -6,7 +6,15 @@
  * the client (0x88) and is logged; it never ends the process. So does an access rule that throws, whose answer is then no.
  */
 import { inspect } from 'node:util'
-import type { Admission, Authority, ClientLimits, Exchange, ExchangeStep, Verdict } from '../core/ports/authority.ts'
+import {
+  type Admission,
+  type Authority,
+  type ClientLimits,
+  type Exchange,
+  type ExchangeStep,
+  programPrincipal,
+  type Verdict,
+} from '../core/ports/authority.ts'
 import type { Peer } from '../core/ports/peer.ts'
 import type { ConnectPacket } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
@@ -105,6 +113,7 @@ function readVerdict(value: unknown, username: string | undefined, context: Auth
   if (reasonCode !== 0) return { reasonCode, reasonString: text(reasonString), serverReference: text(serverReference) }
   const admission = readAdmission(value, context)
   const { principal = username } = admission
+  if (principal === programPrincipal) return refused
   return { reasonCode, ...admission, principal, namespace: admission.namespace ?? namespaceOf(principal, context) }
 }
 
@@ -116,6 +125,7 @@ function readStep(value: unknown, context: AuthorityContext): ExchangeStep {
   if (type === 'success') {
     const admission = readAdmission(value, context)
     const { principal, namespace = namespaceOf(principal, context) } = admission
+    if (principal === programPrincipal) return { type: 'failure', reasonCode: ReasonCode.notAuthorized }
     return { type, data, ...admission, namespace }
   }
   if (type !== 'failure' || typeof reasonCode !== 'number' || !Number.isInteger(reasonCode)) throw notAnAnswer(value)

@@ -10,6 +10,7 @@
  */
 import type { Client } from '../core/connection/client.ts'
 import type { Namespace } from '../core/namespace.ts'
+import { programPrincipal } from '../core/ports/authority.ts'
 import type { Peer } from '../core/ports/peer.ts'
 import { neverExpires } from '../core/session/session.ts'
 import { Decoder } from '../mqtt/decoder.ts'
@@ -82,8 +83,6 @@ type Handler = (message: ConsumedMessage) => unknown
 const sessionExpirySecondsDefault = 86_400
 const windowBytesMaxDefault = 16 * 1024 * 1024
 const windowBytesMaxMax = 1024 * 1024 * 1024
-/** A principal of its own: nobody who authenticates gets the session of a program. */
-const programPrincipal = '$program'
 /** For what a message takes besides its contents. */
 const messageObjectBytes = 500
 

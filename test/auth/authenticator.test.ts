@@ -118,6 +118,15 @@ describe('nobody connects without a yes', () => {
 
 describe('a principal', () => {
   it.each([
+    ['by the authenticator', { reasonCode: 0, principal: '$program' }, 'c'],
+    ['by its user name', { reasonCode: 0 }, '$program'],
+  ])('is never that of the program: %s', (_how, verdict, username) => {
+    const { world } = worldOf(authenticatorOf(() => verdict))
+    const device = world.device().connect({ clientId: 'c', username })
+    expect(device.take()).toMatchObject([{ type: 'connack', reasonCode: 0x87 }])
+  })
+
+  it.each([
     ['what the authenticator says', { reasonCode: 0, principal: 'alice' }, 'alice'],
     ['the user name where it says none', { reasonCode: 0 }, 'u'],
     ['nobody where it says so', { reasonCode: 0, principal: '' }, ''],

@@ -146,9 +146,10 @@ test('where clients authenticate, nobody gets the session of the program', async
   const gateway = await startGateway({ authenticator: { authenticate: () => ({ reasonCode: 0 }) } })
   const consumer = await gateway.consume('a', { clientId: 'c' }, () => {})
   const thief = { clientId: 'c', clean: false, username: 'eve', password: 'x' } as const
-  await expect(connectClient(gateway, thief)).rejects.toThrow()
+  const thieves = [thief, { ...thief, username: '$program' }]
+  for (const one of thieves) await expect(connectClient(gateway, one)).rejects.toThrow()
   await consumer.stop()
-  await expect(connectClient(gateway, thief)).rejects.toThrow()
+  for (const one of thieves) await expect(connectClient(gateway, one)).rejects.toThrow()
 })
 
 test('what can not be consumed is refused in words', async () => {

@@ -67,6 +67,9 @@ export interface ClientLimits {
   userPublishBytesBurstMax?: number | undefined
 }
 
+/** Whose the sessions of consumers inside the program are: no client is let in under this name. */
+export const programPrincipal = '$program'
+
 /** What an authority says of a client that it lets in. */
 export interface Admission {
   /** null or absent: everything is allowed. */
