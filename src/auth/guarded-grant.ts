@@ -46,9 +46,9 @@ class GuardedGrant implements Grant {
     }
   }
 
-  mayConsume(address: string, filter: string | null): boolean {
+  mayConsume(address: string, filter: string | null, group: string | null): boolean {
     try {
-      return this.#checked(mayConsume(this.#grant, address, filter))
+      return this.#checked(mayConsume(this.#grant, address, filter, group))
     } catch (error) {
       return this.#failed(error)
     }

@@ -197,6 +197,11 @@ describe('cursors', () => {
     ['no place', { group: 'g' }, 400],
     ['a place that is none', { group: 'g', to: 'there' }, 400],
     ['what is not known', { group: 'g', to: 'latest', clientId: 'c' }, 400],
+    ['a group of several levels', { group: 'a/b', to: 'latest' }, 400],
+    ['a wildcard as the group', { group: '+', to: 'latest' }, 400],
+    ['a group that no packet can carry', { group: 'a\u0000', to: 'latest' }, 400],
+    ['half a character as the group', { group: '\ud800', to: 'latest' }, 400],
+    ['a group that is too long', { group: 'g'.repeat(201), to: 'latest' }, 400],
   ])('are not moved with %s', async (_what, body, status) => {
     expectProblem(await move(await start(), body), status)
   })

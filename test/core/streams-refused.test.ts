@@ -76,6 +76,17 @@ describe('a subscription to a stream', () => {
     expect(world.broker.counters.subscriptionsRevoked).toBe(1)
   })
 
+  it('ends where the reader may not be a member of the group any more', () => {
+    const world = streamWorld()
+    const reader = world.connected('r')
+    expect(read(reader, '$share/g/$stream/meters').code).toBe(1)
+    expect(read(reader, '$stream/meters').code).toBe(1)
+    reader.client.regrant(grantOf({ mayConsume: (_address, _filter, group) => group === null }))
+    world.turn()
+    expect([...streamOf(world).readers].map(({ consumerGroup }) => consumerGroup)).toEqual([null])
+    expect(world.broker.counters.subscriptionsRevoked).toBe(1)
+  })
+
   it('of one group too many is refused', () => {
     const world = streamWorld()
     const reader = world.connected('r')

@@ -59,7 +59,13 @@ export const layers: readonly Layer[] = [
   // It meets the broker through the views of the inspection port, and everything else as functions it is given.
   {
     of: 'src/api/',
-    imports: ['src/mqtt/', 'src/json/', 'src/auth/wildcard.ts', 'src/core/logs/stream-start.ts'],
+    imports: [
+      'src/mqtt/',
+      'src/json/',
+      'src/auth/wildcard.ts',
+      'src/core/logs/stream-definition.ts',
+      'src/core/logs/stream-start.ts',
+    ],
     types: ['src/core/ports/', 'src/trace/views.ts', 'src/bridges/view.ts'],
   },
   // It looks on where the engine lets it, and writes what it saw.
@@ -80,6 +86,7 @@ export const layers: readonly Layer[] = [
       'src/core/logs/address.ts',
       'src/core/logs/definition.ts',
       'src/core/rewrite/',
+      'src/core/logs/stream-definition.ts',
       'src/core/logs/stream-definition.ts',
       'src/core/logs/stream-start.ts',
       'src/store/store.ts',

@@ -1,7 +1,10 @@
 /** Streams: list and show them, read from a place on, drop what is before one, and move or forget how far a reader is. */
 import { createRoute, z } from '@hono/zod-openapi'
+import { streamGroupCharactersMax } from '../../core/logs/stream-definition.ts'
 import { type StreamStart, streamStartOf, streamStartWords } from '../../core/logs/stream-start.ts'
 import type { CursorOutcome, StreamReaderView, StreamState } from '../../core/ports/streams.ts'
+import { parseTopicFilter, sharePrefix } from '../../mqtt/topic.ts'
+import { isEncodable } from '../../mqtt/utf8.ts'
 import { matcherOf } from '../filter.ts'
 import { orderBy, sortQuery, wordsQuery } from '../list-query.ts'
 import type { Pages, SortValue } from '../listing.ts'
@@ -131,6 +134,16 @@ const groupFields = {
   filter: topicFilter.optional().describe('Of the subscriptions with this filter behind the stream’s name.'),
 }
 
+/** Whether a subscription could say it: of another one nobody would ever be a member. */
+function isGroupName(group: string): boolean {
+  if (group.length > streamGroupCharactersMax || !isEncodable(group)) return false
+  return parseTopicFilter(`${sharePrefix}${group}/topic`)?.shared?.group === group
+}
+
+const newGroup = groupFields.group.refine(isGroupName, {
+  error: `not the name of a group: up to ${streamGroupCharactersMax} characters without /, + and #`,
+})
+
 const moveCursor = createRoute({
   method: 'put',
   path: '/streams/{name}/cursors',
@@ -142,7 +155,11 @@ const moveCursor = createRoute({
     params: nameParam,
     query: ownerQuery,
     body: {
-      content: { 'application/json': { schema: z.strictObject({ ...groupFields, to: place('Where it goes on') }) } },
+      content: {
+        'application/json': {
+          schema: z.strictObject({ ...groupFields, group: newGroup, to: place('Where it goes on') }),
+        },
+      },
       required: true,
     },
   },

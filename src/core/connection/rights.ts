@@ -60,8 +60,9 @@ function mayKeep(grant: Grant, subscription: Subscription): boolean {
     return mayConsume(grant, `${queuePrefix}${name}`, definition.filter)
   }
   if (subscription instanceof StreamReader) {
-    const { stream, topicFilter } = subscription
-    return mayConsume(grant, `${streamPrefix}${stream.name}`, topicFilter ?? stream.definition.filter)
+    const { stream, topicFilter, consumerGroup } = subscription
+    const group = consumerGroup?.name ?? null
+    return mayConsume(grant, `${streamPrefix}${stream.name}`, topicFilter ?? stream.definition.filter, group)
   }
   const { filter, qos } = subscription
   const parsed = parseTopicFilter(filter)
