@@ -57,7 +57,13 @@ async function freePort(): Promise<number> {
 }
 
 async function freePorts(): Promise<Ports> {
-  return { mqtt: await freePort(), http: await freePort(), tls: await freePort(), spare: await freePort() }
+  return {
+    mqtt: await freePort(),
+    http: await freePort(),
+    tls: await freePort(),
+    spare: await freePort(),
+    queue: await freePort(),
+  }
 }
 
 /** A self-signed certificate for 127.0.0.1, or undefined where there is no openssl. */

@@ -1,6 +1,8 @@
 /** What the bench asks of a generator process (one JSON argument) and what it answers (one JSON line on stdout). */
+import type { WorkQueueSpec } from './jobs/work-queue.ts'
 import type { Endpoint } from './link.ts'
 import type { LoadSpec } from './load.ts'
+import type { WorkQueueEndpoint } from './work-queues.ts'
 
 export interface Target {
   publishers: Endpoint
@@ -26,6 +28,8 @@ export type Job = { target: Target; connectTimeoutMs: number } & (
   | { kind: 'collect'; spec: LoadSpec; sentByPublisher: readonly number[]; topicsPerPublisher: number }
   /** Up to `messages`, or as many as the broker accepts in `fillMsMax`. */
   | { kind: 'fill'; spec: LoadSpec; messages: number; fillMsMax: number }
+  /** A queue of a broker that MQTT clients can't consume. */
+  | ({ kind: 'work-queue'; spec: WorkQueueSpec; endpoint: WorkQueueEndpoint } & Timed)
   | { kind: 'drain'; spec: LoadSpec; sentByPublisher: readonly number[] }
   /** Durable sessions with `filtersEach` subscriptions, made and left, as many as there is time for. */
   | { kind: 'make-sessions'; sessions: number; filtersEach: number; msMax: number }

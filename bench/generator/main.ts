@@ -6,6 +6,7 @@ import { runFindSessions, runMakeSessions } from './jobs/sessions.ts'
 import { runStalled } from './jobs/stalled.ts'
 import { runCollect, runDrain, runFill, runRetain } from './jobs/stored.ts'
 import { runThroughput } from './jobs/throughput.ts'
+import { runWorkQueue } from './jobs/work-queue.ts'
 
 function run(job: Job): Promise<Answer> {
   switch (job.kind) {
@@ -27,6 +28,8 @@ function run(job: Job): Promise<Answer> {
       return runFill(job)
     case 'drain':
       return runDrain(job)
+    case 'work-queue':
+      return runWorkQueue(job)
     case 'storm':
       return runStorm(job)
     case 'idle':

@@ -3,6 +3,9 @@ import { performance } from 'node:perf_hooks'
 import { cpuSeconds, machineBusySeconds, residentBytes } from '../proc.ts'
 import type { Load } from './load.ts'
 
+/** What counts messages. */
+type Counts = Pick<Load, 'sent' | 'deliveredCount' | 'acknowledgedCount'>
+
 interface Reading {
   seconds: number
   sent: number
@@ -32,7 +35,7 @@ export function ownCpuSeconds(): number {
   return (user + system) / 1e6
 }
 
-export function read(load: Load, brokerPids: readonly number[]): Reading {
+export function read(load: Counts, brokerPids: readonly number[]): Reading {
   return {
     seconds: performance.now() / 1000,
     sent: load.sent,

@@ -1,6 +1,7 @@
 /** What the bench knows of a broker: how to find it, with which settings to start it, and what it can do. */
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import type { WorkQueueEndpoint } from '../generator/work-queues.ts'
 
 /** What a scenario may need. */
 export type Capability =
@@ -15,6 +16,8 @@ export type Capability =
   | 'password'
   | 'acl'
   | 'queues'
+  /** MQTT clients may be away from them, and come back. */
+  | 'mqtt-queues'
   /** A hundred queues that get nothing. */
   | 'idle-queues'
   | 'streams'
@@ -34,6 +37,8 @@ export interface Ports {
   tls: number
   /** For what else a broker must bind. */
   spare: number
+  /** The protocol in which its queues are consumed, where that is not MQTT. */
+  queue: number
 }
 
 /** Where one start of a broker lives. */
@@ -82,6 +87,8 @@ export interface Broker {
   /** The settings in words or as the configuration file has them; quoted in the results. */
   configuration: string
   webSocketPath: string
+  /** How its queues are consumed; absent: by MQTT. */
+  workQueue?(place: Place): WorkQueueEndpoint
   /** Writes configuration files into the place's folder and returns how to start. */
   command(place: Place): Command
 }

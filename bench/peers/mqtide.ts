@@ -23,6 +23,7 @@ const capabilities: ReadonlySet<Capability> = new Set([
   'password',
   'acl',
   'queues',
+  'mqtt-queues',
   'idle-queues',
   'streams',
 ])

@@ -9,7 +9,7 @@ export function isBefore210(version: string): boolean {
 }
 
 function broker(program: string, version: string, settings: Settings): Broker {
-  const capabilities: Capability[] = ['websocket', 'retained', 'many-sessions']
+  const capabilities: Capability[] = ['websocket', 'retained', 'many-sessions', 'queues']
   if (!isBefore210(version)) capabilities.push('qos2')
   return {
     name: 'nats',
@@ -19,6 +19,11 @@ function broker(program: string, version: string, settings: Settings): Broker {
     capabilities: new Set(capabilities),
     configuration: template(`nats/${settings}.conf`),
     webSocketPath: '/mqtt',
+    workQueue: ({ ports }) => ({
+      protocol: 'jetstream',
+      port: ports.spare,
+      storage: settings === 'memory' ? 'memory' : 'file',
+    }),
     command(place: Place) {
       const file = written(place, 'nats.conf', filled(`nats/${settings}.conf`, place))
       // One processor is all it gets: more threads than that only switch.

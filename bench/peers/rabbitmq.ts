@@ -43,7 +43,7 @@ function samePath(place: Place): string {
 
 function broker(program: string, version: string, settings: Settings): Broker {
   const file = settings === 'safest' ? 'rabbitmq/safest.conf' : 'rabbitmq/default.conf'
-  const capabilities: Capability[] = ['websocket']
+  const capabilities: Capability[] = ['websocket', 'queues']
   if (!isBefore313(version)) capabilities.push('mqtt5')
   return {
     name: 'rabbitmq',
@@ -56,6 +56,11 @@ function broker(program: string, version: string, settings: Settings): Broker {
     startsSlowly: true,
     configuration: `# Erlang: ${erlangFlags}\n${template(file)}`,
     webSocketPath: '/ws',
+    workQueue: ({ ports }) => ({
+      protocol: 'amqp',
+      port: ports.queue,
+      queueType: settings === 'safest' ? 'quorum' : 'classic',
+    }),
     command(place: Place) {
       const { ports } = place
       const folder = samePath(place)

@@ -10,7 +10,14 @@ export function template(file: string): string {
 
 export function filled(file: string, place: Place): string {
   const { folder, ports, certificate, access } = place
-  const values = { folder, mqttPort: ports.mqtt, httpPort: ports.http, tlsPort: ports.tls, sparePort: ports.spare }
+  const values = {
+    folder,
+    mqttPort: ports.mqtt,
+    httpPort: ports.http,
+    tlsPort: ports.tls,
+    sparePort: ports.spare,
+    queuePort: ports.queue,
+  }
   return fillTemplate(template(file), { ...values, ...certificate, ...access })
 }
 

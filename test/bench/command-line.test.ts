@@ -114,7 +114,7 @@ describe('peers', () => {
 
   const place = (at: string) => ({
     folder: at,
-    ports: { mqtt: 22_001, http: 22_002, tls: 22_003, spare: 22_004 },
+    ports: { mqtt: 22_001, http: 22_002, tls: 22_003, spare: 22_004, queue: 22_005 },
     certificate: { certificateFile: '/c.pem', keyFile: '/k.pem' },
   })
 
