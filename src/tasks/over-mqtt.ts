@@ -19,8 +19,8 @@ export interface MqttSettings {
   clientId?: string
   username?: string
   password?: string
-  /** Whatever else MQTT.js takes, for instance certificates. */
-  mqtt?: IClientOptions
+  /** Whatever else MQTT.js takes, for instance certificates: its `IClientOptions`, whose types a program without a page's could not read. */
+  mqtt?: object
 }
 
 const sessionExpirySeconds = 60
@@ -36,6 +36,7 @@ const passing = [0x88, 0x89, 0x8b, 0x97, 0x9f]
 
 export async function overMqtt({ url, clientId, username, password, mqtt = {} }: MqttSettings): Promise<TaskBroker> {
   const { connect } = await import('mqtt')
+  const others: IClientOptions = mqtt
   const id = clientId ?? `tasks-${randomUUID()}`
   // It is a level of the topics at which answers come.
   if (/[+#/]/.test(id)) throw new RangeError(`expected a client id without +, # and /, got ${id}`)
@@ -46,14 +47,14 @@ export async function overMqtt({ url, clientId, username, password, mqtt = {} }:
   }
   const client = connect(url, {
     reconnectPeriod: reconnectMs,
-    ...mqtt,
+    ...others,
     ...credentials,
     clientId: id,
     protocolVersion: 5,
     clean: false,
     resubscribe: false,
     reconnectOnConnackError: true,
-    properties: { ...mqtt.properties, sessionExpiryInterval: sessionExpirySeconds },
+    properties: { ...others.properties, sessionExpiryInterval: sessionExpirySeconds },
     customHandleAcks: (topic, payload, packet: IPublishPacket, done) => done(over.arrived(topic, payload, packet)),
   })
   await over.begin(client)
