@@ -137,6 +137,20 @@ describe('message-id', () => {
     expect(figures(world).messages).toBe(1)
   })
 
+  it('of a settled message means nothing where it was remembered for a time and is now until the message is settled', () => {
+    const world = queueWorld(dedupe({ windowMs: 1000 }))
+    const p = world.connected('p')
+    const a = worker(world, 'a')
+    send(p, 'one')
+    answer(a, a.takePublishes()[0]!, 0)
+    send(p, 'two')
+    declareQueues(world.broker, [declared('jobs', dedupe({ until: 'settled' }))])
+    send(p, 'one')
+    send(p, 'two')
+    expect(payloads(a.takePublishes())).toEqual(['two', 'one'])
+    expect(figures(world)).toMatchObject({ messages: 2, duplicates: 1 })
+  })
+
   it('frees a place for others at the limit: the oldest is forgotten, counted', () => {
     const world = queueWorld(dedupe({ windowMs: 1000, idsMax: 2 }))
     const p = world.connected('p')
@@ -310,6 +324,31 @@ describe('on a store', () => {
     send(again, 'one')
     const last = await restarted(next, over)
     expect(queueOf(last).seen!.ids).toBe(1)
+  })
+
+  it('an id of a settled message means nothing after a restart by which it is remembered until then', async () => {
+    const world = worldOf({ windowMs: 10_000 })
+    const p = await world.ready('p', {})
+    const a = await world.ready('a', {})
+    a.subscribe('$queue/jobs', 1)
+    await world.settle()
+    a.take()
+    send(p, 'one')
+    send(p, 'two')
+    await world.settle()
+    const [first] = a.takePublishes()
+    answer(a, first!, 0)
+    await world.settle()
+    const next = await restarted(world, { until: 'settled' })
+    const again = await next.ready('p', {})
+    const b = await next.ready('b', {})
+    b.subscribe('$queue/jobs', 1)
+    await next.settle()
+    b.take()
+    send(again, 'one')
+    send(again, 'two')
+    await next.settle()
+    expect(figures(next)).toMatchObject({ messages: 2, duplicates: 1 })
   })
 
   it('a queue that does not ask any more forgets, at once and after a restart; one that is not declared keeps', async () => {

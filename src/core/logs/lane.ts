@@ -87,6 +87,11 @@ export class Lane implements LogOwner {
     if (position < this.fresh) this.#cameBack.push(position)
   }
 
+  /** Whether the message there may have no final verdict yet: of what is in the store only, nobody knows which have gone. */
+  mayHave(position: number): boolean {
+    return this.messages.has(position) || (position >= this.residentEnd && position < this.nextPosition)
+  }
+
   get hasMoreStored(): boolean {
     return this.residentEnd < this.nextPosition
   }

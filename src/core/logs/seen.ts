@@ -90,7 +90,14 @@ export class SeenMessages {
     const id = userProperty(forwardProperties, 'message-id')
     const seen = id === undefined ? undefined : this.#ids.get(id)
     if (seen === undefined) return null
-    return this.definition.until === 'settled' || seen.at + this.definition.windowMs > this.#broker.now ? id! : null
+    const { until, windowMs } = this.definition
+    const counts = until === 'settled' ? this.#mayBeUnsettled(seen) : seen.at + windowMs > this.#broker.now
+    return counts ? id! : null
+  }
+
+  /** An id outlives its message where it was remembered for a time before, or where the store could not read the message. */
+  #mayBeUnsettled({ lane, position }: Place): boolean {
+    return this.#broker.lanesByNumber.get(lane)?.mayHave(position) === true
   }
 
   #isCounted({ publisher, forwardProperties }: Message): boolean {
