@@ -1,8 +1,12 @@
 /** Shaped subscriptions on a fake clock: what is sent, what is left out and counted, and what is kept meanwhile. */
 import { describe, expect, test } from 'vitest'
 import { follow } from '../../src/core/explain/explainer.ts'
+import { publishBundle } from '../../src/core/publish/bundle.ts'
 import { latestTopicsMax, shapedSubscriptionsMax } from '../../src/core/shaping/shaper.ts'
+import { newMessage } from '../../src/engine/own-message.ts'
 import type { Properties } from '../../src/mqtt/packet.ts'
+import { encodeUtf8 } from '../../src/mqtt/utf8.ts'
+import { DurableWorld } from './durable-world.ts'
 import { type Device, World } from './world.ts'
 
 const wishes = (given: Record<string, string>): Properties => ({
@@ -264,5 +268,48 @@ describe('a shaped subscription', () => {
     expect(world.broker.contentFilters.size).toBe(shapedSubscriptionsMax - 1)
     expect(asked('plain', {})).toBe(0)
     for (const filter of ['$queue/jobs', '$stream/log']) expect(asked(filter, { sample: '2' })).toBe(0x8f)
+  })
+})
+
+describe('a publisher at QoS 1 is refused for a page with a content filter as for any other subscriber', () => {
+  test('whose queue is full, where full queues refuse', () => {
+    const world = new World({ sessionQueueFull: 'reject', sessionQueueMessagesMax: 1 })
+    const page = world.connected('page', { properties: { receiveMaximum: 1 } })
+    page.subscribe('a/#', 1, {}, wishes({ where: 't > 25' }))
+    page.take()
+    const publisher = world.connected('publisher')
+    const codes = [1, 2, 3].map(() => {
+      publisher.publish('a/1', '{"t":26}', { qos: 1 })
+      const [puback] = publisher.take()
+      return puback?.type === 'puback' ? puback.reasonCode : undefined
+    })
+    expect(codes).toEqual([0, 0, 0x97])
+    expect(drops(world)).toBe(0)
+  })
+
+  test('and a bundle is refused whole', () => {
+    const world = new World({ sessionQueueFull: 'reject', sessionQueueMessagesMax: 1 })
+    const page = world.connected('page', { properties: { receiveMaximum: 1 } })
+    page.subscribe('a/#', 1, {}, wishes({ where: 't > 25' }))
+    page.take()
+    const { broker } = world
+    const own = { name: 'a/1', payload: encodeUtf8('{"t":26}'), forwardProperties: new Uint8Array(0), qos: 1 } as const
+    const messages = [1, 2, 3].map(() => {
+      const message = newMessage({ ...own, expiresAt: Infinity, publishedAt: broker.now })
+      return { namespace: broker.defaultNamespace, message, retain: false }
+    })
+    expect(publishBundle(broker, { messages, verdicts: [], publisher: null })).toMatchObject({ reason: 'no_room' })
+    expect(got(page)).toEqual([])
+  })
+
+  test('whose queue would be written to a store that has no room', async () => {
+    const world = new DurableWorld()
+    const page = await world.ready('page', { properties: { sessionExpiryInterval: 100 } })
+    page.subscribe('a/#', 1, {}, wishes({ where: 't > 25' }))
+    const publisher = await world.ready('publisher', {})
+    world.broker.storeFull = true
+    publisher.publish('a/1', '{"t":26}', { qos: 1 })
+    await world.settle()
+    expect(publisher.take()).toMatchObject([{ type: 'puback', reasonCode: 0x97 }])
   })
 })

@@ -15,6 +15,7 @@ import { Stream } from '../logs/stream.ts'
 import type { Namespace } from '../namespace.ts'
 import { retainRefusal } from '../retained/retained-changes.ts'
 import { Session } from '../session/session.ts'
+import { Shaper } from '../shaping/shaper.ts'
 import type { Ahead, Destination } from '../subscriptions/destination.ts'
 import { dispatchedMessage, isGroupFull } from '../subscriptions/shared-group.ts'
 import type { Route, Subscription } from '../subscriptions/subscription-index.ts'
@@ -108,12 +109,13 @@ export class BundleRoom {
     if (destination instanceof Queue) return this.#inQueue(destination, message)
     if (destination instanceof Export) return this.#exported(destination, message)
     if (qos === 0) return ''
-    if (destination instanceof Session) {
-      if (options.sessionQueueFull === 'reject' && !destination.hasRoomBehind(this.#ahead(destination, namespace)))
-        return `the queue of ${destination.name} is full`
+    const session = destination instanceof Shaper ? destination.session : destination
+    if (session instanceof Session) {
+      if (options.sessionQueueFull === 'reject' && !session.hasRoomBehind(this.#ahead(session, namespace)))
+        return `the queue of ${session.name} is full`
     } else if (destination.ownPolicy && destination.refuses && !destination.hasRoom)
       return `${destination.name} is full`
-    this.#put(destination, namespace, message)
+    this.#put(session, namespace, message)
     return ''
   }
 

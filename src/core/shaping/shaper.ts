@@ -39,9 +39,6 @@ interface Kept {
 
 export class Shaper implements Destination {
   readonly durable = false
-  readonly stored = false
-  readonly hasRoom = true
-  readonly refuses = false
   readonly ownPolicy = false
   readonly load = 0
   matchNumber = 0
@@ -83,6 +80,19 @@ export class Shaper implements Destination {
 
   get ready(): boolean {
     return this.session.ready
+  }
+
+  /** What is not thinned out waits in the session's queue, and is refused where that has no room. */
+  get stored(): boolean {
+    return !this.#thins && this.session.stored
+  }
+
+  get hasRoom(): boolean {
+    return this.#thins || this.session.hasRoom
+  }
+
+  get refuses(): boolean {
+    return !this.#thins && this.session.refuses
   }
 
   /** What it may be granted of the QoS that was asked for. */
