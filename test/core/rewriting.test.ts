@@ -29,6 +29,7 @@ describe('rules of rewriting', () => {
     expect(topic(rewrites, 'old/a/b/c')).toEqual(['plant/a/b/c'])
     expect(topic(rewrites, 'x/y/swap')).toEqual(['y/x'])
     expect(topic(rewrites, 'one/')).toEqual(['two'])
+    expect(topic(new Rewrites([rule('x/{__proto__}', 'y/{__proto__}')]), 'x/1')).toEqual(['y/1'])
     for (const same of ['temp', 'temp/7', 'temp/7/door/x', 'old', 'swap', '$SYS/temp/1/2', '$queue/old/x', 'x']) {
       expect(topic(rewrites, same)).toBe(same)
     }

@@ -40,7 +40,8 @@ export function parsePattern(text: string): Pattern | string {
 export function bind(pattern: Pattern, levels: readonly string[]): Readonly<Record<string, string>> | undefined {
   const last = pattern.at(-1)!
   if (last.kind === 'rest' ? levels.length < pattern.length : levels.length !== pattern.length) return undefined
-  const bound: Record<string, string> = {}
+  // Without a prototype: a level may be called like something of it.
+  const bound: Record<string, string> = Object.create(null)
   for (const [index, level] of pattern.entries()) {
     const given = levels[index]!
     if (level.kind === 'rest') bound[level.name] = levels.slice(index).join('/')
