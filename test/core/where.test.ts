@@ -30,6 +30,12 @@ const reading = content(
   { site: 'north', level: '7', 'odd name': 'x' },
 )
 
+test('a user property is a number beside one up to 40 characters: a longer one costs each comparison its length', () => {
+  const of = (n: string) => holds(parseWhere('@n > 5'), content(undefined, { n }))
+  expect(of('9'.repeat(40))).toBe(true)
+  expect(of('9'.repeat(41))).toBe(false)
+})
+
 test.each([
   ['temperature > 25', true],
   ['temperature > 26.5', false],

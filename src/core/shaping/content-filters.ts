@@ -3,7 +3,6 @@
  * is parsed once for all of them.
  */
 import { depthOf } from '../../json/depth.ts'
-import type { Properties } from '../../mqtt/packet.ts'
 import { type PublishParts, publishProperties } from '../../mqtt/publish.ts'
 import { decodeUtf8 } from '../../mqtt/utf8.ts'
 import type { Cost } from '../cost.ts'
@@ -84,15 +83,24 @@ export class ContentFilters {
 
   #contentOf({ payload, forwardProperties }: PublishParts): Content {
     this.#cost.steps += Math.ceil(Math.min(payload.length, filteredPayloadBytesMax) / bytesPerStep)
-    let properties: Properties | undefined
+    let properties: ReadonlyMap<string, string> | undefined
     return {
       payload: parsed(payload),
       property(name) {
-        properties ??= forwardProperties.length === 0 ? {} : publishProperties(forwardProperties)
-        return properties.userProperties?.find(([key]) => key === name)?.[1]
+        properties ??= userPropertiesOf(forwardProperties)
+        return properties.get(name)
       },
     }
   }
+}
+
+/** By name, since each comparison of each filter may look for one; of several of a name the first. */
+function userPropertiesOf(forwardProperties: Uint8Array): ReadonlyMap<string, string> {
+  const byName = new Map<string, string>()
+  if (forwardProperties.length === 0) return byName
+  for (const [name, value] of publishProperties(forwardProperties).userProperties ?? [])
+    if (!byName.has(name)) byName.set(name, value)
+  return byName
 }
 
 function parsed(payload: Uint8Array): unknown {

@@ -9,7 +9,7 @@
  *     literal      a number, "a text" or 'a text', true, false, null
  *
  * A place alone asks whether there is something. What is compared has to be of the literal's type: numbers with numbers, texts with
- * texts; a user property that looks like a number is one beside a number. Where it is missing or of another type, a comparison is
+ * texts; a user property of at most 40 characters that looks like a number is one beside a number. Where it is missing or of another type, a comparison is
  * false, but for `!=` of something that is there. So each expression is true or false of any message, and costs no more than it is long.
  */
 export const whereCharactersMax = 1000
@@ -219,7 +219,11 @@ function compare(found: unknown, operator: Operator, literal: Literal, of: Place
   return typeof value === 'string' && typeof literal === 'string' && isOrdered(value, operator, literal)
 }
 
+/** The digits of a longer one would be read anew for each comparison. */
+const numberCharactersMax = 40
+
 function numberIn(text: string): string | number {
+  if (text.length > numberCharactersMax) return text
   return /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text) ? Number(text) : text
 }
 
