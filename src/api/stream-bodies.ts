@@ -39,7 +39,7 @@ export const streamSchema = z.object(stream).openapi('Stream')
 
 const filter = z.string().nullable().describe('What it reads of the stream, by topic; null: all.')
 const cursor = count().describe('Everything before this offset is acknowledged.')
-const lag = count().describe('Messages behind that, whether they match the filter or not.')
+const lag = count().describe('Messages behind that which are kept, whether they match the filter or not.')
 const inflight = count().describe('Sent and not yet acknowledged.')
 
 export const streamGroupSchema = z

@@ -124,6 +124,20 @@ describe('a stream seen from outside', () => {
     expect(streams.groups(unknown)).toEqual([])
   })
 
+  it('says that nothing is before a group and a reader of which all is gone', () => {
+    const world = streamWorld()
+    fill(world, 0, 9)
+    const streams = new BrokerStreams(world.broker)
+    const durable = { cleanStart: false, properties: { sessionExpiryInterval: 60 } } as const
+    read(world.connected('a', durable), '$share/g/$stream/meters', 'first')
+    read(world.connected('b', durable), '$stream/meters', 'first')
+    streams.trim(meters, start('offset:8'))
+    expect(streams.groups(meters)).toMatchObject([{ cursor: 0, lag: 2 }])
+    streams.trim(meters, start('next'))
+    expect(streams.groups(meters)).toMatchObject([{ lag: 0 }])
+    expect([...streams.readers(meters)].map((one) => one?.lag)).toEqual([0, 0])
+  })
+
   it('tells once when there is something at an offset', () => {
     const world = streamWorld()
     const streams = new BrokerStreams(world.broker)

@@ -37,6 +37,11 @@ describe('a subscription to a stream', () => {
     expect([...world.broker.counters.subscriptionsRefused.counts.values()].reduce((a, b) => a + b)).toBe(2)
   })
 
+  it('that is refused with more words than its client accepts is answered by the code alone', () => {
+    const small = streamWorld().connected('small', { properties: { maximumPacketSize: 20 } })
+    expect(read(small, '$stream/other')).toMatchObject({ code: 0x8f, reason: '' })
+  })
+
   it('with a wrong stream-seek is refused, and the reader stays where it is', () => {
     const world = streamWorld()
     fill(world, 0, 4)

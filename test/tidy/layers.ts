@@ -87,7 +87,6 @@ export const layers: readonly Layer[] = [
       'src/core/logs/definition.ts',
       'src/core/rewrite/',
       'src/core/logs/stream-definition.ts',
-      'src/core/logs/stream-definition.ts',
       'src/core/logs/stream-start.ts',
       'src/store/store.ts',
       // The schema checks rules in the words of those who judge by them.

@@ -50,7 +50,7 @@ export class BrokerStreams implements Streams {
       group: group.name,
       filter: group.filter,
       cursor: group.cursor,
-      lag: stream.nextOffset - group.cursor,
+      lag: lagOf(stream, group.cursor),
       inflight: group.openCount,
       settledAhead: group.settledAhead,
       members: group.members.length,
@@ -66,7 +66,7 @@ export class BrokerStreams implements Streams {
         filter: topicFilter,
         group: consumerGroup?.name ?? null,
         cursor,
-        lag: stream!.nextOffset - cursor,
+        lag: lagOf(stream!, cursor),
         inflight: loans.size,
         stored: isStored,
       }
@@ -162,6 +162,11 @@ class PartReader implements Walker {
     const missed = this.#missed + walk.missed
     this.#use({ messages: this.#messages, nextOffset: walk.next, atEnd: walk.atEnd, missed })
   }
+}
+
+/** What is gone is before nobody any more. */
+function lagOf({ firstOffset, nextOffset }: Stream, cursor: number): number {
+  return nextOffset - Math.max(firstOffset, cursor)
 }
 
 function viewState(stream: Stream): StreamState {

@@ -51,12 +51,7 @@ export function onSubscribe(broker: Broker, client: Client, packet: SubscribePac
     return failure
   })
   const ticket = broker.journal.appended === appended ? 0 : broker.journal.ticket
-  const suback = encodeSuback(session.version, {
-    packetId: packet.packetId,
-    reasonCodes,
-    properties: reasonsOf(client, refusals),
-  })
-  client.answer(suback, ticket)
+  client.answer(subackOf(client, packet.packetId, reasonCodes, refusals), ticket)
   for (const begin of pending) begin()
   client.pump()
   yieldWhereDue(broker.cost, client.link)
@@ -67,6 +62,15 @@ function rewritten({ namespace, client }: Session, request: SubscriptionRequest)
   if (client?.peer.relays === true) return request
   const topicFilter = rewrittenFilter(namespace, request.topicFilter)
   return topicFilter === request.topicFilter ? request : { ...request, topicFilter }
+}
+
+/** What is longer than the client accepts goes without its text [MQTT-3.9.2-1]. */
+function subackOf(client: Client, packetId: number, reasonCodes: number[], refusals: readonly string[]): Uint8Array {
+  const { version } = client.session!
+  const whole = encodeSuback(version, { packetId, reasonCodes, properties: reasonsOf(client, refusals) })
+  return whole.length <= client.maximumPacketSize
+    ? whole
+    : encodeSuback(version, { packetId, reasonCodes, properties: {} })
 }
 
 /** Only queues, streams and shaped subscriptions say more than their code. */
