@@ -8,7 +8,14 @@ import { Bridges } from './bridges/bridges.ts'
 import { gatewayIdOf, newGatewayId } from './bridges/gateway-id.ts'
 import { type BridgeGuard, bridgePrefix } from './bridges/guard.ts'
 import { KeptBridges } from './bridges/kept-bridges.ts'
-import type { LocalConnection, LocalStream, Outbox, OutboxLimits, OutboxSubscription } from './bridges/outbox.ts'
+import type {
+  Accepts,
+  LocalConnection,
+  LocalStream,
+  Outbox,
+  OutboxLimits,
+  OutboxSubscription,
+} from './bridges/outbox.ts'
 import type { BridgeSettings } from './bridges/settings.ts'
 import type { BridgeView, OutboxState } from './bridges/view.ts'
 import { viewOf } from './bridges/view-of.ts'
@@ -69,7 +76,8 @@ export function composeBridges(config: GatewayConfig, { engine, guard, log }: Pa
     ...world,
     outbox: ({ namespace, name }) =>
       new SessionOutbox(engine, { namespace: broker.namespace(namespace), name, durability: config.durability, room }),
-    endOthers: (kept) => endOthers(engine, kept, log),
+    // Also of those that are kept and not understood.
+    endOthers: (wanted) => endOthers(engine, [...wanted, ...kept.all], log),
     onRemoved: ({ settings }) => publishState(engine, settings, ''),
   })
   broker.gatewayId = gatewayId
@@ -198,6 +206,10 @@ class SessionOutbox implements Outbox {
 
   get #broker(): Broker {
     return this.#engine.broker
+  }
+
+  get accepts(): Accepts {
+    return this.#broker.options
   }
 
   get #session(): Session | undefined {

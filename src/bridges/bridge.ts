@@ -2,17 +2,17 @@
  * One bridge: its session here, its connections there, and what becomes of it when they fail. Several connections are one thing: they are
  * made together, and when one of them fails all are made anew.
  */
-import type { ConnectPacket, Properties, SubackPacket } from '../mqtt/packet.ts'
+import type { ConnectPacket, Properties, Qos, SubackPacket } from '../mqtt/packet.ts'
 import { reasonName } from '../mqtt/reason-code.ts'
 import { gatewayProperty } from '../mqtt/user-property.ts'
 import { encodeUtf8 } from '../mqtt/utf8.ts'
 import { readSecret } from './dial.ts'
+import { goesRound, wouldLoop } from './goes-round.ts'
 import type { Outbox, OutboxSubscription } from './outbox.ts'
-import { filtersOverlap } from './overlap.ts'
 import { Relay } from './relay.ts'
 import { Remote, type RemoteEvents, type RemoteFailure } from './remote.ts'
 import { type BridgeSettings, isIn, isOut, localFilter, remoteFilter, shownUrl } from './settings.ts'
-import { TopicMap } from './topic-map.ts'
+import { growthBytes, TopicMap } from './topic-map.ts'
 import { BridgeTotals } from './totals.ts'
 import { encodeVia } from './via.ts'
 import type { BridgeState, OutboxState } from './view.ts'
@@ -42,6 +42,8 @@ export interface LastFailure extends RemoteFailure {
   readonly at: number
 }
 
+/** What `guard.ts` answers to a bridge of its own, in 5.0 and 3.1.1. */
+const refusedAsOurs: ReadonlySet<string> = new Set(['use_another_server', 'server_unavailable'])
 const tickMs = 1000
 /** After so long a connection counts as one that holds: the next attempt comes soon again. */
 const steadyAfterMs = 10_000
@@ -76,6 +78,8 @@ export class Bridge {
   #subscribed = false
   #bridgeBit: boolean
   #bridgeBitWorks = false
+  /** Somebody who says to be this bridge came to this gateway since it was dialled. */
+  #cameHere = false
 
   constructor(settings: BridgeSettings, outbox: Outbox, world: BridgeWorld, replaced?: BridgeSettings) {
     this.settings = settings
@@ -91,7 +95,10 @@ export class Bridge {
   }
 
   get clientId(): string {
-    return this.settings.clientId ?? `mqtide-${this.#world.gatewayId}-${this.settings.name}`.slice(0, clientIdMax)
+    const { clientId, namespace, name } = this.settings
+    // Bridges of two namespaces may have one name; none has an @ in it.
+    const owner = namespace === 'default' ? '' : `@${namespace}`
+    return clientId ?? `mqtide-${this.#world.gatewayId}-${name}${owner}`
   }
 
   /** Of all its connections. */
@@ -100,7 +107,7 @@ export class Bridge {
   }
 
   #clientIdOf(index: number): string {
-    return index === 0 ? this.clientId : `${this.clientId}-${index + 1}`
+    return index === 0 ? this.clientId : `${this.clientId}:${index + 1}`
   }
 
   get outbox(): OutboxState {
@@ -137,18 +144,30 @@ export class Bridge {
 
   /** The same for good: what waits is lost, and 5.0 brokers forget the bridge. */
   remove(): void {
+    const { waiting } = this.outbox
+    if (waiting > 0)
+      this.#world.log.warn({ ...this.#named, waiting }, 'a bridge is gone: what waited for it is dropped')
     this.#part('bridge_removed', this.settings.protocolVersion === 5 ? { sessionExpiryInterval: 0 } : {})
     this.state = 'stopped'
     this.#outbox.end()
   }
 
-  /** The connection of this bridge has come to this gateway. */
-  leadsHere(): void {
+  /** CONNECT may be on its way. */
+  get isDialling(): boolean {
+    return this.state === 'connecting' && this.#remotes.some(({ session }) => session === null)
+  }
+
+  /** Somebody came to this gateway who says to be this bridge, and is refused. That it was the bridge is known when it is refused so there. */
+  cameHere(): void {
+    this.#cameHere = true
+  }
+
+  #leadsHere(): void {
     const text = 'the address leads back to this gateway: it would be a bridge to itself'
     this.#note({ reason: 'itself', text })
     this.#part('bridge_stopped', {})
     this.state = 'refused'
-    this.#world.log.error({ ...this.#named, url: this.settings.url }, text)
+    this.#world.log.error({ ...this.#named, url: shownUrl(this.settings.url) }, text)
   }
 
   /** Leaves and connects anew, at once. */
@@ -178,6 +197,7 @@ export class Bridge {
     this.state = 'connecting'
     this.nextAttemptAt = -1
     this.#opened = 0
+    this.#cameHere = false
     // Somebody may have ended the session here.
     this.declare()
     try {
@@ -265,7 +285,7 @@ export class Bridge {
     const relay = new Relay({
       ...options,
       gatewayId: this.#world.gatewayId,
-      growthBytes: this.#growthBytes(),
+      growthBytes: growthBytes(this.settings.topics) + encodeVia(this.#world.gatewayId).length + lengthBytesMax,
       onReady: () => this.#onReady(),
       onFailure: (failure) => {
         if (this.#relay === relay) this.#onFailure(failure)
@@ -282,12 +302,14 @@ export class Bridge {
   #subscribe(remote: Remote): void {
     const rules = this.settings.topics.filter(isIn)
     const { present } = remote.session!
+    const { maximumQos } = this.#outbox.accepts
     const [first, second] = this.#outbox.sparePacketIds(2) as [number, number]
     if (present && this.#goneFilters.length > 0) remote.unsubscribe(second, this.#goneFilters)
     this.#goneFilters = []
     if (rules.length === 0 || (present && this.#subscribed)) return
     const subscriptions = rules.map((rule) => ({
-      ...{ topicFilter: remoteFilter(rule), qos: rule.qos, retainHandling: rule.retainHandling },
+      ...{ topicFilter: remoteFilter(rule), qos: Math.min(rule.qos, maximumQos) as Qos },
+      ...{ retainHandling: rule.retainHandling },
       ...{ noLocal: true, retainAsPublished: true },
     }))
     remote.subscribe(first, subscriptions)
@@ -317,6 +339,10 @@ export class Bridge {
   }
 
   #onRemoteClosed(remote: Remote, failure: RemoteFailure): void {
+    if (this.#cameHere && refusedAsOurs.has(failure.reason)) {
+      this.#leadsHere()
+      return
+    }
     const refusesBit = failure.reason === 'unacceptable_protocol_version' || failure.reason === 'closed'
     const changesBit = remote.session === null && refusesBit && this.settings.protocolVersion === 4
     if (!changesBit || this.#bridgeBitWorks) {
@@ -368,25 +394,4 @@ export class Bridge {
       this.#tick()
     })
   }
-
-  #growthBytes(): number {
-    const growth = this.settings.topics.filter(isOut).map(({ localPrefix, remotePrefix }) => {
-      return encodeUtf8(remotePrefix).length - encodeUtf8(localPrefix).length
-    })
-    return Math.max(0, ...growth) + encodeVia(this.#world.gatewayId).length + lengthBytesMax
-  }
-}
-
-/** 3.1.1 lets brokers refuse more than 23 characters; none that is known does. */
-const clientIdMax = 128
-
-const wouldLoop =
-  'the other broker does not know bridges (3.1.1), and what goes out would come back in: use 5.0, or other prefixes'
-
-/** Whether what goes out is subscribed to there. */
-export function goesRound({ topics }: Pick<BridgeSettings, 'topics'>): boolean {
-  const incoming = topics.filter(isIn)
-  return topics
-    .filter(isOut)
-    .some((out) => incoming.some((one) => filtersOverlap(remoteFilter(out), remoteFilter(one))))
 }

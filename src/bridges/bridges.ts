@@ -61,9 +61,9 @@ export class Bridges {
     for (const bridge of this.all) bridge.stop()
   }
 
-  /** A client that connects to this gateway has this client id: the bridge that it is, if it is one. */
+  /** A client that connects to this gateway has this client id: the bridge that it may be, if one is on its way. */
   ofClient(clientId: string): Bridge | undefined {
-    return this.all.find((bridge) => bridge.state !== 'stopped' && bridge.clientIds.includes(clientId))
+    return this.all.find((bridge) => bridge.isDialling && bridge.clientIds.includes(clientId))
   }
 }
 

@@ -26,7 +26,7 @@ export class BridgeGuard {
           return
         }
         done({ reasonCode: ReasonCode.useAnotherServer, reasonString: 'this is where the bridge comes from' })
-        queueMicrotask(() => own.leadsHere())
+        own.cameHere()
       },
       beginExchange: (method, claimant) => authority.beginExchange(method, claimant),
     }

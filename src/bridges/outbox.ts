@@ -18,6 +18,14 @@ export interface OutboxLimits {
   readonly full: QueueFull
 }
 
+/** What the gateway takes of its clients. */
+export interface Accepts {
+  readonly packetBytesMax: number
+  readonly propertiesPerPacketMax: number
+  readonly maximumQos: Qos
+  readonly retainAvailable: boolean
+}
+
 /** The client's end of a connection to the gateway itself. */
 export interface LocalConnection {
   onData(chunk: Buffer): void
@@ -37,6 +45,7 @@ export interface LocalStream {
 
 export interface Outbox {
   readonly clientId: string
+  readonly accepts: Accepts
   /**
    * Makes the session where there is none, with these subscriptions and no others, before anything is published. Returns whether it was
    * made, and which of them may still have to get retained messages.

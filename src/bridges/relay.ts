@@ -9,9 +9,9 @@ import { Decoder } from '../mqtt/decoder.ts'
 import { encodeAck, encodeConnect, encodeSubscribe } from '../mqtt/encoder.ts'
 import type { ConnackPacket, DisconnectPacket, PacketSink, PublishFrame, Qos, SubackPacket } from '../mqtt/packet.ts'
 import { PacketType } from '../mqtt/packet.ts'
-import { encodePublish, forwardProperties } from '../mqtt/publish.ts'
+import { encodePublish, forwardProperties, publishProperties } from '../mqtt/publish.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
-import type { LocalConnection, LocalStream, Outbox, OutboxSubscription } from './outbox.ts'
+import type { Accepts, LocalConnection, LocalStream, Outbox, OutboxSubscription } from './outbox.ts'
 import type { Remote, RemoteFailure } from './remote.ts'
 import type { Mapped, TopicMap, Unmapped } from './topic-map.ts'
 import type { BridgeTotals } from './totals.ts'
@@ -112,7 +112,7 @@ export class Relay implements PacketSink, LocalStream {
   // The other broker's packets.
 
   fromRemote(remote: Remote, frame: PublishFrame): void {
-    const { map, totals, remotes } = this.#options
+    const { map, totals, remotes, outbox } = this.#options
     const { buffer, topicStart, topicEnd, packetId, qos, dup } = frame
     const mapped = remote === remotes[0] ? map.in(buffer, topicStart, topicEnd) : 'unmatched'
     let properties = forwardProperties(frame)
@@ -122,12 +122,21 @@ export class Relay implements PacketSink, LocalStream {
       this.#answerRemote(remote, qos, packetId)
       return
     }
-    totals.received++
     if (this.#viaIn !== null) properties = withVia(properties, this.#viaIn)
     const { topic, retain } = mapped as Mapped
+    const { accepts } = outbox
     const parts = { topic, payload: buffer.subarray(frame.payloadStart, frame.end), forwardProperties: properties }
-    const options = publishOptions(frame, qos, frame.retain && retain, dup)
-    this.#toLocal.push(encodePublish(5, parts, options).bytes)
+    const options = publishOptions(frame, qos, frame.retain && retain && accepts.retainAvailable, dup)
+    const { bytes } = encodePublish(5, parts, options)
+    // Our own side would end the connection over it, and get it again on the next one.
+    const refused = whyRefused(accepts, bytes, properties)
+    if (refused !== null) {
+      totals.skippedIn.add(refused)
+      this.#answerRemote(remote, qos, packetId)
+      return
+    }
+    totals.received++
+    this.#toLocal.push(bytes)
   }
 
   #answerRemote(remote: Remote, qos: Qos, packetId: number): void {
@@ -355,6 +364,16 @@ export class Relay implements PacketSink, LocalStream {
   onPingreq(): void {}
   onPingresp(): void {}
   onAuth(): void {}
+}
+
+function whyRefused(accepts: Accepts, { length }: Uint8Array, properties: Uint8Array): string | null {
+  if (length > accepts.packetBytesMax) return 'too_large'
+  const { propertiesPerPacketMax } = accepts
+  // One more may be added: Message Expiry Interval. None takes less than two bytes.
+  if (properties.length < 2 * propertiesPerPacketMax) return null
+  const { userProperties = [], ...others } = publishProperties(properties)
+  const count = userProperties.length + Object.keys(others).length + 1
+  return count > propertiesPerPacketMax ? 'too_many_properties' : null
 }
 
 function publishOptions(frame: PublishFrame, qos: Qos, retain: boolean, dup: boolean) {

@@ -5,7 +5,7 @@
 import type { Qos } from '../mqtt/packet.ts'
 import { topicMatchesFilter } from '../mqtt/topic.ts'
 import { decodeUtf8, encodeUtf8, isEncodable } from '../mqtt/utf8.ts'
-import { isIn, isOut, type TopicRule } from './settings.ts'
+import { isIn, isOut, remoteFilter, type TopicRule } from './settings.ts'
 
 export interface Mapped {
   /** At the other end, as UTF-8. */
@@ -17,7 +17,7 @@ export interface Mapped {
 }
 
 /** Why a message does not go over. */
-export type Unmapped = 'unmatched' | 'excepted' | 'topic_too_long'
+export type Unmapped = 'unmatched' | 'excepted' | 'topic_too_long' | 'topic_invalid'
 
 const rememberedMax = 10_000
 
@@ -70,7 +70,10 @@ export class TopicMap {
       const { localPrefix, remotePrefix, except } = rule
       if (!isOut(rule) || !fits(topic, localPrefix, rule.filter)) continue
       if (except.some((filter) => topicMatchesFilter(localPrefix + filter, topic))) return 'excepted'
-      return this.#mapped(rule, remotePrefix + topic.slice(localPrefix.length), hashOf(topic))
+      const there = remotePrefix + topic.slice(localPrefix.length)
+      // Without its prefix `x/$queue/a` would be an address there, which the rule does not name.
+      if (there.startsWith('$') && !remoteFilter(rule).startsWith('$')) return 'excepted'
+      return this.#mapped(rule, there, hashOf(topic))
     }
     return 'unmatched'
   }
@@ -83,6 +86,7 @@ export class TopicMap {
       const here = localPrefix + topic.slice(remotePrefix.length)
       // What begins with $ is ours to say: $SYS, and addresses such as $queue.
       if (here.startsWith('$')) return 'excepted'
+      if (/[+#]/.test(here)) return 'topic_invalid'
       return here.split('/').length > this.#options.topicLevelsMax ? 'topic_too_long' : this.#mapped(rule, here, 0)
     }
     return 'unmatched'
@@ -104,4 +108,12 @@ function hashOf(topic: string): number {
   let hash = 0x811c9dc5
   for (let at = 0; at < topic.length; at++) hash = Math.imul(hash ^ topic.charCodeAt(at), 0x01000193)
   return hash >>> 0
+}
+
+/** By how much topics may grow on their way out. */
+export function growthBytes(rules: readonly TopicRule[]): number {
+  const growth = rules.filter(isOut).map(({ localPrefix, remotePrefix }) => {
+    return encodeUtf8(remotePrefix).length - encodeUtf8(localPrefix).length
+  })
+  return Math.max(0, ...growth)
 }

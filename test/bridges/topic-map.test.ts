@@ -85,3 +85,13 @@ describe('where a message has been', () => {
     expect(hasPassed(withVia(bytes, encodeVia('last')), ['mine'])).toBe(true)
   })
 })
+
+test('what would begin with $ at the other end without its prefix stays where it is', () => {
+  const rules = [rule({ localPrefix: 'x/', direction: 'out' })]
+  for (const topic of ['x/$queue/jobs', 'x/$SYS/broker', 'x/$share/a'])
+    expect(mapped(rules, 'out', topic)).toBe('(excepted)')
+})
+
+test('a topic with a wildcard in it does not come in', () => {
+  expect(mapped([rule({ direction: 'in' })], 'in', 'a/+/b')).toBe('(topic_invalid)')
+})
