@@ -5,6 +5,7 @@
  * and finds what is to be sent in the `Link`s. It never waits and never reads a clock, a socket or a store.
  */
 import type { ProtocolVersion } from '../mqtt/packet.ts'
+import { ProtocolError } from '../mqtt/protocol-error.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { type BudgetReading, Budgets, changeBudgets } from './budgets.ts'
 import type { Client } from './connection/client.ts'
@@ -219,9 +220,14 @@ export class Broker {
     }
   }
 
-  /** Publishes a message of the server itself. */
+  /** Publishes a message of the server itself. @throws ProtocolError for what can be no topic of it */
   publish(message: Message, retain: boolean, namespace = this.defaultNamespace): PublishOutcome {
-    return publishMessage(this, namespace, rewrittenMessage(this, namespace, message), retain, null)
+    const own = rewrittenMessage(this, namespace, message)
+    if (namespace.isImported(own.name)) {
+      const text = `${own.name} is what another namespace exports, or who is there: it is read only here`
+      throw new ProtocolError(ReasonCode.notAuthorized, text)
+    }
+    return publishMessage(this, namespace, own, retain, null)
   }
 
   /**

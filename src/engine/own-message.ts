@@ -27,12 +27,6 @@ export async function publishOwn(
   { engine, committer }: { engine: Engine; committer: Committer },
   { namespace, topic, payload, qos, retain, properties }: OwnMessage,
 ): Promise<OwnOutcome> {
-  if ((namespace ?? engine.broker.defaultNamespace).isImported(topic)) {
-    throw new ProtocolError(
-      ReasonCode.notAuthorized,
-      `${topic} is what another namespace exports, or who is there: it is read only here`,
-    )
-  }
   const messageAt = ownMessage({ topic, payload, qos, properties })
   const { appended } = committer
   const outcome = engine.call(() => engine.broker.publish(messageAt(engine.broker.now), retain, namespace))

@@ -129,6 +129,14 @@ describe('a message whose topic is rewritten', () => {
     expect(topics(reader)).toEqual(['plant/device', 'plant/will', 'plant/own', 'plant/later'])
   })
 
+  it('leads no message of the gateway’s own to what may only be read', () => {
+    const { broker } = new World({ ...rulesOf(old), presence: { default: 'plant/' } })
+    const own = { name: 'old/x', payload: encodeUtf8('{}'), forwardProperties: new Uint8Array(0), qos: 0 as const }
+    const message = newMessage({ ...own, expiresAt: Infinity, publishedAt: broker.now })
+    expect(() => broker.publish(message, true)).toThrow('read only')
+    expect(broker.defaultNamespace.retained.get('plant/x')).toBe(null)
+  })
+
   it('goes into a queue alone, where that is the target', () => {
     const world = new World({
       ...rulesOf(rule('orders/{shop}', '$queue/jobs/shop/{shop}', { on: 'publish' })),
