@@ -244,7 +244,7 @@ export class Relay implements PacketSink, LocalStream {
   }
 
   onPublish(frame: PublishFrame): void {
-    const { map, totals, remotes } = this.#options
+    const { map, totals, remotes, outbox } = this.#options
     const { buffer, topicStart, topicEnd, packetId } = frame
     const mapped = map.out(buffer, topicStart, topicEnd)
     const properties = forwardProperties(frame)
@@ -265,8 +265,12 @@ export class Relay implements PacketSink, LocalStream {
       parts,
       publishOptions(frame, qos, keepsRetain, frame.dup && qos > 0),
     )
-    if (bytes.length > maximumPacketSize) {
-      this.#skip(frame, 'too_large')
+    const { propertiesPerPacketMax } = outbox.accepts
+    // The property of ours may be one too many to a gateway like this, which would end the connection over it, and get it again.
+    const limits = { packetBytesMax: maximumPacketSize, propertiesPerPacketMax }
+    const refused = whyRefused(limits, bytes, parts.forwardProperties)
+    if (refused !== null) {
+      this.#skip(frame, refused)
       return
     }
     totals.sent++
@@ -366,7 +370,9 @@ export class Relay implements PacketSink, LocalStream {
   onAuth(): void {}
 }
 
-function whyRefused(accepts: Accepts, { length }: Uint8Array, properties: Uint8Array): string | null {
+type PacketLimits = Pick<Accepts, 'packetBytesMax' | 'propertiesPerPacketMax'>
+
+function whyRefused(accepts: PacketLimits, { length }: Uint8Array, properties: Uint8Array): string | null {
   if (length > accepts.packetBytesMax) return 'too_large'
   const { propertiesPerPacketMax } = accepts
   // One more may be added: Message Expiry Interval. None takes less than two bytes.

@@ -23,7 +23,7 @@ const rememberedMax = 10_000
 
 export interface MapOptions {
   connections: number
-  /** Of a topic here. */
+  /** Of a topic, on either side. */
   topicLevelsMax: number
 }
 
@@ -73,7 +73,8 @@ export class TopicMap {
       const there = remotePrefix + topic.slice(localPrefix.length)
       // Without its prefix `x/$queue/a` would be an address there, which the rule does not name.
       if (there.startsWith('$') && !remoteFilter(rule).startsWith('$')) return 'excepted'
-      return this.#mapped(rule, there, hashOf(topic))
+      // Longer by its prefix than any topic here: another gateway would end the connection over it, and get it again.
+      return this.#hasTooManyLevels(there) ? 'topic_too_long' : this.#mapped(rule, there, hashOf(topic))
     }
     return 'unmatched'
   }
@@ -87,9 +88,13 @@ export class TopicMap {
       // What begins with $ is ours to say: $SYS, and addresses such as $queue.
       if (here.startsWith('$')) return 'excepted'
       if (/[+#]/.test(here)) return 'topic_invalid'
-      return here.split('/').length > this.#options.topicLevelsMax ? 'topic_too_long' : this.#mapped(rule, here, 0)
+      return this.#hasTooManyLevels(here) ? 'topic_too_long' : this.#mapped(rule, here, 0)
     }
     return 'unmatched'
+  }
+
+  #hasTooManyLevels(topic: string): boolean {
+    return topic.split('/').length > this.#options.topicLevelsMax
   }
 
   #mapped({ qos, retain }: TopicRule, topic: string, hash: number): Mapped | Unmapped {

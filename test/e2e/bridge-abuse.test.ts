@@ -98,3 +98,24 @@ describe('a message that comes in and that a client could not publish here', () 
     expect(local.bridges[0]).toMatchObject({ skippedIn: { too_many_properties: 1 }, failures: {} })
   })
 })
+
+test.each(['levels', 'properties'] as const)(
+  'a message that goes out and has too many %s for a gateway like this does not hold up the next',
+  async (kind) => {
+    const remote = await startGateway()
+    const topics: BridgeOptions['topics'] = [{ filter: 'plant/#', direction: 'out', qos: 1, remotePrefix: 'site7/' }]
+    const local = await startGateway({ bridges: { cloud: { url: urlOf(remote), topics, ...quick } } })
+    await eventually(() => local.bridges[0]!.state).toBe('connected')
+    const there = await connectClient(remote)
+    await there.mqtt.subscribeAsync('site7/#', { qos: 1 })
+    const here = await connectClient(local, { protocolVersion: 5 })
+    const userProperties = { a: Array.from({ length: 1000 }, () => 'b') }
+    if (kind === 'levels') await here.mqtt.publishAsync(`plant${'/a'.repeat(199)}`, 'x', { qos: 1 })
+    else await here.mqtt.publishAsync('plant/many', 'x', { qos: 1, properties: { userProperties } })
+    await here.mqtt.publishAsync('plant/next', 'x', { qos: 1 })
+    await there.until(1)
+    expect(there.received[0]!.topic).toBe('site7/plant/next')
+    const reason = kind === 'levels' ? 'topic_too_long' : 'too_many_properties'
+    expect(local.bridges[0]).toMatchObject({ skippedOut: { [reason]: 1 }, failures: {} })
+  },
+)
