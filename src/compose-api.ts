@@ -19,6 +19,7 @@ import { ApiTokens, tokensPath, writeFirstToken } from './auth/api-tokens.ts'
 import type { ListenerAccess } from './auth/listener-access.ts'
 import { Logins } from './auth/logins.ts'
 import { Tickets } from './auth/tickets.ts'
+import { bridgePrefix } from './bridges/guard.ts'
 import { type ComposedBridges, composeApiBridges } from './compose-bridges.ts'
 import { allMetrics } from './compose-declared.ts'
 import { composeApiQueues } from './compose-queues.ts'
@@ -143,7 +144,8 @@ function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, c
     },
     async endSession(owner) {
       const session = find(owner)
-      if (session === undefined) return false
+      if (session === undefined) return 'unknown'
+      if (session.clientId.startsWith(bridgePrefix)) return 'of-bridge'
       const end = (): void => {
         session.client?.disconnect(ReasonCode.administrativeAction)
         // One that does not outlive its connection is over by now.
@@ -152,7 +154,7 @@ function actionsOf(inForce: InForce, inspection: Inspection, { broker, engine, c
       const { client } = session
       engine.run(() => (client === null ? end() : client.withDurability(end)))
       await committer.settled()
-      return true
+      return 'done'
     },
     publish: (message) =>
       publish(message, inForce.config.limits.packetBytesMax, engine.broker, (own) =>

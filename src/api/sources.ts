@@ -88,8 +88,8 @@ export interface ApiActions {
   readQueue: Inspection['queue']
   /** False: it is not connected. */
   disconnect(owner: Owner): boolean
-  /** Ends a session, and its connection first. False: there is none. Resolves when that is committed. */
-  endSession(owner: Owner): Promise<boolean>
+  /** Ends a session, and its connection first; that of a bridge is the bridge's. Resolves when that is committed. */
+  endSession(owner: Owner): Promise<'done' | 'unknown' | 'of-bridge'>
   publish(message: OwnMessage): Promise<Published>
   /** All in one commit, or the first for which nothing was taken. */
   publishAll(bundle: {

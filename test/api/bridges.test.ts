@@ -113,22 +113,6 @@ test('why one is not connected stands in the list, in metrics and in $SYS', asyn
   expect(client.texts()).toEqual(['0'])
 })
 
-test('a bridge whose session somebody ends makes a new one', async () => {
-  const remote = await startGateway()
-  const bridges: GatewayOptions['bridges'] = {
-    cloud: { url: urlOf(remote), topics: [...topics], reconnectMs: 20, reconnectMaxMs: 50 },
-  }
-  const api = apiOf(await startGateway({ bridges }))
-  await eventually(async () => (await shown(api, 'cloud')).state).toBe('connected')
-  expect((await api.admin('/sessions/%24bridge%2Fcloud', { method: 'DELETE' })).status).toBe(204)
-  await eventually(() => api.gateway.bridges[0]!.connects).toBe(2)
-  const there = await connectClient(remote)
-  await there.mqtt.subscribeAsync('#', { qos: 1 })
-  await api.gateway.publish({ topic: 'plant/a', payload: 'again', qos: 1 })
-  await there.until(1)
-  expect(there.texts()).toEqual(['again'])
-})
-
 test('the commands list, show, add, restart and remove them', async () => {
   const remote = await startGateway()
   const api = apiOf(await startGateway())
@@ -150,4 +134,13 @@ test('the commands list, show, add, restart and remove them', async () => {
   await eventually(async () => (await shown(api, 'cloud')).state).toBe('connected')
   expect((await bridges('remove', 'cloud')).exitCode).toBe(0)
   expect((await bridges('show', 'cloud')).exitCode).not.toBe(0)
+})
+
+test('the session in which messages wait for a bridge is not ended apart from it', async () => {
+  const api = apiOf(await startGateway({ bridges: { given: nowhere } }))
+  await api.gateway.publish({ topic: 'plant/a', payload: 'one', qos: 1 })
+  await eventually(async () => (await shown(api, 'given')).waiting).toBe(1)
+  const end = await api.admin(`/sessions/${encodeURIComponent('$bridge/given')}`, { method: 'DELETE' })
+  expectProblem(end, 409)
+  expect(await shown(api, 'given')).toMatchObject({ waiting: 1 })
 })

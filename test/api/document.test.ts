@@ -252,6 +252,7 @@ async function bridgeEverything(api: Api): Promise<void> {
   await callWithBody(api, '/bridges', 'POST', { name: 'made', url: 'mqtt://127.0.0.1:1', topics })
   await admin('/bridges', { method: 'POST', body: { name: 'given', url: 'mqtt://127.0.0.1:1', topics } })
   await admin('/bridges', { method: 'POST', body: { name: 'made', namespace: 'nowhere' } })
+  await admin(`/sessions/${encodeURIComponent('$bridge/given')}`, { method: 'DELETE' })
   for (const path of ['/bridges', '/bridges/made', '/bridges/none']) {
     for (const query of ['', '?limit=0&namespace=a&namespace=b']) await call(path + query)
   }

@@ -94,7 +94,7 @@ const end = createRoute({
   summary: 'End a session: its client is disconnected, its will published, its subscriptions and queue are gone',
   ...needs({ role: 'operator', byNamespace: true }),
   request: { params: clientIdParam, query: ownerQuery },
-  responses: { 204: { description: 'It has ended, for good' }, ...problems(400, 403, 404) },
+  responses: { 204: { description: 'It has ended, for good' }, ...problems(400, 403, 404, 409) },
 })
 
 export function addSessions(api: Api, pages: Pages): void {
@@ -125,7 +125,10 @@ export function addSessions(api: Api, pages: Pages): void {
   api.openapi(end, async (context) => {
     const owner = ownerOf(context, context.req.valid('param'), context.req.valid('query'))
     const { actions, audit } = context.get('sources')
-    if (!(await actions.endSession(owner))) throw noSession()
+    const outcome = await actions.endSession(owner)
+    if (outcome === 'unknown') throw noSession()
+    if (outcome === 'of-bridge')
+      throw new Problem(409, 'what waits for a bridge is in this session: it goes with the bridge')
     audit({ token: context.get('bearer')?.name, ...owner }, 'session deleted through the API')
     return context.body(null, 204)
   })
