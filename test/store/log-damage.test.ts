@@ -138,7 +138,9 @@ describe('what a crash leaves', () => {
   it('of a power cut where commits were not forced, holes anywhere, is opened', async () => {
     await killed('process')
     const log = readFileSync(wal())
-    log.fill(0, 32 + 50 * frameBytes, 32 + 51 * frameBytes)
+    // The first ones are the tables.
+    const hole = Math.floor((0.8 * (log.length - 32)) / frameBytes)
+    log.fill(0, 32 + hole * frameBytes, 32 + (hole + 1) * frameBytes)
     writeFileSync(wal(), log)
     rebooted()
     const left = await sessionsLeft()
