@@ -59,11 +59,17 @@ function read(path: string): readonly KeptBridge[] {
     throw error
   }
   try {
-    const { bridges } = JSON.parse(text) as { bridges: KeptBridge[] }
+    const { bridges } = Object(JSON.parse(text)) as { bridges?: unknown }
+    if (!Array.isArray(bridges) || !bridges.every(isKept)) throw new TypeError('there is no list of bridges')
     return bridges
   } catch (cause) {
     throw new Error(`${path}: not what the API wrote there: ${(cause as Error).message}`, { cause })
   }
+}
+
+function isKept(value: unknown): value is KeptBridge {
+  const { namespace, name, options } = Object(value) as Partial<Record<keyof KeptBridge, unknown>>
+  return typeof namespace === 'string' && typeof name === 'string' && typeof options === 'object' && options !== null
 }
 
 function replace(dataDir: string, text: string): void {

@@ -144,3 +144,12 @@ test('the session in which messages wait for a bridge is not ended apart from it
   expectProblem(end, 409)
   expect(await shown(api, 'given')).toMatchObject({ waiting: 1 })
 })
+
+test.each(['', '[]', '{}', 'null', '{"bridges":[null]}', '{"bridges":[{"name":"a"}]}'])(
+  'a bridges.json that says %j ends the start, which says where',
+  async (text) => {
+    const file = join(dataDir, 'bridges.json')
+    writeFileSync(file, text)
+    await expect(startGateway({ inMemory: false, dataDir })).rejects.toThrow(`${file}: not what the API wrote there`)
+  },
+)
