@@ -45,7 +45,7 @@ describe('a gateway that moves', () => {
     const elsewhere = join(folder, 'new')
     const report = await runCommand(['import', file, '--data-dir', elsewhere, '--json'])
     expect(JSON.parse(report.stdout.toString()).counts).toEqual({
-      ...{ sessions: 1, subscriptions: 1, retained: 1, queued: 3, wills: 0, queues: 1, delayed: 1 },
+      ...{ sessions: 1, subscriptions: 1, retained: 1, queued: 3, wills: 0, queues: 1, delayed: 1, streams: 0 },
     })
     const next = await startGateway({ inMemory: false, dataDir: elsewhere, queues: { jobs: { filter: 'jobs/#' } } })
     const back = await connectClient(next, resumed)
