@@ -1,10 +1,8 @@
 /** The part of the store's contract that is about queues' logs: their names, their messages, and what became of those. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { BatchRecords } from '../../src/store/batch.ts'
-import type { Store } from '../../src/store/store.ts'
-import { batch, message, reference } from './example-records.ts'
+import { describe, expect, it } from 'vitest'
+import { message, reference } from './example-records.ts'
 import type { StoreEnvironment } from './store-bodies.ts'
-import { open } from './survived.ts'
+import { storeUnderTest } from './store-under-test.ts'
 
 const log = (number: number, name: string, over = {}) => ({
   number,
@@ -17,27 +15,8 @@ const log = (number: number, name: string, over = {}) => ({
 
 export function describeLogs(name: string, factory: () => StoreEnvironment): void {
   describe(`logs of queues on ${name}`, () => {
-    let environment: StoreEnvironment
-    let store: Store
-
-    beforeEach(async () => {
-      environment = factory()
-      store = environment.start()
-      await open(store)
-    })
-
-    afterEach(async () => {
-      await store.close()
-      environment.dispose()
-    })
-
-    const commit = (write: (records: BatchRecords) => void) => store.commit(batch(write), 'fsync')
-
-    async function restarted() {
-      await store.close()
-      store = environment.start()
-      return open(store)
-    }
+    const under = storeUnderTest(factory)
+    const { commit, restarted } = under
 
     it('keep their names, take numbers of sessions, and are no queues of sessions', async () => {
       const logs = [
@@ -87,7 +66,7 @@ export function describeLogs(name: string, factory: () => StoreEnvironment): voi
       })
       const survived = await restarted()
       expect(survived.queues.map(({ session, messages }) => [session, messages])).toEqual([[6, 2]])
-      const { entries } = await store.readQueue(6, 0, 10, 1e9)
+      const { entries } = await under.store.readQueue(6, 0, 10, 1e9)
       expect(
         entries.map((entry) => [entry.reference.position, entry.message.topic, entry.reference.sharedFilter]),
       ).toEqual([

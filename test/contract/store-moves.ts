@@ -1,40 +1,20 @@
 /** The part of the store's contract that is about handing over: how far a queue was sent, and entries that change queues. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { BatchRecords } from '../../src/store/batch.ts'
-import type { Store } from '../../src/store/store.ts'
-import { batch, message, reference, session } from './example-records.ts'
+import { describe, expect, it } from 'vitest'
+import { message, reference, session } from './example-records.ts'
 import type { StoreEnvironment } from './store-bodies.ts'
-import { open, plain } from './survived.ts'
+import { storeUnderTest } from './store-under-test.ts'
+import { plain } from './survived.ts'
 
 const group = '$share/g/a'
 const text = (content: string) => new TextEncoder().encode(content)
 
 export function describeMoves(name: string, factory: () => StoreEnvironment): void {
   describe(`hand-over on ${name}`, () => {
-    let environment: StoreEnvironment
-    let store: Store
-
-    beforeEach(async () => {
-      environment = factory()
-      store = environment.start()
-      await open(store)
-    })
-
-    afterEach(async () => {
-      await store.close()
-      environment.dispose()
-    })
-
-    const commit = (write: (records: BatchRecords) => void) => store.commit(batch(write), 'fsync')
-
-    async function restarted() {
-      await store.close()
-      store = environment.start()
-      return open(store)
-    }
+    const under = storeUnderTest(factory)
+    const { commit, restarted } = under
 
     async function content(owner: number, sharedFilter?: string) {
-      const page = await store.readQueue(owner, 0, 1000, 1e9, sharedFilter)
+      const page = await under.store.readQueue(owner, 0, 1000, 1e9, sharedFilter)
       return page.entries.map(({ reference: { position }, message: { payload } }) => [
         position,
         new TextDecoder().decode(payload),
@@ -52,7 +32,7 @@ export function describeMoves(name: string, factory: () => StoreEnvironment): vo
       await commit((records) => records.move(1, 2, to))
       await restarted()
       expect((await content(1)).map(([position]) => position)).toEqual([1, 3])
-      const { entries } = await store.readQueue(2, 0, 10, 1e9)
+      const { entries } = await under.store.readQueue(2, 0, 10, 1e9)
       expect(
         entries.map((one) => ({
           reference: one.reference,
@@ -142,7 +122,7 @@ export function describeMoves(name: string, factory: () => StoreEnvironment): vo
         [301, '301'],
         [304, '304'],
       ])
-      const page = await store.readQueue(1, 500, 3, 1e9, group)
+      const page = await under.store.readQueue(1, 500, 3, 1e9, group)
       expect(page.entries.map((entry) => entry.reference.position)).toEqual([501, 504, 507])
       expect(page.more).toBe(true)
       expect(await content(1, '$share/nobody/a')).toEqual([])

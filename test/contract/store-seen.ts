@@ -1,10 +1,7 @@
 /** The part of the store's contract that is about what queues have seen: ids of messages, and how far publishers have counted. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { BatchRecords } from '../../src/store/batch.ts'
-import type { Store } from '../../src/store/store.ts'
-import { batch } from './example-records.ts'
+import { describe, expect, it } from 'vitest'
 import type { StoreEnvironment } from './store-bodies.ts'
-import { open } from './survived.ts'
+import { storeUnderTest } from './store-under-test.ts'
 
 const orders = { namespace: '', log: '$queue/orders' }
 const elsewhere = { namespace: 'ä', log: '$queue/orders' }
@@ -13,27 +10,7 @@ const id = (name: string, at: number, of = orders) => ({ ...of, id: name, at, la
 
 export function describeSeen(name: string, factory: () => StoreEnvironment): void {
   describe(`what queues have seen on ${name}`, () => {
-    let environment: StoreEnvironment
-    let store: Store
-
-    beforeEach(async () => {
-      environment = factory()
-      store = environment.start()
-      await open(store)
-    })
-
-    afterEach(async () => {
-      await store.close()
-      environment.dispose()
-    })
-
-    const commit = (write: (records: BatchRecords) => void) => store.commit(batch(write), 'fsync')
-
-    async function restarted() {
-      await store.close()
-      store = environment.start()
-      return open(store)
-    }
+    const { commit, restarted } = storeUnderTest(factory)
 
     it('is kept by namespace and queue, and told from the oldest on', async () => {
       await commit((records) => {

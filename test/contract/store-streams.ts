@@ -1,10 +1,9 @@
 /** The part of the store's contract that is about streams: their names, messages, segments and cursors, and how their beginning goes. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { BatchRecords } from '../../src/store/batch.ts'
-import type { Store, StoredCursor, StoredSegment, StoredStream } from '../../src/store/store.ts'
-import { batch, message, reference, session } from './example-records.ts'
+import { describe, expect, it } from 'vitest'
+import type { StoredCursor, StoredSegment, StoredStream } from '../../src/store/store.ts'
+import { message, reference, session } from './example-records.ts'
 import type { StoreEnvironment } from './store-bodies.ts'
-import { open } from './survived.ts'
+import { storeUnderTest } from './store-under-test.ts'
 
 const stream = (number: number, name: string, over: Partial<StoredStream> = {}): StoredStream => ({
   number,
@@ -37,30 +36,11 @@ const cursor = (owner: number, reader: number, position: number, over: Partial<S
 
 export function describeStreams(name: string, factory: () => StoreEnvironment): void {
   describe(`streams on ${name}`, () => {
-    let environment: StoreEnvironment
-    let store: Store
-
-    beforeEach(async () => {
-      environment = factory()
-      store = environment.start()
-      await open(store)
-    })
-
-    afterEach(async () => {
-      await store.close()
-      environment.dispose()
-    })
-
-    const commit = (write: (records: BatchRecords) => void) => store.commit(batch(write), 'fsync')
-
-    async function restarted() {
-      await store.close()
-      store = environment.start()
-      return open(store)
-    }
+    const under = storeUnderTest(factory)
+    const { commit, restarted } = under
 
     async function positions(owner: number, from = 0): Promise<number[]> {
-      const page = await store.readQueue(owner, from, 10_000, 1e9)
+      const page = await under.store.readQueue(owner, from, 10_000, 1e9)
       return page.entries.map((entry) => entry.reference.position)
     }
 
